@@ -1,0 +1,72 @@
+//! Outcomes gathered until the store is free: a `Batch` becomes one transaction. No I/O.
+//!
+//! A batch keeps its messages, because a row that the database refuses becomes a reject with the raw payload.
+
+use crate::message::{Delivery, Message, Time};
+use crate::row::{Mapped, Outcome, Reject, Row};
+
+/// Enough to make a commit's fixed cost small; more only makes the statement slower to answer.
+pub const MAX_ROWS: usize = 5_000;
+/// Of rows and rejected payloads: bounds a statement.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// What one transaction stores.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Those that have a row or a reject in it, in order of receipt.
+    pub messages: Vec<Message>,
+    /// Each with the position of its message in `messages`; in order of receipt.
+    pub rows: Vec<(usize, Row)>,
+    /// Likewise.
+    pub rejects: Vec<(usize, Reject)>,
+    bytes: usize,
+    first_at: Option<Time>,
+}
+
+impl Batch {
+    /// Takes in what mapping made of `message`; an ignored message has no place here and is given back.
+    pub fn push(&mut self, message: Message, mapped: Mapped) -> Option<Message> {
+        let origin = self.messages.len();
+        match mapped.outcome {
+            Outcome::Ignored(_) => return Some(message),
+            Outcome::Rows { rows, rejects } => {
+                self.bytes += rows.iter().map(Row::bytes).sum::<usize>();
+                self.rows.extend(rows.into_iter().map(|row| (origin, row)));
+                self.push_rejects(origin, rejects, &message);
+            }
+            Outcome::Rejected(reject) => self.push_rejects(origin, vec![reject], &message),
+        }
+        self.first_at.get_or_insert(message.received_at);
+        self.messages.push(message);
+        None
+    }
+
+    fn push_rejects(&mut self, origin: usize, rejects: Vec<Reject>, message: &Message) {
+        for reject in rejects {
+            self.bytes += message.payload.len() + reject.detail.len();
+            self.rejects.push((origin, reject));
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Whether it should be sealed as soon as the store is free, whatever the commit interval.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= MAX_ROWS || self.bytes >= MAX_BYTES || self.messages.len() >= MAX_ROWS
+    }
+
+    /// Receipt of its oldest message.
+    #[must_use]
+    pub fn first_at(&self) -> Option<Time> {
+        self.first_at
+    }
+
+    /// What the receipt will settle. QoS 0 has no delivery.
+    pub fn deliveries(&self) -> impl Iterator<Item = Delivery> {
+        self.messages.iter().filter_map(|message| message.delivery)
+    }
+}

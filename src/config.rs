@@ -1,0 +1,131 @@
+//! Files and environment, read once into a checked `Config`; all faults at once, each with its place.
+//!
+//! What belongs to one value is checked here (keys, types, words, URLs, durations). What needs the mapping
+//! language (templates, paths, zones, one type per field) is checked by `mapping::Mapping::new`, which gives
+//! faults of the same kind; `cli` prints both together.
+
+pub mod mapping;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::fault::{At, Fault};
+use crate::message::Qos;
+
+pub use mapping::MappingConfig;
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub broker: Broker,
+    pub store: Store,
+    pub http: Http,
+    pub log: Log,
+    /// In the order of the files. Empty is a warning, not a fault.
+    pub mappings: Vec<MappingConfig>,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug)]
+pub struct Broker {
+    pub url: At<BrokerUrl>,
+    /// Names the session at the broker and the writer in the store; default `amber`.
+    pub client_id: String,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// The most that subscriptions ask for, unless a mapping says otherwise; default 1.
+    pub qos: Qos,
+    pub protocol: Protocol,
+    /// How long the broker keeps the session and its queue while Amber is away (MQTT 5 only); default 7 days.
+    pub session_expiry: Duration,
+    /// Default 30 s; 5 s to 18 h.
+    pub keep_alive: Duration,
+    /// Bytes; longer payloads are rejected. Default 1 MiB.
+    pub max_payload_bytes: usize,
+}
+
+/// Which version of MQTT is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// MQTT 5, and 3.1.1 once the broker has refused 5.
+    #[default]
+    Auto,
+    V5,
+    V311,
+}
+
+/// `mqtt://host:port`; the other transports come later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerUrl {
+    pub host: String,
+    /// Default 1883.
+    pub port: u16,
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub url: At<StoreUrl>,
+    /// At least this long between the first message of a batch and its commit; default 0 on PostgreSQL, 1 s on SQLite.
+    pub commit_interval: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The URL as sqlx reads it, password included (also one that came from `password_file`).
+    Postgres(Secret),
+    Sqlite(PathBuf),
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Default `127.0.0.1:9583`.
+    pub listen: At<std::net::SocketAddr>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// A `tracing_subscriber::EnvFilter` directive; default `info`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one who must send it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What loading gives: a configuration as far as it could be read, and all that is wrong with it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// `None` only if something essential is missing or unreadable; then `faults` says what.
+    pub config: Option<Config>,
+    pub faults: Vec<Fault>,
+}

@@ -1,0 +1,166 @@
+//! `[mapping.<name>]` as it was written: typed and placed, not yet compiled.
+//!
+//! `[defaults]` are merged in already. Keys of the language that come later are faults that say so.
+
+use crate::fault::At;
+use crate::message::Qos;
+use crate::schema::{Kind, Type};
+
+/// One mapping.
+#[derive(Clone, Debug)]
+pub struct MappingConfig {
+    /// The key after `mapping.`, placed at the table's header.
+    pub name: At<String>,
+    /// Topic templates; not empty.
+    pub topic: Vec<At<String>>,
+    pub except: Vec<At<String>>,
+    /// A template; default the mapping's name.
+    pub measurement: Option<At<String>>,
+    pub when: Vec<Condition>,
+    pub fallback: bool,
+    pub format: Format,
+    /// Row paths: the first that gives a row. Empty means `.`.
+    pub rows: Vec<At<String>>,
+    pub pivot: Option<At<Pivot>>,
+    pub others: Others,
+    /// Times: the first that holds a value. Empty means the time of receipt.
+    pub time: Vec<At<TimeConfig>>,
+    pub zone: Option<At<String>>,
+    /// RFC 3339 or a date; default `2000-01-01`.
+    pub not_before: Option<At<String>>,
+    /// How far ahead of receipt; default 24 h.
+    pub not_after: Option<std::time::Duration>,
+    pub outside: Outside,
+    pub tags: Vec<TagConfig>,
+    pub fields: Vec<FieldConfig>,
+    pub missing: Vec<At<String>>,
+    pub retained: RetainedPolicy,
+    pub qos: Option<Qos>,
+    pub redelivery: Redelivery,
+}
+
+/// One entry of `when`: `key` is a capture's name, else a path; empty `values` means present.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    pub key: At<String>,
+    pub values: Vec<At<Word>>,
+}
+
+/// A scalar as TOML writes it, in `when` and `words`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    Text(String),
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+}
+
+/// How the payload is read; csv, pairs, xml, cbor, msgpack come later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Format {
+    #[default]
+    Auto,
+    Json,
+    Text,
+}
+
+/// What becomes of values that no field names; `add` and `json` come later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Others {
+    #[default]
+    Ignore,
+}
+
+/// `pivot`: a name and a value make a field.
+#[derive(Clone, Debug)]
+pub enum Pivot {
+    /// `pivot = "{name}"`: the capture is the name, the payload (or the row) the value.
+    Capture(String),
+    /// `pivot = { name = "{q}" | "path", value = "path" }`
+    Pair { name: At<String>, value: At<String> },
+}
+
+/// `time`: a path, or a table.
+#[derive(Clone, Debug)]
+pub struct TimeConfig {
+    pub path: At<String>,
+    /// strftime, jiff's.
+    pub format: Option<At<String>>,
+    pub zone: Option<At<String>>,
+    /// `s`, `ms`, `us`, `ns`; by magnitude if absent.
+    pub unit: Option<At<String>>,
+    /// Path of the moment that `path` counts from.
+    pub since: Option<At<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Outside {
+    #[default]
+    Received,
+    Reject,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RetainedPolicy {
+    #[default]
+    Skip,
+    Store,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Redelivery {
+    #[default]
+    Skip,
+    Store,
+}
+
+/// One entry of `tags`.
+#[derive(Clone, Debug)]
+pub struct TagConfig {
+    pub name: At<String>,
+    pub source: TagSource,
+    pub words: Vec<(At<String>, At<Word>)>,
+    pub required: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum TagSource {
+    /// A path, or with braces a template.
+    Path(At<String>),
+    /// `value = "…"`, the same for every row.
+    Value(At<String>),
+    /// `{ words = … }` alone: the capture of that name.
+    Capture,
+    /// `x = false`: no such tag.
+    Removed,
+}
+
+/// One entry of `fields`.
+#[derive(Clone, Debug)]
+pub struct FieldConfig {
+    pub name: At<String>,
+    /// Paths: the first that holds a value. Default: the field's name.
+    pub path: Vec<At<String>>,
+    /// As written; absent: `float`, or what `words` imply.
+    pub r#type: Option<At<Type>>,
+    pub unit: Option<At<String>>,
+    pub description: Option<String>,
+    pub kind: Kind,
+    pub decimals: Option<u8>,
+    pub words: Vec<(At<String>, At<Word>)>,
+    pub missing: Vec<At<String>>,
+    pub scale: Option<At<f64>>,
+    pub offset: Option<At<f64>>,
+    pub min: Option<At<f64>>,
+    pub max: Option<At<f64>>,
+    pub range: Option<At<Range>>,
+    pub required: bool,
+    /// `x = false`: left out of `others`.
+    pub removed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    Missing,
+    Reject,
+}

@@ -1,0 +1,22 @@
+//! Amber keeps what sensors say: MQTT messages in, typed rows out, each exactly once.
+//!
+//! The map, in the order in which a message travels back from its acknowledgement. A module uses only
+//! modules below it.
+
+pub mod batch; // outcomes to Batch, closed by rows, bytes or the store being free
+pub mod cli; // arguments; one file per command
+pub mod config; // files and environment to a checked Config, all faults at once
+pub mod delivery; // brings a batch to rest: commit, retry, split off the refused row
+pub mod demo; // the embedded broker and the simulated sensors of `amber demo`
+pub mod fault; // what is wrong with a configuration: where, what, how to mend it
+pub mod http; // /health, /ready, /metrics
+pub mod mapping; // Message to Outcome, pure
+pub mod message; // what comes in: messages, deliveries, times
+pub mod metrics; // every metric, declared once
+pub mod pipeline; // starts, names, joins and stops the stages; alone in knowing them all
+pub mod row; // what goes out: rows, rejects, outcomes
+pub mod schema; // measurements, their tags and fields
+pub mod session; // the MQTT session: connect, subscribe, receive, acknowledge in order
+pub mod status; // what `/ready` answers: the condition of broker and store
+pub mod store; // PostgreSQL and SQLite: one batch, one transaction
+pub mod topic; // topic filters: what matches, what covers

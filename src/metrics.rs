@@ -1,0 +1,108 @@
+//! Every metric, declared once: its help text is its doc comment. Labels come from closed sets, never a topic name.
+
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $({ $($label:literal),+ })? $([ $($bucket:literal),+ ])?;)+) => {
+        /// All of Amber's metrics and their registry.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $kind,)+
+        }
+
+        impl Metrics {
+            /// Registers all of them, and those of the process (`process_*`, Linux only).
+            #[must_use]
+            pub fn new() -> Self {
+                let registry = Registry::new();
+                $(
+                    let $field = metrics!(@make $kind, $name, concat!($($help),+).trim(), { $($($label),+)? }, [ $($($bucket),+)? ]);
+                    registry.register(Box::new($field.clone())).expect("names are unique");
+                )+
+                #[cfg(target_os = "linux")]
+                registry
+                    .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+                    .expect("names are unique");
+                Self { registry, $($field,)+ }
+            }
+        }
+    };
+    (@make Histogram, $name:literal, $help:expr, { }, [ $($bucket:literal),+ ]) => {
+        Histogram::with_opts(HistogramOpts::new($name, $help).buckets(vec![$($bucket),+])).expect("the declaration is valid")
+    };
+    (@make $kind:ident, $name:literal, $help:expr, { }, [ ]) => {
+        $kind::new($name, $help).expect("the declaration is valid")
+    };
+    (@make $kind:ident, $name:literal, $help:expr, { $($label:literal),+ }, [ ]) => {
+        $kind::new(Opts::new($name, $help), &[$($label),+]).expect("the declaration is valid")
+    };
+}
+
+metrics! {
+    /// Messages received from the broker, redelivered ones included, by quality of service.
+    messages_received: IntCounterVec = "amber_messages_received_total" { "qos" };
+    /// Messages that came again and were recognised by the ledger: acknowledged, not stored again.
+    messages_redelivered: IntCounter = "amber_messages_redelivered_total";
+    /// Redelivered messages of unknown key that came after new ones: the broker does not keep the order that exactness rests on.
+    messages_redelivered_late: IntCounter = "amber_messages_redelivered_late_total";
+    /// Messages that gave nothing, and rightly so, by reason.
+    messages_ignored: IntCounterVec = "amber_messages_ignored_total" { "reason" };
+    /// Messages of QoS 0 that were dropped because the limit in hand was reached.
+    messages_dropped: IntCounterVec = "amber_messages_dropped_total" { "reason" };
+    /// Rejects stored, by reason.
+    rejects: IntCounterVec = "amber_rejects_total" { "reason" };
+    /// Fields that could not be read and were left out of a row that was kept, by mapping and field.
+    fields_dropped: IntCounterVec = "amber_fields_dropped_total" { "mapping", "field" };
+    /// Rows that bear the time of receipt although their mapping names a time, by reason.
+    times_received: IntCounterVec = "amber_times_received_total" { "reason" };
+    /// Rows committed, by measurement.
+    rows_written: IntCounterVec = "amber_rows_written_total" { "measurement" };
+    /// Batches committed.
+    batches_written: IntCounter = "amber_batches_written_total";
+    /// Seconds from sealing a batch to its proof of storage, waits included.
+    commit_seconds: Histogram = "amber_commit_seconds" [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+    /// Attempts to write that failed, by kind: away, in_doubt, standing, refused.
+    write_failures: IntCounterVec = "amber_write_failures_total" { "kind" };
+    /// Messages received and not yet settled.
+    in_hand_messages: IntGauge = "amber_in_hand_messages";
+    /// Bytes of the messages received and not yet settled.
+    in_hand_bytes: IntGauge = "amber_in_hand_bytes";
+    /// Seconds since the receipt of the oldest message that is not settled; 0 if there is none.
+    oldest_unsettled_seconds: Gauge = "amber_oldest_unsettled_seconds";
+    /// Deliveries that the ledger knows.
+    ledger_entries: IntGauge = "amber_ledger_entries";
+    /// Acknowledgements sent (PUBACK and PUBREC).
+    acknowledged: IntCounter = "amber_acknowledged_total";
+    /// Connections to the broker that were established.
+    connections: IntCounter = "amber_connections_total";
+    /// Connections to the broker that were lost, or could not be established.
+    connection_failures: IntCounter = "amber_connection_failures_total";
+    /// Times the broker did not know our session any more: messages in between may be gone.
+    sessions_lost: IntCounter = "amber_sessions_lost_total";
+    /// Filters that the broker refuses at present.
+    subscriptions_refused: IntGauge = "amber_subscriptions_refused";
+    /// 1 for the side that is up, 0 for one that is not: broker, store.
+    up: IntGaugeVec = "amber_up" { "side" };
+    /// Times the store answered with an older batch than one it had confirmed: it was restored, or a late replica took over.
+    store_went_back: IntCounter = "amber_store_went_back_total";
+}
+
+impl Metrics {
+    /// The text that Prometheus scrapes (version 0.0.4).
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a Vec takes every write");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

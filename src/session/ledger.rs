@@ -1,0 +1,3 @@
+//! ledger
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {}
