@@ -4,14 +4,26 @@
 //! language (templates, paths, zones, one type per field) is checked by `mapping::Mapping::new`, which gives
 //! faults of the same kind; `cli` prints both together.
 
+mod include;
+mod language;
+mod load;
 pub mod mapping;
+mod reader;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+mod url;
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::fault::{At, Fault};
+use crate::fault::{At, Fault, Severity};
 use crate::message::Qos;
 
+pub use load::{environment, load, load_text, minimal};
 pub use mapping::MappingConfig;
 
 /// All settings.
@@ -125,7 +137,16 @@ impl std::fmt::Debug for Secret {
 /// What loading gives: a configuration as far as it could be read, and all that is wrong with it.
 #[derive(Debug)]
 pub struct Loaded {
-    /// `None` only if something essential is missing or unreadable; then `faults` says what.
+    /// `None` only if no file could be read; then `faults` says why. While `is_faulty`, it is good for finding more
+    /// faults and for nothing else: what could not be read has its default in it.
     pub config: Option<Config>,
     pub faults: Vec<Fault>,
+}
+
+impl Loaded {
+    /// Whether there is more than warnings, so that Amber must not start.
+    #[must_use]
+    pub fn is_faulty(&self) -> bool {
+        self.config.is_none() || self.faults.iter().any(|fault| fault.severity == Severity::Fault)
+    }
 }

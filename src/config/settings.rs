@@ -1,0 +1,402 @@
+//! The sections of settings: the `config` crate lays the environment over the file, then each value is checked.
+//!
+//! Files are read strictly, the environment as text. A place travels through `config` as the origin of a value;
+//! the crate's own deserialisation is lenient and forgets it, so the collected tree is read instead.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ::config::{ConfigError, Environment, Source, ValueKind};
+
+use super::reader::{Faults, Section, check_keys};
+use super::tree::{Entry, Node, Table, Value};
+use super::{Broker, BrokerUrl, Http, Log, LogFormat, Protocol, Secret, Store, StoreUrl, url, vocabulary};
+use crate::fault::{At, Fault, Place};
+use crate::message::Qos;
+
+const PREFIX: &str = "AMBER__";
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// All but the mappings.
+pub(super) struct Settings {
+    pub broker: Broker,
+    pub store: Store,
+    pub http: Http,
+    pub log: Log,
+}
+
+/// Reads the settings of `top`, the tree of the main file, under those of `environment`.
+pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place, faults: &mut Faults) -> Settings {
+    let mut nodes = HashMap::new();
+    let file = FileLayer::new(top, &mut nodes, faults);
+    let variables = known_variables(environment, faults);
+    let names: HashMap<String, &String> = variables.keys().map(|name| (key_of(name), name)).collect();
+    let layers = ::config::Config::builder()
+        .add_source(file)
+        .add_source(
+            Environment::with_prefix("AMBER")
+                .prefix_separator("__")
+                .separator("__")
+                .ignore_empty(true)
+                .source(Some(variables.clone().into_iter().collect())),
+        )
+        .build()
+        .and_then(|layers| layers.collect());
+    let layers = layers.unwrap_or_else(|error| {
+        faults.push(Fault::new(start, "", format!("the settings cannot be layered: {error}"), ""));
+        ::config::Map::new()
+    });
+    let mut tables: HashMap<String, Table> = HashMap::new();
+    for (section, value) in layers {
+        let ValueKind::Table(keys) = value.kind else { continue };
+        let entry = |(key, value): (String, ::config::Value)| {
+            let node = match value.origin().and_then(|origin| nodes.get(origin)) {
+                Some(&node) => Node::clone(node),
+                None => {
+                    let place = Place::Environment(names.get(&format!("{section}.{key}"))?.as_str().into());
+                    Node { place, value: Value::Text(value.into_string().ok()?) }
+                }
+            };
+            Some(Entry { key: At::new(key, node.place.clone()), node })
+        };
+        let entries = keys.into_iter().filter_map(entry).collect();
+        tables.insert(section, Table { entries, inline: false });
+    }
+    // Misspelt keys stay in the tables, so that the key they mean is not reported as missing too.
+    for (name, keys) in vocabulary::SETTINGS {
+        if let Some(Entry { node: Node { value: Value::Table(table), .. }, .. }) = written(top, name) {
+            let unknown = table.entries.iter().filter(|entry| !keys.contains(&entry.key.value.as_str())).cloned();
+            tables.entry((*name).to_owned()).or_default().entries.extend(unknown);
+        }
+    }
+    let empty = Table::default();
+    let section = |name: &str| Section {
+        path: name.to_owned(),
+        place: written(top, name).map_or(start, |entry| &entry.key.place).clone(),
+        table: tables.get(name).unwrap_or(&empty),
+    };
+    Settings {
+        broker: broker(&section("broker"), faults),
+        store: store(&section("store"), faults),
+        http: http(&section("http"), faults),
+        log: log(&section("log"), faults),
+    }
+}
+
+/// The section `name` as it was written; also under a misspelt name (reported elsewhere), so that the rest of it is
+/// checked.
+fn written<'t>(top: &'t Table, name: &str) -> Option<&'t Entry> {
+    let misspelt = |entry: &&Entry| {
+        let key = entry.key.value.as_str();
+        !vocabulary::TOP.contains(&key) && vocabulary::nearest(key, vocabulary::TOP) == Some(name)
+    };
+    top.get(name).or_else(|| top.entries.iter().find(misspelt))
+}
+
+/// The known settings of a file, as a source of the `config` crate: flat keys, the origin of each its place.
+#[derive(Clone)]
+struct FileLayer(::config::Map<String, ::config::Value>);
+
+impl FileLayer {
+    fn new<'t>(top: &'t Table, nodes: &mut HashMap<String, &'t Node>, faults: &mut Faults) -> Self {
+        let mut layer = ::config::Map::new();
+        for (name, keys) in vocabulary::SETTINGS {
+            let Some(Entry { key, node }) = written(top, name) else { continue };
+            let Value::Table(table) = &node.value else {
+                let what = format!("must be a table, not {}", node.value.kind());
+                faults.push(Fault::new(&node.place, *name, what, format!("write `[{name}]` and its keys below")));
+                continue;
+            };
+            let section = Section { path: (*name).to_owned(), place: key.place.clone(), table };
+            check_keys(&section, name, keys, faults);
+            for entry in table.entries.iter().filter(|entry| keys.contains(&entry.key.value.as_str())) {
+                let kind = match &entry.node.value {
+                    Value::Text(text) => ValueKind::String(text.clone()),
+                    Value::Int(int) => ValueKind::I64(*int),
+                    Value::Float(float) => ValueKind::Float(*float),
+                    Value::Bool(flag) => ValueKind::Boolean(*flag),
+                    // No setting is one of these: the reader says so, unless the environment overrides it.
+                    Value::Moment(_) | Value::List(_) | Value::Table(_) => ValueKind::Nil,
+                };
+                let origin = entry.node.place.to_string();
+                layer.insert(section.path(&entry.key.value), ::config::Value::new(Some(&origin), kind));
+                nodes.insert(origin, &entry.node);
+            }
+        }
+        Self(layer)
+    }
+}
+
+/// Passwords are among the values.
+impl std::fmt::Debug for FileLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileLayer")
+    }
+}
+
+impl Source for FileLayer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<::config::Map<String, ::config::Value>, ConfigError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// `AMBER__BROKER__URL` → `broker.url`
+fn key_of(variable: &str) -> String {
+    variable.get(PREFIX.len()..).unwrap_or_default().to_lowercase().replace("__", ".")
+}
+
+fn variable_of(section: &str, key: &str) -> String {
+    format!("{PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase())
+}
+
+/// The `AMBER__…` variables that are settings; the others are faults. Empty ones count as not set, because
+/// compose files pass on what may be unset.
+fn known_variables(environment: &[(String, String)], faults: &mut Faults) -> HashMap<String, String> {
+    let known: Vec<(String, String)> = vocabulary::SETTINGS
+        .iter()
+        .flat_map(|(section, keys)| keys.iter().map(move |key| (format!("{section}.{key}"), variable_of(section, key))))
+        .collect();
+    let names: Vec<&str> = known.iter().map(|(_, name)| name.as_str()).collect();
+    let mut taken = HashMap::new();
+    for (name, value) in environment {
+        let place = Place::Environment(name.as_str().into());
+        if !name.starts_with(PREFIX) {
+            // One underscore too few, the likeliest slip, would be silently nothing.
+            let upper = name.to_uppercase();
+            let doubled = names
+                .iter()
+                .find(|known| name.starts_with("AMBER") && known.replace("__", "_") == upper.replace("__", "_"));
+            if let Some(meant) = doubled {
+                let remedy = format!("if it is meant for Amber, name it `{meant}`");
+                faults.push(Fault::warning(
+                    &place,
+                    "",
+                    "is not read: sections and keys are joined by two underscores",
+                    remedy,
+                ));
+            }
+        } else if names.contains(&name.as_str()) {
+            taken.insert(name.clone(), value.clone());
+        } else if value.is_empty() {
+            // Not set.
+        } else {
+            let key = key_of(name);
+            let (section, rest) = key.split_once('.').unwrap_or((&key, ""));
+            let (what, remedy) = if vocabulary::comes_later(section, rest) || vocabulary::comes_later("top", section) {
+                ("comes with a later version", "unset it for now".to_owned())
+            } else if ["mapping", "defaults", "include"].contains(&section) {
+                (
+                    "only settings are read from the environment",
+                    "write mappings into the file, or a file that it includes".to_owned(),
+                )
+            } else {
+                ("no such setting", nearest_variable(name, &names))
+            };
+            faults.push(Fault::new(&place, "", what, remedy));
+        }
+    }
+    taken
+}
+
+fn nearest_variable(name: &str, names: &[&str]) -> String {
+    let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    match vocabulary::nearest(name, &lower) {
+        Some(near) => format!("did you mean `{}`?", near.to_uppercase()),
+        None => "docs/configuration.md lists all variables".to_owned(),
+    }
+}
+
+fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
+    let url = match section.text("url", faults) {
+        Some(text) => match url::broker(&text.value) {
+            Ok(url) => Some(At::new(url, text.place)),
+            Err((what, remedy)) => {
+                faults.push(Fault::new(&text.place, section.path("url"), what, remedy));
+                None
+            }
+        },
+        None => {
+            missing(section, "url", "url = \"mqtt://localhost:1883\"", faults);
+            None
+        }
+    };
+    let words = [("auto", Protocol::Auto), ("5", Protocol::V5), ("3.1.1", Protocol::V311)];
+    let protocol = section.choice("protocol", &words, faults).map_or(Protocol::Auto, |at| at.value);
+    let username = section.text("username", faults);
+    let password = password(section, faults);
+    if let (None, Some(password)) = (&username, &password)
+        && protocol != Protocol::V5
+    {
+        let what = "a password without `username` is not allowed in MQTT 3.1.1 (MQTT-3.1.2-22)";
+        let remedy = "add `username`, or set `protocol = \"5\"`";
+        faults.push(Fault::new(&password.place, section.path("password"), what, remedy));
+    }
+    let username = username.filter(|name| mqtt_text(section, "username", name, faults)).map(|at| at.value);
+    let whole_seconds = |key: &str, at: Option<At<Duration>>, default: u64, faults: &mut Faults| match at {
+        Some(at) if at.value.subsec_nanos() > 0 => {
+            faults.push(Fault::new(&at.place, section.path(key), "must be whole seconds", ""));
+            Duration::from_secs(default)
+        }
+        at => at.map_or(Duration::from_secs(default), |at| at.value),
+    };
+    let expiry = section.duration("session_expiry", (SECOND, 36_500 * DAY), faults);
+    let keep_alive = section.duration("keep_alive", (5 * SECOND, 64_800 * SECOND), faults);
+    let payload = section.size("max_payload", (1, MAX_PAYLOAD_BYTES), faults).map_or(1 << 20, |at| at.value);
+    Broker {
+        // A placeholder where it is missing: with a fault noted, nobody connects to it.
+        url: url.unwrap_or_else(|| At::new(BrokerUrl { host: "localhost".to_owned(), port: 1883 }, Place::Default)),
+        client_id: client_id(section, faults),
+        username,
+        password: password.map(|at| at.value),
+        qos: qos(section, faults).unwrap_or_default(),
+        protocol,
+        session_expiry: whole_seconds("session_expiry", expiry, 7 * 86_400, faults),
+        keep_alive: whole_seconds("keep_alive", keep_alive, 30, faults),
+        max_payload_bytes: usize::try_from(payload).unwrap_or(1 << 20),
+    }
+}
+
+/// What a packet can hold at most (MQTT 2.2.3).
+const MAX_PAYLOAD_BYTES: u64 = (256 << 20) - 1;
+
+pub(super) fn qos(section: &Section<'_>, faults: &mut Faults) -> Option<Qos> {
+    let level = section.whole("qos", 0..=2, faults)?;
+    Qos::from_level(u8::try_from(level.value).ok()?)
+}
+
+fn client_id(section: &Section<'_>, faults: &mut Faults) -> String {
+    let Some(id) = section.text("client_id", faults) else {
+        return "amber".to_owned();
+    };
+    let path = section.path("client_id");
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+    if id.value.is_empty() {
+        let what = "is empty, and the broker would give another session each time (MQTT-3.1.3-7)";
+        faults.push(Fault::new(&id.place, path, what, "name it, or leave the key out: `amber`"));
+    } else if id.value.len() > 128 || id.value.chars().any(char::is_control) {
+        faults.push(Fault::new(&id.place, path, "must be at most 128 bytes without control characters", ""));
+    } else if id.value.len() > 23 || !id.value.chars().all(plain) {
+        let what = "not every broker takes a client id beyond 23 bytes of letters and digits (MQTT-3.1.3-5)";
+        faults.push(Fault::warning(&id.place, path, what, "a short plain name is safe everywhere"));
+    }
+    id.value
+}
+
+/// Whether `text` can travel as an MQTT string (MQTT 1.5.4).
+fn mqtt_text(section: &Section<'_>, key: &str, text: &At<String>, faults: &mut Faults) -> bool {
+    let fits = text.value.len() <= 65_535 && !text.value.contains('\0');
+    if !fits {
+        let what = "must be at most 65,535 bytes without NUL (MQTT 1.5.4)";
+        faults.push(Fault::new(&text.place, section.path(key), what, ""));
+    }
+    fits
+}
+
+/// `password`, or what the file `password_file` holds, without the newline that editors add.
+fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
+    let password = section.text("password", faults);
+    let file = section.text("password_file", faults);
+    match (password, file) {
+        (Some(password), Some(file)) => {
+            let what = format!("the password is given twice: also at {}", password.place);
+            faults.push(Fault::new(
+                &file.place,
+                section.path("password_file"),
+                what,
+                "keep one of them, best the file",
+            ));
+            None
+        }
+        (Some(password), None) => Some(password.map(Secret::new)),
+        (None, Some(file)) => match std::fs::read_to_string(&file.value) {
+            Ok(text) => {
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                Some(At::new(Secret::new(text.strip_suffix('\r').unwrap_or(text)), file.place))
+            }
+            Err(error) => {
+                let what = format!("`{}` cannot be read: {error}", file.value);
+                faults.push(Fault::new(&file.place, section.path("password_file"), what, ""));
+                None
+            }
+        },
+        (None, None) => None,
+    }
+}
+
+fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
+    let password = password(section, faults);
+    let url = match section.text("url", faults) {
+        Some(text) => match url::store(&text.value, password.as_ref().map(|at| &at.value)) {
+            Ok(url) => Some(At::new(url, text.place)),
+            Err((what, remedy)) => {
+                faults.push(Fault::new(&text.place, section.path("url"), what, remedy));
+                None
+            }
+        },
+        None => {
+            missing(section, "url", "url = \"sqlite:amber.db\"", faults);
+            None
+        }
+    };
+    let url = url.unwrap_or_else(|| At::new(StoreUrl::Sqlite("amber.db".into()), Place::Default));
+    let default = match url.value {
+        StoreUrl::Postgres(_) => Duration::ZERO,
+        StoreUrl::Sqlite(_) => SECOND,
+    };
+    let interval = section.duration("commit_interval", (Duration::ZERO, 60 * SECOND), faults);
+    Store { url, commit_interval: interval.map_or(default, |at| at.value) }
+}
+
+fn http(section: &Section<'_>, faults: &mut Faults) -> Http {
+    let default = || At::new(std::net::SocketAddr::from(([127, 0, 0, 1], 9583)), Place::Default);
+    let Some(text) = section.text("listen", faults) else {
+        return Http { listen: default() };
+    };
+    match text.value.parse() {
+        Ok(address) => Http { listen: At::new(address, text.place) },
+        Err(_) => {
+            let what = format!("{:?} is not an IP address with a port", text.value);
+            let remedy = "write `127.0.0.1:9583`, or `0.0.0.0:9583` to listen everywhere";
+            faults.push(Fault::new(&text.place, section.path("listen"), what, remedy));
+            Http { listen: default() }
+        }
+    }
+}
+
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
+
+fn log(section: &Section<'_>, faults: &mut Faults) -> Log {
+    let format = section.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], faults);
+    let level = section.text("level", faults).filter(|level| {
+        // `EnvFilter` takes an unknown word for the name of a module and then prints nothing else.
+        let level_of = |part: &str| part.rsplit_once('=').map_or(part, |(_, level)| level).trim().to_lowercase();
+        let wrong = level.value.split(',').map(level_of).find(|word| !LEVELS.contains(&word.as_str()));
+        if let Some(word) = wrong {
+            let what = format!("{word:?} is not a level");
+            let remedy = format!("{}; `amber=debug` sets it for one module", vocabulary::suggest(&word, LEVELS));
+            faults.push(Fault::new(&level.place, section.path("level"), what, remedy));
+            return false;
+        }
+        true
+    });
+    Log {
+        level: level.map_or_else(|| "info".to_owned(), |at| at.value),
+        format: format.map_or(LogFormat::Text, |at| at.value),
+    }
+}
+
+/// Reports that `key` is not set, unless it was and could not be read.
+fn missing(section: &Section<'_>, key: &str, example: &str, faults: &mut Faults) {
+    let known = vocabulary::SETTINGS.iter().find(|(name, _)| *name == section.path).map_or(&[][..], |&(_, keys)| keys);
+    if section.lacks(key, known) && !faults.any_syntax() {
+        let remedy =
+            format!("write `{example}` below `[{}]`, or set {}", section.path, variable_of(&section.path, key));
+        faults.push(Fault::new(&section.place, section.path(key), "is missing", remedy));
+    }
+}

@@ -1,0 +1,233 @@
+//! `broker.url` and `store.url`. A URL may hold a password, so no fault repeats it.
+
+use std::path::PathBuf;
+
+use super::vocabulary;
+use super::{BrokerUrl, Secret, StoreUrl};
+
+/// What is wrong with a URL, and the remedy.
+pub(super) type Wrong = (String, String);
+
+/// `mqtt://host[:port]`
+pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
+    let wrong = |what: &str, remedy: &str| Err((what.to_owned(), remedy.to_owned()));
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let plain = rest_is_host(text);
+        let remedy = if plain { format!("write `mqtt://{text}`") } else { "write `mqtt://host:1883`".to_owned() };
+        return Err(("has no scheme".to_owned(), remedy));
+    };
+    match scheme {
+        "mqtt" => {}
+        "tcp" => return wrong("`tcp` is not a scheme here", "write `mqtt://host:1883`"),
+        _ if vocabulary::comes_later("scheme", scheme) => {
+            return Err((format!("`{scheme}://` comes with a later version"), "today: `mqtt://host:1883`".to_owned()));
+        }
+        _ => return wrong("is not the URL of an MQTT broker", "write `mqtt://host:1883`"),
+    }
+    if rest.contains('@') {
+        return wrong(
+            "holds a user name or a password",
+            "write them as `username` and `password_file` (or `password`): a URL is printed in logs",
+        );
+    }
+    let url = url::Url::parse(text).map_err(|error| (error.to_string(), "write `mqtt://host:1883`".to_owned()))?;
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return wrong("has something after host and port", "write `mqtt://host:1883`");
+    }
+    let host = match url.host() {
+        Some(url::Host::Ipv6(address)) => address.to_string(),
+        Some(host) => host.to_string(),
+        None => return wrong("names no host", "write `mqtt://host:1883`"),
+    };
+    match url.port() {
+        Some(0) => wrong("port 0 cannot be connected to", "write 1883, or leave it out"),
+        port => Ok(BrokerUrl { host, port: port.unwrap_or(1883) }),
+    }
+}
+
+/// Whether `text` looks like `host` or `host:port`, and so may be repeated.
+fn rest_is_host(text: &str) -> bool {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "1883"));
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok()
+}
+
+/// What sqlx understands after the `?`; the rest it would ignore, and nothing is ignored here.
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "statement-cache-capacity",
+    "ssl-mode",
+    "ssl-root-cert",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+];
+const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+/// `sqlite:path`, `postgres://user@host/database`. `password` is put into the URL of PostgreSQL.
+pub(super) fn store(text: &str, password: Option<&Secret>) -> Result<StoreUrl, Wrong> {
+    if let Some(path) = text.strip_prefix("sqlite:") {
+        if password.is_some() {
+            return Err(("SQLite knows no password".to_owned(), "leave the password out".to_owned()));
+        }
+        return sqlite(path).map(StoreUrl::Sqlite);
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return postgres(text, password).map(|url| StoreUrl::Postgres(Secret::new(url)));
+    }
+    let what = match text.split_once(':') {
+        Some((scheme, _)) if text.contains("://") && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            format!("`{scheme}` is not a store that Amber knows")
+        }
+        _ => "has no scheme".to_owned(),
+    };
+    Err((what, "write `sqlite:amber.db` (a file) or `postgres://user@host/database`".to_owned()))
+}
+
+fn sqlite(path: &str) -> Result<PathBuf, Wrong> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let wrong = |what: &str, remedy: &str| Err((what.to_owned(), remedy.to_owned()));
+    match path {
+        "" => wrong("names no file", "write `sqlite:amber.db`"),
+        ":memory:" => wrong("a store in memory is lost with the process", "name a file: `sqlite:amber.db`"),
+        _ if path.contains('?') => wrong("SQLite takes no parameters here", "write the path alone: `sqlite:amber.db`"),
+        _ if path.contains('\0') => wrong("holds a NUL", ""),
+        _ if path.ends_with('/') => wrong("names a folder", "name a file in it: `sqlite:data/amber.db`"),
+        _ => Ok(PathBuf::from(path)),
+    }
+}
+
+fn postgres(text: &str, password: Option<&Secret>) -> Result<String, Wrong> {
+    let form = "write `postgres://user@host:5432/database`";
+    let mut url = url::Url::parse(text).map_err(|error| (error.to_string(), form.to_owned()))?;
+    let mut has_password = url.password().is_some();
+    for (key, value) in url.query_pairs() {
+        match &*key {
+            "password" => has_password = true,
+            "sslmode" | "ssl-mode" if !SSL_MODES.contains(&&*value) => {
+                return Err((format!("{value:?} is not an sslmode"), vocabulary::suggest(&value, SSL_MODES)));
+            }
+            "port" if value.parse::<u16>().is_err() => {
+                return Err(("the port is not a number".to_owned(), form.to_owned()));
+            }
+            key if PARAMETERS.contains(&key) || key.starts_with("options[") => {}
+            key => return Err((format!("unknown parameter `{key}`"), vocabulary::suggest(key, PARAMETERS))),
+        }
+    }
+    let Some(password) = password else {
+        return Ok(url.into());
+    };
+    if has_password {
+        let remedy = "keep one of them, best `password_file`".to_owned();
+        return Err(("holds a password, and `password` or `password_file` gives another".to_owned(), remedy));
+    }
+    // Without a host (`postgres:///db?host=/run/postgresql`) there is no place for it before the host.
+    // `set_password` encodes all that a URL cannot hold, but takes `%` for the beginning of an encoding.
+    if url.set_password(Some(&password.expose().replace('%', "%25"))).is_err() {
+        url.query_pairs_mut().append_pair("password", password.expose());
+    }
+    Ok(url.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_url_is_host_and_port() {
+        let cases = [
+            ("mqtt://localhost", "localhost", 1883),
+            ("mqtt://localhost:2883/", "localhost", 2883),
+            ("mqtt://10.0.0.7:1883", "10.0.0.7", 1883),
+            ("mqtt://[::1]:1884", "::1", 1884),
+            ("mqtt://my_broker", "my_broker", 1883),
+        ];
+        for (text, host, port) in cases {
+            assert_eq!(broker(text), Ok(BrokerUrl { host: host.into(), port }), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_broker_url_says_what_to_write() {
+        let cases = [
+            ("localhost", "has no scheme", "`mqtt://localhost`"),
+            ("broker.lan:1883", "has no scheme", "`mqtt://broker.lan:1883`"),
+            ("mqtts://broker", "`mqtts://` comes with a later version", "today"),
+            ("unix:///run/mqtt.sock", "later version", "today"),
+            ("tcp://broker", "not a scheme", "mqtt://host:1883"),
+            ("http://broker", "not the URL of an MQTT broker", "mqtt://host:1883"),
+            ("mqtt://me:secret@broker", "a user name or a password", "`password_file`"),
+            ("mqtt://broker:99999", "invalid port", "mqtt://host"),
+            ("mqtt://broker:0", "port 0", "1883"),
+            ("mqtt://", "host", "mqtt://host"),
+            ("mqtt://broker/path", "after host and port", ""),
+        ];
+        for (text, what, remedy) in cases {
+            let (said, told) = broker(text).unwrap_err();
+            assert!(said.contains(what) && told.contains(remedy), "{text}: {said}; {told}");
+            assert!(!format!("{said}{told}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn a_store_url_is_a_file_or_a_database() {
+        for (text, path) in [
+            ("sqlite:amber.db", "amber.db"),
+            ("sqlite://amber.db", "amber.db"),
+            ("sqlite:/var/lib/amber.db", "/var/lib/amber.db"),
+            ("sqlite:///var/lib/amber.db", "/var/lib/amber.db"),
+        ] {
+            assert_eq!(store(text, None), Ok(StoreUrl::Sqlite(path.into())), "{text}");
+        }
+        let url = "postgres://amber@db:5433/amber?sslmode=require";
+        assert_eq!(store(url, None), Ok(StoreUrl::Postgres(Secret::new(url))));
+    }
+
+    #[test]
+    fn a_password_is_put_into_the_url_so_that_it_comes_out_unchanged() {
+        let password = Secret::new("p@ss/w:rd %21 ü?#");
+        for url in ["postgres://amber@db/amber", "postgres:///amber?host=/run/postgresql&user=amber"] {
+            let Ok(StoreUrl::Postgres(full)) = store(url, Some(&password)) else { panic!("{url}") };
+            let full = url::Url::parse(full.expose()).unwrap();
+            let decoded = full.password().map(|text| {
+                let form = format!("p={}", text.replace('+', "%2B"));
+                url::form_urlencoded::parse(form.as_bytes()).next().unwrap().1.into_owned()
+            });
+            let asked = full.query_pairs().find(|(key, _)| key == "password").map(|(_, value)| value.into_owned());
+            assert_eq!(decoded.or(asked).as_deref(), Some(password.expose()));
+        }
+    }
+
+    #[test]
+    fn a_wrong_store_url_says_what_to_write() {
+        let secret = Secret::new("other");
+        let cases: [(&str, Option<&Secret>, &str); 10] = [
+            ("amber.db", None, "has no scheme"),
+            ("localhost:5432/amber", None, "has no scheme"),
+            ("mysql://me:secret@db/amber", None, "`mysql` is not a store"),
+            ("sqlite:", None, "names no file"),
+            ("sqlite::memory:", None, "lost with the process"),
+            ("sqlite:amber.db", Some(&secret), "no password"),
+            ("postgres://me:secret@db/amber", Some(&secret), "gives another"),
+            ("postgres://me:secret@db:port/amber", None, "invalid port"),
+            ("postgres://me@db/amber?sslmod=require", None, "unknown parameter `sslmod`"),
+            ("postgres://me@db/amber?sslmode=requir", None, "not an sslmode"),
+        ];
+        for (text, password, what) in cases {
+            let (said, told) = store(text, password).unwrap_err();
+            assert!(said.contains(what), "{text}: {said}; {told}");
+            assert!(!format!("{said}{told}").contains("secret"));
+        }
+    }
+}

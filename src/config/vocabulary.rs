@@ -1,0 +1,174 @@
+//! Every word that the configuration knows, the nearest one to a word that it does not, and what comes later.
+
+/// The sections of settings and their keys. The environment has the same: `AMBER__BROKER__URL`.
+pub(super) const SETTINGS: &[(&str, &[&str])] = &[
+    (
+        "broker",
+        &[
+            "url",
+            "client_id",
+            "username",
+            "password",
+            "password_file",
+            "qos",
+            "protocol",
+            "session_expiry",
+            "keep_alive",
+            "max_payload",
+        ],
+    ),
+    ("store", &["url", "password", "password_file", "commit_interval"]),
+    ("http", &["listen"]),
+    ("log", &["level", "format"]),
+];
+
+/// What else may stand at the top of a file.
+pub(super) const TOP: &[&str] = &["include", "defaults", "mapping", "broker", "store", "http", "log"];
+
+/// What may stand at the top of an included file.
+pub(super) const INCLUDED: &[&str] = &["defaults", "mapping"];
+
+pub(super) const MAPPING: &[&str] = &[
+    "topic",
+    "except",
+    "measurement",
+    "when",
+    "fallback",
+    "format",
+    "rows",
+    "pivot",
+    "others",
+    "time",
+    "zone",
+    "not_before",
+    "not_after",
+    "outside",
+    "tags",
+    "fields",
+    "missing",
+    "retained",
+    "qos",
+    "redelivery",
+];
+
+pub(super) const FIELD: &[&str] = &[
+    "path",
+    "type",
+    "unit",
+    "description",
+    "kind",
+    "decimals",
+    "words",
+    "missing",
+    "scale",
+    "offset",
+    "min",
+    "max",
+    "range",
+    "required",
+];
+
+pub(super) const TAG: &[&str] = &["path", "value", "words", "required"];
+pub(super) const TIME: &[&str] = &["path", "format", "zone", "unit", "since"];
+pub(super) const PIVOT: &[&str] = &["name", "value"];
+
+/// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
+const LATER: &[(&str, &str)] = &[
+    ("top", "rejects"),
+    ("top", "spool"),
+    ("broker", "overlap"),
+    ("store", "ddl"),
+    ("http", "token"),
+    ("http", "token_file"),
+    ("mapping", "encoding"),
+    ("mapping", "on_duplicate"),
+    ("mapping", "retention"),
+    ("mapping", "max_series"),
+    ("mapping", "table"),
+    ("mapping", "columns"),
+    ("mapping", "example"),
+    ("field", "decode"),
+    ("field", "pattern"),
+    ("field", "bit"),
+    ("field", "deadband"),
+    ("field", "heartbeat"),
+    ("format", "csv"),
+    ("format", "pairs"),
+    ("format", "xml"),
+    ("format", "cbor"),
+    ("format", "msgpack"),
+    ("format", "senml"),
+    ("others", "add"),
+    ("others", "json"),
+    ("redelivery", "store"),
+    ("value", "rows as a table"),
+    ("value", "format as a table"),
+    ("scheme", "mqtts"),
+    ("scheme", "ws"),
+    ("scheme", "wss"),
+    ("scheme", "unix"),
+];
+
+pub(super) fn comes_later(place: &str, word: &str) -> bool {
+    LATER.contains(&(place, word))
+}
+
+/// What other programs call it.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("string", "text"),
+    ("str", "text"),
+    ("varchar", "text"),
+    ("integer", "int"),
+    ("bigint", "int"),
+    ("number", "float"),
+    ("double", "float"),
+    ("real", "float"),
+    ("boolean", "bool"),
+    ("jsonb", "json"),
+    ("timestamp", "time"),
+    ("datetime", "time"),
+    ("counter", "total"),
+    ("topics", "topic"),
+    ("filter", "topic"),
+    ("exclude", "except"),
+    ("timezone", "zone"),
+    ("tz", "zone"),
+    ("timestamp", "time"),
+    ("precision", "decimals"),
+    ("factor", "scale"),
+    ("map", "words"),
+    ("retain", "retained"),
+    ("user", "username"),
+    ("clientid", "client_id"),
+    ("address", "listen"),
+    ("database", "store"),
+    ("mqtt", "broker"),
+    ("mappings", "mapping"),
+    ("default", "defaults"),
+    ("includes", "include"),
+];
+
+/// What to write instead of `word`: the nearest of `known`, or else all of them.
+pub(super) fn suggest(word: &str, known: &[&str]) -> String {
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known here: {}", list(known)),
+    }
+}
+
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let word = word.to_lowercase().replace('-', "_");
+    let same =
+        SYNONYMS.iter().filter(|(other, _)| *other == word).find_map(|(_, ours)| known.iter().find(|k| *k == ours));
+    same.copied().or_else(|| {
+        let near =
+            known.iter().map(|known| (strsim::osa_distance(&word, known), *known)).min_by_key(|&(far, _)| far)?;
+        let bound = (word.chars().count().max(near.1.len()) / 3).max(1);
+        (near.0 <= bound).then_some(near.1)
+    })
+}
+
+/// `a`, `b`, `c`
+pub(super) fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
