@@ -1,0 +1,8 @@
+//! The integration tests: the real binary, a real broker and real databases.
+//!
+//! One binary with a module per subject, because each integration binary costs a link and its own database server.
+
+#[path = "../support/support.rs"]
+mod support;
+
+mod smoke;

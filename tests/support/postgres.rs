@@ -1,0 +1,228 @@
+//! A real PostgreSQL: one server that tests share, each with a database of its own, and servers of their own for
+//! those tests that stop, kill or pause them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::folder::Folder;
+use super::process::{self, Process, Program, Signal};
+use super::sql::Sql;
+use super::{eventually, ports, tail};
+
+/// PostgreSQL refuses to run as root; its packages make this user.
+const USER: Option<&str> = Some("postgres");
+
+static DATABASES: AtomicU32 = AtomicU32::new(1);
+
+/// A server.
+pub struct Postgres {
+    pub port: u16,
+    folder: Folder,
+    process: Option<Process>,
+}
+
+/// An empty database of a server.
+pub struct Database {
+    pub name: String,
+    pub port: u16,
+}
+
+/// An empty database on the server that this test binary shares.
+pub fn database() -> Database {
+    static SHARED: OnceLock<Postgres> = OnceLock::new();
+    SHARED.get_or_init(Postgres::start).database()
+}
+
+impl Postgres {
+    /// Starts a server of its own.
+    pub fn start() -> Self {
+        let folder = Folder::new();
+        give_away(folder.path());
+        run(process::as_user(USER).args(["cp", "-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
+        let mut server = Self { port: ports::free(), folder, process: None };
+        server.start_again();
+        server
+    }
+
+    /// Starts it on the same port and data, and waits until it answers.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let socket_folder = self.folder.path().display().to_string();
+        let data = self.folder.join("data").display().to_string();
+        // -F spares the sync, which matters only for power loss: what a killed server wrote, the kernel keeps.
+        let args = ["-D", &data, "-k", &socket_folder, "-h", "127.0.0.1", "-p", &self.port.to_string(), "-F"];
+        let settings = ["shared_buffers=32MB", "max_connections=60", "jit=off", "checkpoint_timeout=1h"];
+        let process = Process::start(Program {
+            path: program("postgres"),
+            args: args
+                .into_iter()
+                .chain(settings.into_iter().flat_map(|setting| ["-c", setting]))
+                .map(str::to_owned)
+                .collect(),
+            envs: vec![],
+            folder: PathBuf::from("/tmp"),
+            log: self.log_path(),
+            user: USER,
+            at_death: Signal::Int,
+        });
+        eventually("PostgreSQL answers", || match Sql::postgres(&self.url("postgres")) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                assert!(process.exit_status().is_none(), "PostgreSQL has ended:\n{}", self.log());
+                Err(error)
+            }
+        });
+        self.process = Some(process);
+    }
+
+    /// Ends it, not waiting for its clients.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal(Signal::Int);
+        process.wait();
+    }
+
+    /// `kill -9` of the server and all its processes.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal(Signal::Stop);
+        process::signal(Signal::Kill, &process.children());
+        process.kill();
+    }
+
+    /// `SIGSTOP` to the server and all its processes: connections stay, nothing answers.
+    pub fn pause(&self) {
+        let process = self.process.as_ref().expect("it runs");
+        // The server first: it then starts no further ones.
+        process.signal(Signal::Stop);
+        process::signal(Signal::Stop, &process.children());
+    }
+
+    pub fn resume(&self) {
+        let process = self.process.as_ref().expect("it runs");
+        process::signal(Signal::Continue, &process.children());
+        process.signal(Signal::Continue);
+    }
+
+    /// Makes an empty database.
+    pub fn database(&self) -> Database {
+        let name = format!("amber_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let mut sql = Sql::postgres(&self.url("postgres")).unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        sql.run(&format!("create database {name} strategy wal_log"));
+        Database { name, port: self.port }
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        url(self.port, database)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.join("postgres.log")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            // Killed, it would leave its shared memory behind; what is paused must go on to end.
+            process::signal(Signal::Continue, &process.children());
+            process.signal(Signal::Continue);
+            process.signal(Signal::Int);
+            if process.wait_within(super::DEADLINE).is_none() {
+                eprintln!("PostgreSQL on port {} does not end", self.port);
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("--- PostgreSQL on port {}:\n{}", self.port, tail(&self.log(), 60));
+        }
+    }
+}
+
+impl Database {
+    pub fn url(&self) -> String {
+        url(self.port, &self.name)
+    }
+
+    /// The same through a proxy.
+    pub fn url_through(&self, port: u16) -> String {
+        url(port, &self.name)
+    }
+
+    /// A connection for assertions.
+    #[track_caller]
+    pub fn sql(&self) -> Sql {
+        Sql::postgres(&self.url()).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
+/// The data folder that every server begins with: `initdb` takes ten times as long as a copy.
+fn template() -> PathBuf {
+    static TEMPLATE: OnceLock<Folder> = OnceLock::new();
+    let folder = TEMPLATE.get_or_init(|| {
+        let folder = Folder::new();
+        give_away(folder.path());
+        run(process::as_user(USER).arg(program("initdb")).arg("-D").arg(folder.join("data")).args([
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ]));
+        folder
+    });
+    folder.join("data")
+}
+
+/// Lets PostgreSQL's user write `folder`, if we are root.
+fn give_away(folder: &Path) {
+    if let Some(user) = USER
+        && process::is_root()
+    {
+        run(Command::new("chown").arg(user).arg(folder));
+    }
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.current_dir("/tmp").output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}: {words}", output.status);
+}
+
+/// A program of the newest PostgreSQL that is installed.
+fn program(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("AMBER_TEST_PG_BIN") {
+        let path = PathBuf::from(folder).join(name);
+        assert!(path.exists(), "AMBER_TEST_PG_BIN: there is no {}", path.display());
+        return path;
+    }
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin").join(name))))
+        .filter(|(_, path)| path.exists())
+        .collect();
+    versions.sort();
+    versions.pop().map_or_else(
+        || process::find("AMBER_TEST_PG_BIN", &[name], "install the package postgresql (version 14 or later)"),
+        |(_, path)| path,
+    )
+}
