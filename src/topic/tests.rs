@@ -1,0 +1,188 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn filter(text: &str) -> TopicFilter {
+    TopicFilter::new(text).unwrap_or_else(|error| panic!("`{text}`: {error}"))
+}
+
+fn subscription(text: &str, level: u8, retained: bool) -> Subscription {
+    Subscription { filter: filter(text), qos: Qos::from_level(level).unwrap(), retained }
+}
+
+#[test]
+fn a_filter_is_checked_by_the_clauses_of_mqtt() {
+    for good in ["a", "/", "//", "+", "#", "a/+/b", "a/#", "+/+", "/+/#", "$SYS/#", "é/ü", "$share/g/a/#", "$share/g//"] {
+        assert_eq!(filter(good).as_str(), good);
+    }
+    let cases = [
+        ("", FilterError::Empty),
+        ("a\0b", FilterError::Nul),
+        ("a/#/b", FilterError::HashNotLast),
+        ("#/a", FilterError::HashNotLast),
+        ("a/b#", FilterError::HashNotAlone("b#".into())),
+        ("a+/b", FilterError::PlusNotAlone("a+".into())),
+        ("a/++", FilterError::PlusNotAlone("++".into())),
+        ("$share", FilterError::Share),
+        ("$share/g", FilterError::Share),
+        ("$share/g/", FilterError::Share),
+        ("$share//a", FilterError::Share),
+        ("$share/g+/a", FilterError::Share),
+        ("$share/g/a#", FilterError::HashNotAlone("a#".into())),
+    ];
+    for (bad, error) in cases {
+        assert_eq!(TopicFilter::new(bad), Err(error), "`{bad}`");
+    }
+    assert_eq!(TopicFilter::new(&"a".repeat(65_536)), Err(FilterError::TooLong(65_536)));
+}
+
+#[test]
+fn a_filter_matches_what_mqtt_says() {
+    let cases = [
+        ("a/b", "a/b", true),
+        ("a/b", "a/B", false),
+        ("a/b", "a/b/", false),
+        ("a/+", "a/b", true),
+        ("a/+", "a/", true),
+        ("a/+", "a", false),
+        ("a/+", "a/b/c", false),
+        ("+", "/a", false),
+        ("+/+", "/a", true),
+        ("/+", "/a", true),
+        ("a/#", "a", true),
+        ("a/#", "a/b/c", true),
+        ("a/#", "ab", false),
+        ("#", "a/b", true),
+        ("#", "/", true),
+        ("#", "$SYS/a", false),
+        ("+/a", "$SYS/a", false),
+        ("$SYS/#", "$SYS/a", true),
+        ("$SYS/+", "$SYS/a", true),
+        ("a/+", "a/$b", true),
+        ("+/b", "éa/b", true),
+        ("é/#", "é/日本", true),
+        ("$share/g/a/+", "a/b", true),
+        ("$share/g/+", "$SYS", false),
+    ];
+    for (wanted, topic, expected) in cases {
+        assert_eq!(filter(wanted).matches(topic), expected, "`{wanted}` and `{topic}`");
+    }
+}
+
+#[test]
+fn a_filter_covers_and_overlaps_what_its_levels_say() {
+    let cases = [
+        // ours, theirs, covers, overlaps
+        ("a/#", "a/b", true, true),
+        ("a/#", "a", true, true),
+        ("a/#", "a/+/c", true, true),
+        ("a/#", "a/#", true, true),
+        ("a/b", "a/#", false, true),
+        ("a/+", "a/b", true, true),
+        ("a/+", "a/#", false, true),
+        ("a/+", "+/b", false, true),
+        ("a/+/c", "a/b/+", false, true),
+        ("a/+", "b/+", false, false),
+        ("+/#", "#", true, true),
+        ("a/+/#", "a/#", false, true),
+        ("#", "$SYS/#", false, false),
+        ("+/x", "$SYS/x", false, false),
+        ("$share/g/a/#", "$share/g/a/b", true, true),
+        ("$share/g/a/#", "$share/h/a/b", false, true),
+        ("$share/g/a/#", "a/b", false, true),
+    ];
+    for (ours, theirs, covers, overlaps) in cases {
+        assert_eq!(filter(ours).covers(&filter(theirs)), covers, "`{ours}` covers `{theirs}`");
+        assert_eq!(filter(ours).overlaps(&filter(theirs)), overlaps, "`{ours}` overlaps `{theirs}`");
+        assert_eq!(filter(theirs).overlaps(&filter(ours)), overlaps, "`{theirs}` overlaps `{ours}`");
+    }
+}
+
+#[test]
+fn a_covered_filter_is_left_out_and_a_crossing_pair_is_named() {
+    let wanted = [
+        subscription("home/+/climate", 0, false),
+        subscription("home/#", 1, false),
+        subscription("home/hall/climate", 2, true),
+        subscription("+/hall/#", 1, false),
+        subscription("home/#", 0, false),
+    ];
+    let reduced = reduce(&wanted);
+    assert_eq!(reduced.subscriptions, [subscription("home/#", 2, true), subscription("+/hall/#", 2, true)]);
+    assert_eq!(reduced.crossing, [(filter("home/#"), filter("+/hall/#"))]);
+}
+
+#[test]
+fn ten_thousand_filters_are_reduced_without_comparing_all_pairs() {
+    let wanted: Vec<_> = (0..10_000).map(|n| subscription(&format!("plant/+/line{n}/+"), 1, false)).collect();
+    let reduced = reduce(&wanted);
+    assert_eq!((reduced.subscriptions.len(), reduced.crossing.len()), (10_000, 0));
+}
+
+/// Every topic of up to three levels over an alphabet that has all special cases.
+fn topics() -> Vec<String> {
+    let levels = ["a", "b", "", "$s"];
+    let mut all: Vec<String> = levels.map(str::to_owned).to_vec();
+    for _ in 0..3 {
+        let longer: Vec<String> =
+            all.iter().flat_map(|topic| levels.iter().map(move |level| format!("{topic}/{level}"))).collect();
+        all.extend(longer);
+    }
+    all.retain(|topic| !topic.is_empty());
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn any_filter() -> impl Strategy<Value = TopicFilter> {
+    let level = prop_oneof![Just("a"), Just("b"), Just("+"), Just(""), Just("$s")];
+    (prop::collection::vec(level, 0..4), any::<bool>()).prop_filter_map("valid", |(mut levels, rest)| {
+        if rest {
+            levels.push("#");
+        }
+        TopicFilter::new(&levels.join("/")).ok()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn covers_and_overlaps_agree_with_all_topics_there_are(one in any_filter(), other in any_filter()) {
+        let both = topics().iter().any(|topic| one.matches(topic) && other.matches(topic));
+        let all = topics().iter().all(|topic| one.matches(topic) || !other.matches(topic));
+        prop_assert_eq!(one.overlaps(&other), both);
+        prop_assert_eq!(one.covers(&other), all);
+    }
+
+    #[test]
+    fn a_reduced_set_matches_the_same_topics(filters in prop::collection::vec((any_filter(), 0..3u8), 0..8)) {
+        let wanted: Vec<_> = filters
+            .into_iter()
+            .map(|(filter, level)| Subscription { filter, qos: Qos::from_level(level).unwrap(), retained: level == 2 })
+            .collect();
+        let reduced = reduce(&wanted);
+        for topic in topics() {
+            let most = |subscriptions: &[Subscription]| {
+                let matching = subscriptions.iter().filter(|one| one.filter.matches(&topic));
+                matching.map(|one| one.qos).max()
+            };
+            prop_assert!(most(&reduced.subscriptions) >= most(&wanted));
+            prop_assert_eq!(most(&reduced.subscriptions).is_some(), most(&wanted).is_some());
+        }
+        for (position, one) in reduced.subscriptions.iter().enumerate() {
+            for other in &reduced.subscriptions[position + 1..] {
+                prop_assert!(!one.filter.covers(&other.filter) && !other.filter.covers(&one.filter));
+                let named = reduced.crossing.contains(&(one.filter.clone(), other.filter.clone()));
+                prop_assert_eq!(named, one.filter.overlaps(&other.filter));
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_a_filter_panic(text in "\\PC{0,12}", topic in "\\PC{0,12}") {
+        if let Ok(filter) = TopicFilter::new(&text) {
+            std::hint::black_box(filter.matches(&topic));
+        }
+    }
+}
