@@ -81,7 +81,10 @@ impl Fault {
 /// `config.toml:31:9: mapping.plant.topic: what; remedy`
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        // What concerns no key and stands nowhere has no place to name.
+        if self.place != Place::Default || !self.path.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
         if self.severity == Severity::Warning {
             write!(f, "warning: ")?;
         }

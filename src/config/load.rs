@@ -32,7 +32,16 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 /// Loads the file named by `explicit` (`--config` or `$AMBER_CONFIG`), else the first of `./config.toml` and
 /// `/etc/amber/config.toml` that is there, under the settings of `environment`.
 pub fn load(explicit: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Loaded {
-    let found = explicit.map(Path::to_owned).or_else(|| PLACES.iter().map(PathBuf::from).find(|path| path.exists()));
+    load_first(explicit, &PLACES, environment)
+}
+
+/// `load` with other places to look at.
+pub(super) fn load_first(
+    explicit: Option<&Path>,
+    places: &[&str],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Loaded {
+    let found = explicit.map(Path::to_owned).or_else(|| places.iter().map(PathBuf::from).find(|path| path.exists()));
     let Some(path) = found else {
         let what = "no configuration file: looked for `--config`, `$AMBER_CONFIG`, `./config.toml` and \
                     `/etc/amber/config.toml`";
@@ -41,8 +50,7 @@ pub fn load(explicit: Option<&Path>, environment: impl IntoIterator<Item = (Stri
     };
     let name = path.strip_prefix("./").unwrap_or(&path).display().to_string();
     let mut faults = Faults::default();
-    let Some(text) = read(&path, &Place::File { file: name.as_str().into(), line: 1, column: 1 }, "", &mut faults)
-    else {
+    let Some(text) = read(&path, &Place::Default, "", &mut faults) else {
         return Loaded { config: None, faults: faults.into_list(&name) };
     };
     load_text(&name, &text, environment)
@@ -125,7 +133,7 @@ fn check_top(top: &Table, kind: &str, known: &[&str], faults: &mut Faults) {
 
 /// `[defaults]` of a file, checked; a list, because most have none.
 fn defaults<'t>(top: &'t Table, faults: &mut Faults) -> Vec<&'t Table> {
-    let Some(entry) = top.get("defaults") else { return vec![] };
+    let Some(entry) = top.section("defaults") else { return vec![] };
     match &entry.node.value {
         Value::Table(table) => {
             language::check_defaults(entry, faults);
@@ -148,7 +156,7 @@ struct Mappings {
 
 impl Mappings {
     fn read(&mut self, top: &Table, defaults: &[&Table], faults: &mut Faults) {
-        let Some(Entry { node, .. }) = top.get("mapping") else { return };
+        let Some(Entry { node, .. }) = top.section("mapping") else { return };
         let Value::Table(tables) = &node.value else {
             let what = format!("must be a table, not {}", node.value.kind());
             faults.push(Fault::new(&node.place, "mapping", what, "write `[mapping.<name>]` for each"));

@@ -65,7 +65,7 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
     }
     // Misspelt keys stay in the tables, so that the key they mean is not reported as missing too.
     for (name, keys) in vocabulary::SETTINGS {
-        if let Some(Entry { node: Node { value: Value::Table(table), .. }, .. }) = written(top, name) {
+        if let Some(Entry { node: Node { value: Value::Table(table), .. }, .. }) = top.section(name) {
             let unknown = table.entries.iter().filter(|entry| !keys.contains(&entry.key.value.as_str())).cloned();
             tables.entry((*name).to_owned()).or_default().entries.extend(unknown);
         }
@@ -73,7 +73,7 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
     let empty = Table::default();
     let section = |name: &str| Section {
         path: name.to_owned(),
-        place: written(top, name).map_or(start, |entry| &entry.key.place).clone(),
+        place: top.section(name).map_or(start, |entry| &entry.key.place).clone(),
         table: tables.get(name).unwrap_or(&empty),
     };
     Settings {
@@ -84,16 +84,6 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
     }
 }
 
-/// The section `name` as it was written; also under a misspelt name (reported elsewhere), so that the rest of it is
-/// checked.
-fn written<'t>(top: &'t Table, name: &str) -> Option<&'t Entry> {
-    let misspelt = |entry: &&Entry| {
-        let key = entry.key.value.as_str();
-        !vocabulary::TOP.contains(&key) && vocabulary::nearest(key, vocabulary::TOP) == Some(name)
-    };
-    top.get(name).or_else(|| top.entries.iter().find(misspelt))
-}
-
 /// The known settings of a file, as a source of the `config` crate: flat keys, the origin of each its place.
 #[derive(Clone)]
 struct FileLayer(::config::Map<String, ::config::Value>);
@@ -102,7 +92,7 @@ impl FileLayer {
     fn new<'t>(top: &'t Table, nodes: &mut HashMap<String, &'t Node>, faults: &mut Faults) -> Self {
         let mut layer = ::config::Map::new();
         for (name, keys) in vocabulary::SETTINGS {
-            let Some(Entry { key, node }) = written(top, name) else { continue };
+            let Some(Entry { key, node }) = top.section(name) else { continue };
             let Value::Table(table) = &node.value else {
                 let what = format!("must be a table, not {}", node.value.kind());
                 faults.push(Fault::new(&node.place, *name, what, format!("write `[{name}]` and its keys below")));
@@ -315,12 +305,17 @@ fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
         }
         (Some(password), None) => Some(password.map(Secret::new)),
         (None, Some(file)) => match std::fs::read_to_string(&file.value) {
+            Ok(text) if text.trim().is_empty() => {
+                faults.push(Fault::new(&file.place, section.path("password_file"), "the file is empty", ""));
+                None
+            }
             Ok(text) => {
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 Some(At::new(Secret::new(text.strip_suffix('\r').unwrap_or(text)), file.place))
             }
             Err(error) => {
-                let what = format!("`{}` cannot be read: {error}", file.value);
+                // The file is not named: it may be the password itself, written under the wrong key.
+                let what = format!("the file cannot be read: {error}");
                 faults.push(Fault::new(&file.place, section.path("password_file"), what, ""));
                 None
             }
@@ -349,7 +344,7 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
         StoreUrl::Postgres(_) => Duration::ZERO,
         StoreUrl::Sqlite(_) => SECOND,
     };
-    let interval = section.duration("commit_interval", (Duration::ZERO, 60 * SECOND), faults);
+    let interval = section.duration("commit_interval", (Duration::ZERO, 600 * SECOND), faults);
     Store { url, commit_interval: interval.map_or(default, |at| at.value) }
 }
 

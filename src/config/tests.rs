@@ -1,6 +1,12 @@
 //! What a person sees: a text in, a configuration or faults out.
 
+mod vocabulary;
+
+use std::path::Path;
+
+use super::mapping::{Pivot, TagSource, Word};
 use super::*;
+use crate::fault::Place;
 
 const MINIMAL: &str = "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:a.db\"\n";
 
@@ -8,43 +14,365 @@ fn lines(loaded: &Loaded) -> Vec<String> {
     loaded.faults.iter().map(ToString::to_string).collect()
 }
 
-/// Loads `text` below the minimal settings (four lines), which must give no fault.
-fn good(text: &str) -> Config {
-    let loaded = load_text("config.toml", &format!("{MINIMAL}{text}"), []);
-    assert_eq!(lines(&loaded), Vec::<String>::new());
-    loaded.config.unwrap()
-}
-
 fn environment(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-#[test]
-fn the_minimal_file_works() {
-    let loaded = load_text("config.toml", minimal(), []);
+/// Loads a text that must give no fault.
+fn good(text: &str, pairs: &[(&str, &str)]) -> Config {
+    let loaded = load_text("config.toml", text, environment(pairs));
     assert_eq!(lines(&loaded), Vec::<String>::new());
-    let config = loaded.config.unwrap();
-    assert_eq!(config.broker.url.value, BrokerUrl { host: "localhost".into(), port: 1883 });
-    assert_eq!(config.store.url.value, StoreUrl::Sqlite("amber.db".into()));
-    assert_eq!(config.mappings[0].name.value, "climate");
+    loaded.config.unwrap()
+}
+
+/// The one mapping of `text`, which stands below the minimal settings.
+fn one_mapping(text: &str) -> MappingConfig {
+    good(&format!("{MINIMAL}{text}"), &[]).mappings.remove(0)
+}
+
+/// The faults of the keys of one mapping, below a topic and fields (line 7 on).
+fn faults_of(keys: &str) -> Vec<String> {
+    let text = format!("{MINIMAL}[mapping.m]\ntopic = \"a\"\n{keys}\n[mapping.m.fields]\nx = \"x\"\n");
+    lines(&load_text("config.toml", &text, []))
+}
+
+fn texts(list: &[At<String>]) -> Vec<&str> {
+    list.iter().map(|at| at.value.as_str()).collect()
 }
 
 #[test]
-fn show() {
+fn the_minimal_file_works() {
+    let config = good(minimal(), &[]);
+    assert_eq!(config.broker.url.value, BrokerUrl { host: "localhost".into(), port: 1883 });
+    assert_eq!(config.store.url.value, StoreUrl::Sqlite("amber.db".into()));
+    assert_eq!(config.mappings[0].name.value, "climate");
+    assert_eq!(config.mappings[0].fields.len(), 2);
+}
+
+#[test]
+fn every_planted_fault_is_reported_at_its_place_and_nothing_else() {
     let text = include_str!("../../tests/config/faulty.toml");
-    let loaded = load_text(
-        "tests/config/faulty.toml",
+    let loaded = load_text("tests/config/faulty.toml", text, []);
+    let found: Vec<String> = lines(&loaded).iter().map(|line| line.replace("tests/config/faulty.toml:", "")).collect();
+    let expected: Vec<&str> = include_str!("../../tests/config/faulty.txt").lines().collect();
+    assert_eq!(found, expected, "\n{}\n", found.join("\n"));
+    assert!(loaded.is_faulty());
+    assert!(!format!("{loaded:?}").contains("geheim"));
+}
+
+#[test]
+fn every_fault_of_syntax_is_reported_without_echoes() {
+    let text = "x = mqtt://y\n[http\n[broker]\nurl = mqtt://x\nqos = 3 3\n[store]\nurl = \"sqlite:a.db\nurl = 'sqlite:b.db'\n\
+                [store]\n[mapping.a]\ntopic = ['x' 'y']\nfields = ['t']\nwhen = 1_\nextra = 99999999999999999999\n";
+    let loaded = load_text("c.toml", text, []);
+    assert_eq!(
+        lines(&loaded),
+        [
+            "c.toml:1:5: not TOML: a text must be in quotes",
+            "c.toml:2:6: not TOML: unclosed table, expected `]`",
+            "c.toml:4:7: not TOML: a text must be in quotes",
+            "c.toml:5:7: not TOML: a text must be in quotes",
+            "c.toml:7:19: not TOML: invalid basic string, expected `\"`",
+            "c.toml:8:1: not TOML: the key is there already",
+            "c.toml:9:2: not TOML: the key is there already",
+            "c.toml:11:14: not TOML: missing comma between array elements, expected `,`",
+            "c.toml:13:9: not TOML: `_` may only go between digits, expected nothing",
+            "c.toml:14:9: an integer beyond 64 bits",
+        ],
+        "\n{}\n",
+        lines(&loaded).join("\n")
+    );
+}
+
+#[test]
+fn a_file_of_rubbish_is_faults_and_no_panic() {
+    for text in [
+        "\u{feff}",
+        "\0",
+        "[",
+        "[[",
+        "= 1",
+        "a.b.c",
+        "'''",
+        "\"\\u{d800}\"",
+        "[mapping]\n[[mapping.a]]",
+        "mapping = 1",
+        "ä\n=ö",
+    ] {
+        assert!(load_text("c.toml", text, []).is_faulty(), "{text:?}");
+    }
+    let deep = format!("x = {}", "[".repeat(10_000));
+    assert!(load_text("c.toml", &deep, []).is_faulty());
+    let deep = format!("[mapping.a]\nwhen.{} = 1", "a.".repeat(10_000) + "a");
+    assert!(load_text("c.toml", &deep, []).is_faulty());
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_faults_name_the_variable() {
+    let text = "[broker]\nurl = \"mqtt://file\"\nqos = 1\nkeep_alive = \"60s\"\n[store]\nurl = 5\n[mapping.a]\ntopic='a'\nfields=['a']";
+    let config = good(
         text,
+        &[
+            ("AMBER__BROKER__URL", "mqtt://environment:2000"),
+            ("AMBER__BROKER__QOS", "2"),
+            ("AMBER__BROKER__USERNAME", "true"),
+            ("AMBER__BROKER__PASSWORD", "0123"),
+            ("AMBER__BROKER__CLIENT_ID", ""),
+            ("AMBER__STORE__URL", "postgres://amber@db/amber"),
+            ("AMBER__HTTP__LISTEN", "[::1]:80"),
+            ("AMBER_CONFIG", "config.toml"),
+            ("AMBER_STORE", "of somebody else"),
+        ],
+    );
+    assert_eq!(config.broker.url.value, BrokerUrl { host: "environment".into(), port: 2000 });
+    assert_eq!(config.broker.url.place, Place::Environment("AMBER__BROKER__URL".into()));
+    assert_eq!(config.broker.qos, Qos::ExactlyOnce);
+    assert_eq!(config.broker.keep_alive, Duration::from_secs(60));
+    assert_eq!(config.broker.username.as_deref(), Some("true"));
+    assert_eq!(config.broker.password, Some(Secret::new("0123")));
+    assert_eq!(config.broker.client_id, "amber");
+    assert_eq!(config.http.listen.value.port(), 80);
+    assert_eq!(config.store.commit_interval, Duration::ZERO);
+
+    let loaded = load_text(
+        "config.toml",
+        minimal(),
         environment(&[
-            ("AMBER__BROKER__QOS", "7"),
+            ("AMBER__BROKER__QOS", "3"),
+            ("AMBER__BROKER__URL", "nowhere"),
             ("AMBER__BROKR__URL", "x"),
-            ("AMBER__MAPPING__X", "y"),
-            ("AMBER_STORE_URL", "z"),
-            ("AMBER__SPOOL__MAX", "z"),
+            ("AMBER__broker__keep_alive", "x"),
+            ("AMBER__MAPPING__A__TOPIC", "x"),
+            ("AMBER__SPOOL__MAX", "x"),
+            ("AMBER__", "x"),
+            ("AMBER_STORE_URL", "x"),
         ]),
     );
-    for fault in &loaded.faults {
-        println!("{fault}");
+    assert_eq!(
+        lines(&loaded),
+        [
+            "environment AMBER_STORE_URL: warning: is not read: sections and keys are joined by two underscores; if it is meant for Amber, name it `AMBER__STORE__URL`",
+            "environment AMBER__: no such setting; docs/configuration.md lists all variables",
+            "environment AMBER__BROKER__QOS: broker.qos: must be a whole number from 0 to 2",
+            "environment AMBER__BROKER__URL: broker.url: has no scheme; write `mqtt://nowhere`",
+            "environment AMBER__BROKR__URL: no such setting; did you mean `AMBER__BROKER__URL`?",
+            "environment AMBER__MAPPING__A__TOPIC: only settings are read from the environment; write mappings into the file, or a file that it includes",
+            "environment AMBER__SPOOL__MAX: comes with a later version; unset it for now",
+            "environment AMBER__broker__keep_alive: no such setting; did you mean `AMBER__BROKER__KEEP_ALIVE`?",
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_is_said_with_an_example() {
+    assert_eq!(
+        lines(&load_text("c.toml", "[broker]\n", [])),
+        [
+            "c.toml:1:1: store.url: is missing; write `url = \"sqlite:amber.db\"` below `[store]`, or set AMBER__STORE__URL",
+            "c.toml:1:1: warning: mapping: no mapping: nothing is subscribed to and nothing is stored; write a `[mapping.<name>]` with `topic` and `fields`",
+            "c.toml:1:2: broker.url: is missing; write `url = \"mqtt://localhost:1883\"` below `[broker]`, or set AMBER__BROKER__URL",
+        ]
+    );
+    let loaded = load_text("c.toml", MINIMAL, []);
+    assert!(!loaded.is_faulty() && loaded.faults.len() == 1, "no mapping is a warning");
+}
+
+#[test]
+fn a_misspelt_section_is_one_fault() {
+    let text =
+        "[brokr]\nurl = \"mqtt://a\"\n[store]\nulr = \"sqlite:a.db\"\n[mappings.a]\ntopic = 'a'\nfields = ['a']\n";
+    assert_eq!(
+        lines(&load_text("c.toml", text, [])),
+        [
+            "c.toml:1:2: brokr: unknown key; did you mean `broker`?",
+            "c.toml:4:1: store.ulr: unknown key; did you mean `url`?",
+            "c.toml:5:2: mappings: unknown key; did you mean `mapping`?",
+        ]
+    );
+}
+
+#[test]
+fn the_password_of_a_file_is_taken_without_its_newline_and_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "ge heim%\r\n").unwrap();
+    let file = file.to_str().unwrap();
+    let text = format!(
+        "[broker]\nurl = 'mqtt://a'\nusername = 'u'\npassword_file = {file:?}\n[store]\nurl = 'postgres://me@db/amber'\n\
+         password_file = {file:?}\n[mapping.a]\ntopic = 'a'\nfields = ['a']\n"
+    );
+    let config = good(&text, &[]);
+    assert_eq!(config.broker.password, Some(Secret::new("ge heim%")));
+    assert_eq!(config.store.url.value, StoreUrl::Postgres(Secret::new("postgres://me:ge%20heim%25@db/amber")));
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("heim") && printed.contains("***"), "{printed}");
+}
+
+#[test]
+fn a_client_id_is_checked() {
+    let faults = |id: &str| {
+        let text = format!(
+            "[broker]\nurl = 'mqtt://a'\nclient_id = {id:?}\n[store]\nurl = 'sqlite:a'\n[mapping.a]\ntopic = 'a'\nfields = ['a']\n"
+        );
+        load_text("c.toml", &text, [])
+    };
+    for (id, faulty, said) in [
+        ("", true, 1),
+        ("a\nb", true, 1),
+        ("amber", false, 0),
+        ("amber-kitchen.2_a", false, 0),
+        ("ämber", false, 1),
+        ("amber in the kitchen of the house", false, 1),
+        (&"a".repeat(200), true, 1),
+    ] {
+        let loaded = faults(id);
+        assert_eq!((loaded.is_faulty(), loaded.faults.len()), (faulty, said), "{id}: {:?}", lines(&loaded));
     }
-    good("[mapping.a]\ntopic='x'\nfields=['a']");
+}
+
+#[test]
+fn names_keep_their_case_and_fields_their_order() {
+    let mapping = one_mapping(
+        "[mapping.Klima]\ntopic = 'a'\nfields.zeta = 'Z'\nfields.Alpha = { path = ['A', 'a'], words = { ON = true, Off = false } }\n\
+         fields.mid = {}\nfields.gone = false\n",
+    );
+    assert_eq!(mapping.name.value, "Klima");
+    let names: Vec<&str> = mapping.fields.iter().map(|field| field.name.value.as_str()).collect();
+    assert_eq!(names, ["zeta", "Alpha", "mid", "gone"]);
+    assert_eq!(texts(&mapping.fields[0].path), ["Z"]);
+    assert_eq!(texts(&mapping.fields[1].path), ["A", "a"]);
+    let words: Vec<(&str, &Word)> =
+        mapping.fields[1].words.iter().map(|(key, word)| (key.value.as_str(), &word.value)).collect();
+    assert_eq!(words, [("ON", &Word::Bool(true)), ("Off", &Word::Bool(false))]);
+    assert_eq!(texts(&mapping.fields[2].path), ["mid"], "the path is the field's name unless told otherwise");
+    assert!(mapping.fields[3].removed);
+}
+
+#[test]
+fn defaults_join_tags_and_fields_and_give_way_in_the_rest() {
+    let mapping = one_mapping(
+        "[defaults]\nzone = 'Europe/Lisbon'\nqos = 0\ntags = { site = { value = 'home' }, room = 'r' }\n\
+         fields = { battery = { unit = '%' }, x = 'other' }\n\
+         [mapping.a]\ntopic = 'a'\nqos = 2\ntags.room = 'own'\nfields = { x = 'own', y = 'own' }\n",
+    );
+    assert_eq!(mapping.zone.unwrap().value, "Europe/Lisbon");
+    assert_eq!(mapping.qos, Some(Qos::ExactlyOnce));
+    let fields: Vec<(&str, &str)> =
+        mapping.fields.iter().map(|field| (field.name.value.as_str(), field.path[0].value.as_str())).collect();
+    assert_eq!(fields, [("x", "own"), ("y", "own"), ("battery", "battery")]);
+    let tags: Vec<&str> = mapping.tags.iter().map(|tag| tag.name.value.as_str()).collect();
+    assert_eq!(tags, ["room", "site"]);
+    assert!(matches!(&mapping.tags[0].source, TagSource::Path(path) if path.value == "own"));
+    let listed = one_mapping("[defaults]\nfields = { battery = {} }\n[mapping.a]\ntopic = 'a'\nfields = ['x']\n");
+    assert_eq!(listed.fields.len(), 1, "a list overrides");
+}
+
+#[test]
+fn conditions_times_and_pivots_are_read_in_all_their_forms() {
+    let mapping = one_mapping(
+        "[mapping.a]\ntopic = ['a', 'b']\nfields = ['x']\nwhen = { a.b = 2, sensor = ['BME*', true], '$.k' = 1.5 }\n\
+         time = ['ts', { path = 't', format = '%s', zone = 'UTC', unit = 'ms', since = 's' }]\npivot = '{name#}'\n\
+         missing = ['-', -9999, -99.5]\nnot_before = 2020-01-01\nnot_after = '2d'\nrows = ['a[]', '{s}']\n",
+    );
+    let when: Vec<(&str, Vec<&Word>)> = mapping
+        .when
+        .iter()
+        .map(|condition| (condition.key.value.as_str(), condition.values.iter().map(|at| &at.value).collect()))
+        .collect();
+    assert_eq!(
+        when,
+        [
+            ("a.b", vec![&Word::Int(2)]),
+            ("sensor", vec![&Word::Text("BME*".into()), &Word::Bool(true)]),
+            ("$.k", vec![&Word::Float(1.5)])
+        ]
+    );
+    assert_eq!(mapping.time.len(), 2);
+    assert_eq!(mapping.time[1].value.unit.as_ref().unwrap().value, "ms");
+    assert!(matches!(mapping.pivot.unwrap().value, Pivot::Capture(name) if name == "name#"));
+    assert_eq!(texts(&mapping.missing), ["-", "-9999", "-99.5"]);
+    assert_eq!(mapping.not_before.unwrap().value, "2020-01-01");
+    let present =
+        one_mapping("[mapping.a]\ntopic = 'a'\nfields = ['x']\nwhen = 'x'\npivot = { name = 'n', value = 'v' }\n");
+    assert!(present.when[0].values.is_empty());
+    assert!(matches!(present.pivot.unwrap().value, Pivot::Pair { .. }));
+}
+
+#[test]
+fn included_files_are_read_in_order_under_both_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("maps")).unwrap();
+    write(
+        "config.toml",
+        &format!(
+            "include = ['maps/*.toml', 'maps/b.toml', '*.toml', 'empty*']\n{MINIMAL}[defaults]\nqos = 0\nzone = 'UTC'\n[mapping.main]\ntopic = 'm'\nfields = ['x']\n"
+        ),
+    );
+    write("maps/b.toml", "[defaults]\nqos = 2\n[mapping.b]\ntopic = 'b'\nfields = ['x']\n");
+    write("maps/a.toml", "[mapping.a]\ntopic = 'a'\nfields = ['x']\n");
+    write("maps/.hidden.toml", "rubbish");
+    write("maps/c.toml~", "rubbish");
+    let loaded = load(Some(&folder.path().join("config.toml")), []);
+    assert_eq!(lines(&loaded), Vec::<String>::new());
+    let mappings: Vec<_> =
+        loaded.config.unwrap().mappings.into_iter().map(|m| (m.name.value, m.qos, m.zone.unwrap().value)).collect();
+    let expected = [("main", Qos::AtMostOnce), ("a", Qos::AtMostOnce), ("b", Qos::ExactlyOnce)];
+    assert_eq!(mappings, expected.map(|(name, qos)| (name.to_owned(), Some(qos), "UTC".to_owned())));
+}
+
+#[test]
+fn faults_of_included_files_are_reported_with_their_own_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+    let main = format!(
+        "include = ['a.toml', 'b.toml', 'bytes.toml', 'gone.toml', 'none/*.toml']\n{MINIMAL}[mapping.m]\ntopic = 'm'\nfields = ['x']\n"
+    );
+    write("config.toml", main.as_bytes());
+    write("a.toml", b"include = ['b.toml']\nfoo = 1\n[broker]\nqos = 1\n[mapping.m]\ntopic = 'a'\nfields = ['x']\n");
+    write(
+        "b.toml",
+        b"[defaults]\nqos = 7\n[mapping.b]\ntopic = 'b'\nfields = ['x']\n[mapping.c]\ntopic = 'c'\nfields = ['x']\n",
+    );
+    write("bytes.toml", b"# \xc3\xa4\n# \xc3\xa4\xff\n");
+    let loaded = load(Some(&folder.path().join("config.toml")), []);
+    let root = format!("{}/", folder.path().display());
+    let found: Vec<String> = lines(&loaded).iter().map(|line| line.replace(&root, "")).collect();
+    assert_eq!(
+        found,
+        [
+            "config.toml:1:46: include: `gone.toml` cannot be read: No such file or directory (os error 2)",
+            "config.toml:1:59: warning: include: there is no folder `none`; make it, or mend the path",
+            "a.toml:1:1: include: an included file cannot include others; name the files in the main file",
+            "a.toml:2:1: foo: unknown key; known here: `defaults`, `mapping`",
+            "a.toml:3:2: broker: an included file holds `[defaults]` and `[mapping.<name>]` only; move it to the main file",
+            "a.toml:5:10: mapping.m: the name is used twice: also at config.toml:6:10; rename one of them",
+            "b.toml:2:7: defaults.qos: must be a whole number from 0 to 2",
+            "bytes.toml:2:4: not UTF-8, so not TOML; save the file as UTF-8",
+        ]
+    );
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_a_fault_and_no_other_is_read() {
+    let loaded = load(Some(Path::new("tests/config/nowhere.toml")), []);
+    assert!(loaded.config.is_none() && loaded.is_faulty());
+    assert!(lines(&loaded)[0].starts_with("`tests/config/nowhere.toml` cannot be read: "), "{:?}", lines(&loaded));
+}
+
+#[test]
+fn the_first_file_that_is_there_is_read() {
+    let loaded = load::load_first(None, &["./nowhere.toml", "./config.example.toml", "./tests/config/faulty.toml"], []);
+    let config = loaded.config.unwrap();
+    assert!(matches!(&config.broker.url.place, Place::File { file, .. } if **file == *"config.example.toml"));
+}
+
+#[test]
+fn without_a_file_the_four_places_and_a_working_one_are_printed() {
+    let loaded = load::load_first(None, &["./tests/config/nowhere.toml"], []);
+    let line = &lines(&loaded)[0];
+    for part in ["--config", "$AMBER_CONFIG", "./config.toml", "/etc/amber/config.toml", minimal()] {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(line.starts_with("no configuration file"), "{line}");
 }

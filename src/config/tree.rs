@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::reader::Faults;
+use super::vocabulary;
 use crate::fault::{At, Fault, Place};
 
 /// A value with the place where it begins.
@@ -35,6 +36,7 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) => "a text",
+            Self::Float(float) if !float.is_finite() => "an infinite number or none",
             Self::Int(_) | Self::Float(_) => "a number",
             Self::Bool(_) => "a truth value",
             Self::Moment(_) => "a date",
@@ -62,6 +64,16 @@ impl Table {
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key.value == key)
     }
+
+    /// At the top of a file: the section `name`, also under a misspelt name (which is reported as unknown), so that
+    /// the rest of it is checked and nothing in it is called missing.
+    pub(super) fn section(&self, name: &str) -> Option<&Entry> {
+        let misspelt = |entry: &&Entry| {
+            let key = entry.key.value.as_str();
+            !vocabulary::TOP.contains(&key) && vocabulary::nearest(key, vocabulary::TOP) == Some(name)
+        };
+        self.get(name).or_else(|| self.entries.iter().find(misspelt))
+    }
 }
 
 /// Reads a file; faults of syntax go to `faults`, all of them.
@@ -70,7 +82,12 @@ pub(super) fn parse(file: &str, text: &str, faults: &mut Faults) -> Table {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = source.place(error.span().map_or(0, |span| span.start));
-        faults.syntax(Fault::new(&place, "", format!("not TOML: {}", error.message()), ""));
+        let message = match error.message() {
+            message if message.starts_with("string values must be quoted") => "a text must be in quotes",
+            "duplicate key" => "the key is there already",
+            message => message,
+        };
+        faults.syntax(Fault::new(&place, "", format!("not TOML: {message}"), ""));
     }
     source.table(table.get_ref(), false, faults)
 }
@@ -129,7 +146,7 @@ impl<'t> Source<'t> {
             },
             DeValue::Array(list) => Value::List(list.iter().filter_map(|node| self.node(node, faults)).collect()),
             DeValue::Table(table) => {
-                let inline = self.text[start..].starts_with('{');
+                let inline = self.text.get(start..).is_some_and(|text| text.starts_with('{'));
                 Value::Table(self.table(table, inline, faults))
             }
         };

@@ -16,10 +16,10 @@ pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
         let remedy = if plain { format!("write `mqtt://{text}`") } else { "write `mqtt://host:1883`".to_owned() };
         return Err(("has no scheme".to_owned(), remedy));
     };
-    match scheme {
+    match scheme.to_ascii_lowercase().as_str() {
         "mqtt" => {}
         "tcp" => return wrong("`tcp` is not a scheme here", "write `mqtt://host:1883`"),
-        _ if vocabulary::comes_later("scheme", scheme) => {
+        scheme if vocabulary::comes_later("scheme", scheme) => {
             return Err((format!("`{scheme}://` comes with a later version"), "today: `mqtt://host:1883`".to_owned()));
         }
         _ => return wrong("is not the URL of an MQTT broker", "write `mqtt://host:1883`"),
@@ -122,6 +122,11 @@ fn postgres(text: &str, password: Option<&Secret>) -> Result<String, Wrong> {
                 return Err(("the port is not a number".to_owned(), form.to_owned()));
             }
             key if PARAMETERS.contains(&key) || key.starts_with("options[") => {}
+            // What is no word may be the end of a password with a `?` in it.
+            key if key.chars().any(|c| !c.is_ascii_alphanumeric() && c != '-' && c != '_') => {
+                let remedy = "in a password write `?` as `%3F`, or use `password_file`".to_owned();
+                return Err(("has a parameter that is not known".to_owned(), remedy));
+            }
             key => return Err((format!("unknown parameter `{key}`"), vocabulary::suggest(key, PARAMETERS))),
         }
     }
@@ -212,7 +217,7 @@ mod tests {
     #[test]
     fn a_wrong_store_url_says_what_to_write() {
         let secret = Secret::new("other");
-        let cases: [(&str, Option<&Secret>, &str); 10] = [
+        let cases: [(&str, Option<&Secret>, &str); 11] = [
             ("amber.db", None, "has no scheme"),
             ("localhost:5432/amber", None, "has no scheme"),
             ("mysql://me:secret@db/amber", None, "`mysql` is not a store"),
@@ -222,6 +227,7 @@ mod tests {
             ("postgres://me:secret@db/amber", Some(&secret), "gives another"),
             ("postgres://me:secret@db:port/amber", None, "invalid port"),
             ("postgres://me@db/amber?sslmod=require", None, "unknown parameter `sslmod`"),
+            ("postgres://me:12?secret@db/amber", None, "parameter that is not known"),
             ("postgres://me@db/amber?sslmode=requir", None, "not an sslmode"),
         ];
         for (text, password, what) in cases {

@@ -73,7 +73,7 @@ pub(super) const TIME: &[&str] = &["path", "format", "zone", "unit", "since"];
 pub(super) const PIVOT: &[&str] = &["name", "value"];
 
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
-const LATER: &[(&str, &str)] = &[
+pub(super) const LATER: &[(&str, &str)] = &[
     ("top", "rejects"),
     ("top", "spool"),
     ("broker", "overlap"),
