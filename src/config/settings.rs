@@ -1,20 +1,15 @@
-//! The sections of settings: the `config` crate lays the environment over the file, then each value is checked.
-//!
-//! Files are read strictly, the environment as text. A place travels through `config` as the origin of a value;
-//! the crate's own deserialisation is lenient and forgets it, so the collected tree is read instead.
+//! The sections of settings, checked value by value: ranges, words, URLs, passwords from files.
 
-use std::collections::HashMap;
+mod layers;
+
 use std::time::Duration;
 
-use ::config::{ConfigError, Environment, Source, ValueKind};
-
-use super::reader::{Faults, Section, check_keys};
-use super::tree::{Entry, Node, Table, Value};
+use super::reader::{Faults, Section};
+use super::tree::Table;
 use super::{Broker, BrokerUrl, Http, Log, LogFormat, Protocol, Secret, Store, StoreUrl, url, vocabulary};
 use crate::fault::{At, Fault, Place};
 use crate::message::Qos;
 
-const PREFIX: &str = "AMBER__";
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -28,48 +23,7 @@ pub(super) struct Settings {
 
 /// Reads the settings of `top`, the tree of the main file, under those of `environment`.
 pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place, faults: &mut Faults) -> Settings {
-    let mut nodes = HashMap::new();
-    let file = FileLayer::new(top, &mut nodes, faults);
-    let variables = known_variables(environment, faults);
-    let names: HashMap<String, &String> = variables.keys().map(|name| (key_of(name), name)).collect();
-    let layers = ::config::Config::builder()
-        .add_source(file)
-        .add_source(
-            Environment::with_prefix("AMBER")
-                .prefix_separator("__")
-                .separator("__")
-                .ignore_empty(true)
-                .source(Some(variables.clone().into_iter().collect())),
-        )
-        .build()
-        .and_then(|layers| layers.collect());
-    let layers = layers.unwrap_or_else(|error| {
-        faults.push(Fault::new(start, "", format!("the settings cannot be layered: {error}"), ""));
-        ::config::Map::new()
-    });
-    let mut tables: HashMap<String, Table> = HashMap::new();
-    for (section, value) in layers {
-        let ValueKind::Table(keys) = value.kind else { continue };
-        let entry = |(key, value): (String, ::config::Value)| {
-            let node = match value.origin().and_then(|origin| nodes.get(origin)) {
-                Some(&node) => Node::clone(node),
-                None => {
-                    let place = Place::Environment(names.get(&format!("{section}.{key}"))?.as_str().into());
-                    Node { place, value: Value::Text(value.into_string().ok()?) }
-                }
-            };
-            Some(Entry { key: At::new(key, node.place.clone()), node })
-        };
-        let entries = keys.into_iter().filter_map(entry).collect();
-        tables.insert(section, Table { entries, inline: false });
-    }
-    // Misspelt keys stay in the tables, so that the key they mean is not reported as missing too.
-    for (name, keys) in vocabulary::SETTINGS {
-        if let Some(Entry { node: Node { value: Value::Table(table), .. }, .. }) = top.section(name) {
-            let unknown = table.entries.iter().filter(|entry| !keys.contains(&entry.key.value.as_str())).cloned();
-            tables.entry((*name).to_owned()).or_default().entries.extend(unknown);
-        }
-    }
+    let tables = layers::sections(top, environment, start, faults);
     let empty = Table::default();
     let section = |name: &str| Section {
         path: name.to_owned(),
@@ -81,124 +35,6 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
         store: store(&section("store"), faults),
         http: http(&section("http"), faults),
         log: log(&section("log"), faults),
-    }
-}
-
-/// The known settings of a file, as a source of the `config` crate: flat keys, the origin of each its place.
-#[derive(Clone)]
-struct FileLayer(::config::Map<String, ::config::Value>);
-
-impl FileLayer {
-    fn new<'t>(top: &'t Table, nodes: &mut HashMap<String, &'t Node>, faults: &mut Faults) -> Self {
-        let mut layer = ::config::Map::new();
-        for (name, keys) in vocabulary::SETTINGS {
-            let Some(Entry { key, node }) = top.section(name) else { continue };
-            let Value::Table(table) = &node.value else {
-                let what = format!("must be a table, not {}", node.value.kind());
-                faults.push(Fault::new(&node.place, *name, what, format!("write `[{name}]` and its keys below")));
-                continue;
-            };
-            let section = Section { path: (*name).to_owned(), place: key.place.clone(), table };
-            check_keys(&section, name, keys, faults);
-            for entry in table.entries.iter().filter(|entry| keys.contains(&entry.key.value.as_str())) {
-                let kind = match &entry.node.value {
-                    Value::Text(text) => ValueKind::String(text.clone()),
-                    Value::Int(int) => ValueKind::I64(*int),
-                    Value::Float(float) => ValueKind::Float(*float),
-                    Value::Bool(flag) => ValueKind::Boolean(*flag),
-                    // No setting is one of these: the reader says so, unless the environment overrides it.
-                    Value::Moment(_) | Value::List(_) | Value::Table(_) => ValueKind::Nil,
-                };
-                let origin = entry.node.place.to_string();
-                layer.insert(section.path(&entry.key.value), ::config::Value::new(Some(&origin), kind));
-                nodes.insert(origin, &entry.node);
-            }
-        }
-        Self(layer)
-    }
-}
-
-/// Passwords are among the values.
-impl std::fmt::Debug for FileLayer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FileLayer")
-    }
-}
-
-impl Source for FileLayer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
-
-    fn collect(&self) -> Result<::config::Map<String, ::config::Value>, ConfigError> {
-        Ok(self.0.clone())
-    }
-}
-
-/// `AMBER__BROKER__URL` → `broker.url`
-fn key_of(variable: &str) -> String {
-    variable.get(PREFIX.len()..).unwrap_or_default().to_lowercase().replace("__", ".")
-}
-
-fn variable_of(section: &str, key: &str) -> String {
-    format!("{PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase())
-}
-
-/// The `AMBER__…` variables that are settings; the others are faults. Empty ones count as not set, because
-/// compose files pass on what may be unset.
-fn known_variables(environment: &[(String, String)], faults: &mut Faults) -> HashMap<String, String> {
-    let known: Vec<(String, String)> = vocabulary::SETTINGS
-        .iter()
-        .flat_map(|(section, keys)| keys.iter().map(move |key| (format!("{section}.{key}"), variable_of(section, key))))
-        .collect();
-    let names: Vec<&str> = known.iter().map(|(_, name)| name.as_str()).collect();
-    let mut taken = HashMap::new();
-    for (name, value) in environment {
-        let place = Place::Environment(name.as_str().into());
-        if !name.starts_with(PREFIX) {
-            // One underscore too few, the likeliest slip, would be silently nothing.
-            let upper = name.to_uppercase();
-            let doubled = names
-                .iter()
-                .find(|known| name.starts_with("AMBER") && known.replace("__", "_") == upper.replace("__", "_"));
-            if let Some(meant) = doubled {
-                let remedy = format!("if it is meant for Amber, name it `{meant}`");
-                faults.push(Fault::warning(
-                    &place,
-                    "",
-                    "is not read: sections and keys are joined by two underscores",
-                    remedy,
-                ));
-            }
-        } else if names.contains(&name.as_str()) {
-            taken.insert(name.clone(), value.clone());
-        } else if value.is_empty() {
-            // Not set.
-        } else {
-            let key = key_of(name);
-            let (section, rest) = key.split_once('.').unwrap_or((&key, ""));
-            let (what, remedy) = if vocabulary::comes_later(section, rest) || vocabulary::comes_later("top", section) {
-                ("comes with a later version", "unset it for now".to_owned())
-            } else if ["mapping", "defaults", "include"].contains(&section) {
-                (
-                    "only settings are read from the environment",
-                    "write mappings into the file, or a file that it includes".to_owned(),
-                )
-            } else {
-                ("no such setting", nearest_variable(name, &names))
-            };
-            faults.push(Fault::new(&place, "", what, remedy));
-        }
-    }
-    taken
-}
-
-fn nearest_variable(name: &str, names: &[&str]) -> String {
-    let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
-    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
-    match vocabulary::nearest(name, &lower) {
-        Some(near) => format!("did you mean `{}`?", near.to_uppercase()),
-        None => "docs/configuration.md lists all variables".to_owned(),
     }
 }
 
@@ -391,7 +227,7 @@ fn missing(section: &Section<'_>, key: &str, example: &str, faults: &mut Faults)
     let known = vocabulary::SETTINGS.iter().find(|(name, _)| *name == section.path).map_or(&[][..], |&(_, keys)| keys);
     if section.lacks(key, known) && !faults.any_syntax() {
         let remedy =
-            format!("write `{example}` below `[{}]`, or set {}", section.path, variable_of(&section.path, key));
+            format!("write `{example}` below `[{}]`, or set {}", section.path, layers::variable_of(&section.path, key));
         faults.push(Fault::new(&section.place, section.path(key), "is missing", remedy));
     }
 }

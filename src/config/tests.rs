@@ -376,3 +376,42 @@ fn without_a_file_the_four_places_and_a_working_one_are_printed() {
     }
     assert!(line.starts_with("no configuration file"), "{line}");
 }
+
+#[test]
+fn a_file_cut_or_spoilt_anywhere_gives_no_panic() {
+    let text = include_str!("../../tests/config/faulty.toml");
+    for (turn, (index, _)) in text.char_indices().step_by(5).enumerate() {
+        let (head, tail) = text.split_at(index);
+        let rest = tail.chars().next().map_or("", |c| &tail[c.len_utf8()..]);
+        let spoilt = match turn % 4 {
+            0 => head.to_owned(),
+            1 => format!("{head}{rest}"),
+            2 => format!("{head}[{rest}"),
+            _ => format!("{head}\"{tail}"),
+        };
+        load_text("c.toml", &spoilt, []);
+    }
+}
+
+#[test]
+fn two_ecosystems_are_read_as_they_are_written() {
+    let tasmota = "[defaults]\nzone = \"Europe/Lisbon\"\ntime = [\"$.Time\", \"$.StatusSNS.Time\"]\n\
+        [mapping.climate]\ntopic = [\"tele/{device}/SENSOR\", \"stat/{device}/STATUS8\"]\n\
+        rows = [\"{sensor}\", \"StatusSNS.{sensor}\"]\nwhen = { sensor = [\"BME280*\", \"DS18B20*\"] }\n\
+        [mapping.climate.fields]\ntemperature = { path = \"Temperature\", unit = \"°C\" }\n\
+        humidity = { path = \"Humidity\", unit = \"%\" }\n";
+    let mapping = one_mapping(tasmota);
+    assert_eq!((mapping.topic.len(), mapping.rows.len(), mapping.time.len()), (2, 2, 2));
+    let things = "[defaults]\ntopic = \"v3/{app}@{_tenant}/devices/{device}/up\"\ntime = \"$.received_at\"\n\
+        tags = { dev_eui = \"$.end_device_ids.dev_eui\" }\n\
+        [mapping.soil]\nrows = \"uplink_message.decoded_payload\"\nwhen = \"moisture\"\nfields.moisture = { unit = \"%\" }\n\
+        fields.battery = { path = \"bat_mv\", scale = 0.001, unit = \"V\" }\n\
+        fields.frame = { path = \"$.uplink_message.f_cnt\", type = \"int\" }\n\
+        [mapping.reception]\nrows = \"uplink_message.rx_metadata[]\"\ntags = { gateway = \"gateway_ids.gateway_id\" }\n\
+        fields = { rssi = { unit = \"dBm\" }, snr = { unit = \"dB\" } }\n";
+    let config = good(&format!("{MINIMAL}{things}"), &[]);
+    let [soil, reception] = &config.mappings[..] else { panic!("two mappings") };
+    assert_eq!(soil.fields[1].scale.as_ref().unwrap().value, 0.001);
+    assert_eq!((soil.tags.len(), reception.tags.len()), (1, 2));
+    assert_eq!(texts(&reception.topic), ["v3/{app}@{_tenant}/devices/{device}/up"]);
+}

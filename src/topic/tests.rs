@@ -12,7 +12,8 @@ fn subscription(text: &str, level: u8, retained: bool) -> Subscription {
 
 #[test]
 fn a_filter_is_checked_by_the_clauses_of_mqtt() {
-    for good in ["a", "/", "//", "+", "#", "a/+/b", "a/#", "+/+", "/+/#", "$SYS/#", "é/ü", "$share/g/a/#", "$share/g//"] {
+    for good in ["a", "/", "//", "+", "#", "a/+/b", "a/#", "+/+", "/+/#", "$SYS/#", "é/ü", "$share/g/a/#", "$share/g//"]
+    {
         assert_eq!(filter(good).as_str(), good);
     }
     let cases = [
