@@ -63,6 +63,14 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
         let remedy = "add `username`, or set `protocol = \"5\"`";
         faults.push(Fault::new(&password.place, section.path("password"), what, remedy));
     }
+    let password = password.filter(|password| {
+        let fits = password.value.expose().len() <= 65_535;
+        if !fits {
+            let what = "must be at most 65,535 bytes (MQTT 1.5.6)";
+            faults.push(Fault::new(&password.place, section.path("password"), what, ""));
+        }
+        fits
+    });
     let username = username.filter(|name| mqtt_text(section, "username", name, faults)).map(|at| at.value);
     let whole_seconds = |key: &str, at: Option<At<Duration>>, default: u64, faults: &mut Faults| match at {
         Some(at) if at.value.subsec_nanos() > 0 => {

@@ -36,6 +36,12 @@ pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
     }
     let host = match url.host() {
         Some(url::Host::Ipv6(address)) => address.to_string(),
+        Some(host) if host.to_string().contains('%') => {
+            return wrong(
+                "the host is not plain letters, digits, `-`, `.`",
+                "write its ASCII form (`xn--…`) or its address",
+            );
+        }
         Some(host) => host.to_string(),
         None => return wrong("names no host", "write `mqtt://host:1883`"),
     };
@@ -176,6 +182,8 @@ mod tests {
             ("mqtt://broker:99999", "invalid port", "mqtt://host"),
             ("mqtt://broker:0", "port 0", "1883"),
             ("mqtt://", "host", "mqtt://host"),
+            ("mqtt://brökel", "plain letters", "xn--"),
+            ("mqtt://a b", "invalid", "mqtt://host"),
             ("mqtt://broker/path", "after host and port", ""),
         ];
         for (text, what, remedy) in cases {
