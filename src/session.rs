@@ -1,54 +1,66 @@
 //! The MQTT session: connect, subscribe, receive, acknowledge in order.
+//!
+//! rumqttc gives the packet codecs; the session over them is ours, because rumqttc's event loop acknowledges QoS 2 by
+//! itself, keeps acknowledgements of a dead connection for the next, and makes a system call for each.
+//!
+//! - What outlives a connection (the ledger, what is in hand, what is subscribed) is here; what belongs to one dies
+//!   with it as one value (`connection`).
+//! - Acknowledgements come from the ledger alone, in the order of receipt, many in one write.
+//! - Nothing here awaits the store: pings go on whatever it does. What was handed on and has no receipt is counted;
+//!   at the limit reading stops, and TCP holds the broker.
+
+mod backoff;
+mod connection;
 pub mod dial;
+mod hand;
 pub mod ledger;
+mod link;
+mod report;
+mod subscriptions;
 pub mod wire;
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config;
-use crate::message::{Clock, Delivery, Message};
+use crate::config::{self, Protocol};
+use crate::message::{Clock, Message};
 use crate::metrics::Metrics;
 use crate::status::Status;
-use crate::topic::Subscription;
+use crate::topic::{self, Subscription};
+use backoff::Backoff;
+use connection::{Connection, End, hand_on};
+use link::{CONNECT_TIMEOUT, ConnectError, Link};
+use subscriptions::Subscriptions;
+use wire::{ConnAck, Refusal, Version};
 
-/// What was received and is not at rest yet, shared by the session (which takes messages in and acknowledges)
-/// and by those who settle them. Holds the ledger and the counts that bound memory.
-#[derive(Debug)]
-pub struct InHand {}
+pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, RECEIVE_MAXIMUM};
 
-#[expect(unused_variables, reason = "contract")]
-impl InHand {
-    pub fn new(ledger: ledger::Ledger, metrics: Arc<Metrics>) -> Self {
-        Self {}
-    }
-    /// Settles messages: counts are given back, the ledger learns `number` (of the batch; `None` for ignored ones), the session is woken.
-    pub fn settle(&self, messages: &[Message], number: Option<i64>) {}
-    /// The ledger as batch `number` must persist it, with the batch's own `deliveries` (facts-ledger 3, row 12).
-    pub fn snapshot(&self, deliveries: impl IntoIterator<Item = Delivery>, number: i64) -> Vec<u8> {
-        Vec::new()
-    }
-    /// Unsettled QoS 1 and 2 messages at present, and the window they may fill.
-    pub fn unsettled(&self) -> usize {
-        0
-    }
-    pub fn window(&self) -> usize {
-        0
-    }
-    pub fn messages(&self) -> usize {
-        0
-    }
-}
+/// Bursts that the channel `out` must hold so that it is never full: each has one message at least, and QoS 0 and
+/// QoS 1 and 2 have a limit each. (If it is full all the same, reading waits.)
+pub const OUT_CAPACITY: usize = 2 * MAX_MESSAGES;
+
+/// A connection that lasted so long was a good one.
+const GOOD: Duration = Duration::from_secs(30);
+/// A connection that was lost so soon after its CONNACK looks like somebody else's doing.
+const QUICK: Duration = Duration::from_secs(1);
+/// So many of them in a row are taken for another process with our client identifier.
+const QUICK_MAX: u32 = 3;
 
 /// What the session needs to run.
 pub struct Session {
     pub config: config::Broker,
+    /// Wanted by the mappings; the session subscribes to the reduced set.
     pub subscriptions: Vec<Subscription>,
     /// What the store remembers of an earlier configuration: the text that `subscribed` gave then.
     pub remembered: String,
     pub in_hand: Arc<InHand>,
+    /// Capacity: [`OUT_CAPACITY`].
     pub out: mpsc::Sender<Vec<Message>>,
     /// Told the text to remember, whenever what is subscribed at the broker has changed.
     pub subscribed: tokio::sync::watch::Sender<String>,
@@ -58,5 +70,203 @@ pub struct Session {
     /// Cancelled: no further message is taken; what is in hand is waited for, acknowledged, then DISCONNECT.
     pub stop: CancellationToken,
     /// How long the graceful end may take.
-    pub grace: std::time::Duration,
+    pub grace: Duration,
 }
+
+/// Why a session ended unasked. (A broker that is away or refuses us is no reason: it is tried again.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionError {
+    /// The receiver of `out` is gone.
+    NobodyListens,
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody takes the messages any more")
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+/// What outlives connections, in one value.
+struct Run {
+    session: Session,
+    /// `None` once no further message will be handed on.
+    out: Option<mpsc::Sender<Vec<Message>>>,
+    /// A burst that `out` did not take yet. It outlives its connection: its messages are in hand.
+    held: Vec<Message>,
+    subscriptions: Subscriptions,
+    versions: Versions,
+    backoff: Backoff,
+    /// Whether the broker should know our session.
+    has_session: bool,
+    /// Connections in a row that were lost at once.
+    quick: u32,
+    /// Messages of QoS 0 are being dropped.
+    overloaded: bool,
+    /// By QoS.
+    received: [IntCounter; 3],
+}
+
+impl Session {
+    /// Runs until `stop` is cancelled; returns after the graceful end.
+    ///
+    /// Not cancel safe: a message that was received and not handed on would stay unsettled.
+    ///
+    /// # Errors
+    /// `NobodyListens` if the receiver of `out` is dropped before.
+    pub async fn run(self) -> Result<(), SessionError> {
+        let mut run = Run::new(self);
+        loop {
+            let stop = run.session.stop.clone();
+            let attempt = tokio::select! { biased;
+                () = stop.cancelled() => break,
+                attempt = run.connect() => attempt,
+            };
+            let wait = match attempt {
+                Ok((link, version, ack)) => {
+                    run.connected(version, &ack);
+                    let since = Instant::now();
+                    match Connection::new(&mut run, link, version, &ack).serve().await {
+                        End::Stopped => break,
+                        End::NobodyListens => return Err(SessionError::NobodyListens),
+                        End::Lost(lost) => run.lost(&lost, since.elapsed()),
+                    }
+                }
+                Err(error) => run.refused(error),
+            };
+            if !run.pause(wait).await? {
+                break;
+            }
+        }
+        run.hand_on_the_rest().await;
+        Ok(())
+    }
+}
+
+impl Run {
+    fn new(mut session: Session) -> Self {
+        let reduced = topic::reduce(&std::mem::take(&mut session.subscriptions));
+        for (one, other) in &reduced.crossing {
+            tracing::warn!(filter = %one, %other, "filters cross; a message that both match may be stored twice");
+        }
+        let (subscriptions, result) = Subscriptions::new(reduced.subscriptions, &session.remembered);
+        if let Err(error) = result {
+            tracing::warn!(%error, "the remembered subscriptions cannot be read; an old one may stay at the broker");
+        }
+        let received = ["0", "1", "2"].map(|qos| session.metrics.messages_received.with_label_values(&[qos]));
+        Self {
+            out: Some(session.out.clone()),
+            held: Vec::new(),
+            subscriptions,
+            versions: Versions::new(session.config.protocol),
+            backoff: Backoff::new(),
+            has_session: !session.remembered.is_empty(),
+            quick: 0,
+            overloaded: false,
+            received,
+            session,
+        }
+    }
+
+    /// One attempt, within one deadline.
+    async fn connect(&mut self) -> Result<(Link<dial::Stream>, Version, ConnAck), ConnectError> {
+        let version = self.versions.next;
+        let attempt = async {
+            let stream = dial::dial(&self.session.config.url.value).await.map_err(ConnectError::Unreachable)?;
+            Link::open(stream, version, &self.session.config).await
+        };
+        let (link, ack) =
+            tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::TimedOut))?;
+        Ok((link, version, ack))
+    }
+
+    /// A CONNACK has come.
+    fn connected(&mut self, version: Version, ack: &ConnAck) {
+        self.versions.answered(version);
+        {
+            let mut state = self.session.in_hand.lock();
+            let dropped = state.ledger.connected(ack.session_present);
+            state.announce((version == Version::V5).then_some(RECEIVE_MAXIMUM));
+            self.session.in_hand.show(&state);
+            if dropped > 0 {
+                tracing::error!(entries = dropped, "the ledger is full; the oldest entries were dropped");
+            }
+        }
+        self.say_connected(version, ack);
+        self.has_session = true;
+    }
+
+    /// Waits, and hands on meanwhile what is held; `false` if it is time to stop.
+    async fn pause(&mut self, wait: Duration) -> Result<bool, SessionError> {
+        let until = Instant::now() + wait;
+        loop {
+            tokio::select! { biased;
+                () = self.session.stop.cancelled() => return Ok(false),
+                handed_on = hand_on(self.out.as_ref(), &mut self.held), if !self.held.is_empty() => {
+                    if !handed_on {
+                        return Err(SessionError::NobodyListens);
+                    }
+                }
+                () = tokio::time::sleep_until(until) => return Ok(true),
+            }
+        }
+    }
+
+    /// At the end without a connection: what is held is in hand, and must come to rest.
+    async fn hand_on_the_rest(mut self) {
+        if !self.held.is_empty() {
+            let rest = hand_on(self.out.as_ref(), &mut self.held);
+            if tokio::time::timeout(self.session.grace, rest).await.is_err() {
+                tracing::warn!("the grace period is over; what is not acknowledged comes again");
+            }
+        }
+    }
+}
+
+/// Which version is spoken next. MQTT 5 first; 3.1.1 once the broker has refused it, remembered for the process.
+#[derive(Debug)]
+struct Versions {
+    protocol: Protocol,
+    next: Version,
+    /// The broker has answered to `next`.
+    is_known: bool,
+}
+
+impl Versions {
+    fn new(protocol: Protocol) -> Self {
+        let next = if protocol == Protocol::V311 { Version::V311 } else { Version::V5 };
+        Self { protocol, next, is_known: false }
+    }
+
+    fn answered(&mut self, version: Version) {
+        self.next = version;
+        self.is_known = true;
+    }
+
+    /// An attempt failed; whether the other version is to be tried at once.
+    fn failed(&mut self, error: &ConnectError) -> bool {
+        if self.protocol != Protocol::Auto {
+            return false;
+        }
+        let refused = matches!(error, ConnectError::Refused { refusal: Refusal::Version, .. });
+        // Brokers that know no other version may close without a word; but so does a broker that is going down.
+        let closed = matches!(error, ConnectError::Closed) && !self.is_known;
+        match self.next {
+            Version::V5 if refused || closed => {
+                self.next = Version::V311;
+                self.is_known = false;
+                true
+            }
+            Version::V311 if !self.is_known || refused => {
+                self.next = Version::V5;
+                self.is_known = false;
+                false
+            }
+            Version::V5 | Version::V311 => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

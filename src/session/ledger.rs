@@ -1,3 +1,376 @@
-//! ledger
+//! The delivery ledger: which deliveries are pending, settled, acknowledged, confirmed. It alone decides what is
+//! stored, skipped and acknowledged.
+//!
+//! Pure: no clock, no I/O. It outlives connections, and is loaded at start from what the store committed. The rules,
+//! each with the counterexample that shows why it is needed, are tested by a search over all interleavings
+//! (`ledger/checker.rs`). In short:
+//!
+//! - A delivery is known, and not stored again, if and only if its PUBLISH has DUP=1 and its key is in the ledger.
+//! - Nothing is acknowledged before it is settled, nor what has not come on this connection, and that once.
+//! - A key leaves when the broker is known to have processed our acknowledgement: a PINGREQ went after it, and its
+//!   PINGRESP came back. Until then it is in every snapshot that a batch commits beside its rows.
+//!
+//! QoS 0 has no place here. `redelivery = "store"` (at least once, for equal payloads on brokers that reuse
+//! identifiers) would be a flag of `publish` that leaves out the first case when `here` is `No`.
+
+mod packets;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use crate::message::{Delivery, Key};
+
+pub use packets::Damaged;
+
+/// As many keys are kept; beyond it the oldest leftovers of broken connections are dropped: a duplicate one day
+/// rather than memory without bound.
+pub const MAX_ENTRIES: usize = 200_000;
+
+/// All that is known of deliveries, and what the present connection owes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {}
+pub struct Ledger {
+    entries: HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>,
+    /// Keys of QoS 2 by packet identifier: what a PUBREL can mean.
+    exactly_once: HashMap<u16, Vec<Key>>,
+    /// The identity that the last delivery got.
+    last: u64,
+    connection: Connection,
+}
+
+/// What dies with a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Connection {
+    /// Replies owed, in the order of receipt (MQTT 4.6).
+    acks: VecDeque<Delivery>,
+    /// Acknowledged and not confirmed, in the order of the acknowledgements.
+    sent: VecDeque<Delivery>,
+    /// Length of `sent` at each PINGREQ that is on its way.
+    marks: VecDeque<usize>,
+    /// A new message (DUP=0, not retained) has come: the broker is done with repeating.
+    resumed: bool,
+    /// Owed, not settled, and their entry was taken by a newer delivery of the same key. Only brokers that give an
+    /// identifier twice at a time cause it (mosquitto up to 2.0.12); their reply still waits for their receipt.
+    displaced: BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Entry {
+    /// Tells two messages with one key apart.
+    delivery: u64,
+    state: State,
+    /// Of the batch that holds it; `None` before it is settled, and for ignored messages.
+    number: Option<i64>,
+    here: Here,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum State {
+    /// Handed on, not settled.
+    Pending,
+    /// Committed, or synced to the spool.
+    Settled,
+    /// Acknowledged for good: PUBACK sent, or PUBREL seen; or a leftover that was released.
+    Acked,
+}
+
+/// What has happened to a delivery on this connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Here {
+    No,
+    Received,
+    Acked,
+}
+
+/// What is to be done with a PUBLISH of QoS 1 or 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admit {
+    /// Hand it on. `late`: it is a repetition of something unknown after new messages have come, so the broker
+    /// does not repeat first, and duplicates are possible.
+    Store { delivery: Delivery, late: bool },
+    /// It is known: not stored again, acknowledged in its turn.
+    Known,
+}
+
+/// What is to be sent for a PUBLISH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// QoS 1.
+    PubAck(u16),
+    /// QoS 2.
+    PubRec(u16),
+}
+
+impl Ledger {
+    /// The ledger as a store has it: all settled, nothing received on this connection.
+    ///
+    /// # Errors
+    /// If `packets` is not what [`Ledger::snapshot`] gave: never an empty ledger instead.
+    pub fn load(packets: &[u8]) -> Result<Self, Damaged> {
+        let mut ledger = Self::default();
+        for (number, key) in packets::decode(packets)? {
+            ledger.last += 1;
+            let entry = Entry { delivery: ledger.last, state: State::Settled, number: Some(number), here: Here::No };
+            if ledger.insert(key, entry).is_some() {
+                return Err(Damaged::KeyTwice);
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// A CONNACK has come: what the old connection owed is forgotten, and without a session all entries are.
+    /// Returns how many leftovers were dropped because there are too many (0 is normal).
+    pub fn connected(&mut self, session_present: bool) -> usize {
+        self.connection = Connection::default();
+        if !session_present {
+            // Deliveries in hand go on being stored; their receipts find no entry.
+            self.entries.clear();
+            self.exactly_once.clear();
+            return 0;
+        }
+        for entry in self.entries.values_mut() {
+            entry.here = Here::No;
+            if entry.state == State::Acked {
+                entry.state = State::Settled;
+            }
+        }
+        let excess = self.entries.len().saturating_sub(MAX_ENTRIES);
+        let dropped = if excess > 0 { self.leftovers() } else { Vec::new() };
+        for delivery in dropped.iter().take(excess) {
+            self.remove(delivery.key);
+        }
+        excess.min(dropped.len())
+    }
+
+    /// A PUBLISH of QoS 1 or 2 has come.
+    pub fn publish(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
+        if dup && let Some(entry) = self.entries.get_mut(&key) {
+            if entry.here == Here::No {
+                entry.here = Here::Received;
+                self.connection.acks.push_back(Delivery { key, id: entry.delivery });
+            }
+            return Admit::Known;
+        }
+        let late = dup && self.connection.resumed;
+        if !dup && !retain && !self.connection.resumed {
+            self.connection.resumed = true;
+            self.release_leftovers();
+        }
+        self.last += 1;
+        let delivery = Delivery { key, id: self.last };
+        let entry = Entry { delivery: self.last, state: State::Pending, number: None, here: Here::Received };
+        if let Some(old) = self.insert(key, entry)
+            && old.state == State::Pending
+            && old.here == Here::Received
+        {
+            self.connection.displaced.insert(old.delivery);
+        }
+        self.connection.acks.push_back(delivery);
+        Admit::Store { delivery, late }
+    }
+
+    /// The broker sends new messages, so it has repeated all it had to: what has not come was processed there.
+    fn release_leftovers(&mut self) {
+        for delivery in self.leftovers() {
+            if let Some(entry) = self.entries.get_mut(&delivery.key) {
+                entry.state = State::Acked;
+            }
+            self.connection.sent.push_back(delivery);
+        }
+    }
+
+    /// Settled and not come on this connection, oldest first.
+    fn leftovers(&self) -> Vec<Delivery> {
+        let mut found: Vec<Delivery> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.state == State::Settled && entry.here == Here::No)
+            .map(|(&key, entry)| Delivery { key, id: entry.delivery })
+            .collect();
+        found.sort_unstable_by_key(|delivery| delivery.id);
+        found
+    }
+
+    /// `delivery` is at rest: in batch `number`, or ignored. By delivery, not by key: a receipt for an older
+    /// delivery of the same key settles nothing.
+    pub fn settle(&mut self, delivery: Delivery, number: Option<i64>) {
+        match self.entries.get_mut(&delivery.key) {
+            Some(entry) if entry.delivery == delivery.id => {
+                if entry.state == State::Pending {
+                    entry.state = State::Settled;
+                    entry.number = number;
+                }
+            }
+            _ => {
+                self.connection.displaced.remove(&delivery.id);
+            }
+        }
+    }
+
+    /// The next reply whose turn has come; `None` while the oldest owed is pending.
+    pub fn next_reply(&mut self) -> Option<Reply> {
+        let delivery = *self.connection.acks.front()?;
+        let Delivery { key, id } = delivery;
+        match self.entries.get_mut(&key) {
+            Some(entry) if entry.delivery == id => {
+                if entry.state == State::Pending {
+                    return None;
+                }
+                entry.here = Here::Acked;
+                if !key.exactly_once && entry.state != State::Acked {
+                    entry.state = State::Acked;
+                    self.connection.sent.push_back(delivery);
+                }
+            }
+            // Confirmed meanwhile, which counts as settled; or displaced.
+            _ if self.connection.displaced.contains(&id) => return None,
+            _ => {}
+        }
+        self.connection.acks.pop_front();
+        Some(if key.exactly_once { Reply::PubRec(key.packet_id) } else { Reply::PubAck(key.packet_id) })
+    }
+
+    /// A PUBREL has come; PUBCOMP is always the answer, whether it is known or not.
+    pub fn pubrel(&mut self, packet_id: u16) {
+        let entries = &self.entries;
+        let oldest = self
+            .exactly_once
+            .get(&packet_id)
+            .into_iter()
+            .flatten()
+            .filter_map(|&key| entries.get(&key).map(|entry| (key, entry)))
+            .filter(|(_, entry)| entry.state == State::Settled)
+            .map(|(key, entry)| Delivery { key, id: entry.delivery })
+            .min_by_key(|delivery| delivery.id);
+        if let Some(delivery) = oldest {
+            if let Some(entry) = self.entries.get_mut(&delivery.key) {
+                entry.state = State::Acked;
+            }
+            self.connection.sent.push_back(delivery);
+        }
+    }
+
+    /// A PINGREQ is being sent, for whatever reason.
+    pub fn ping(&mut self) {
+        self.connection.marks.push_back(self.connection.sent.len());
+    }
+
+    /// A PINGRESP has come: what was acknowledged before its PINGREQ is confirmed and leaves. By delivery, not by key.
+    /// Returns how many left.
+    pub fn pong(&mut self) -> usize {
+        // A PINGRESP that nobody asked for confirms nothing.
+        let mark = self.connection.marks.pop_front().unwrap_or(0);
+        for other in &mut self.connection.marks {
+            *other -= mark;
+        }
+        let mut confirmed = 0;
+        for _ in 0..mark {
+            let Some(Delivery { key, id }) = self.connection.sent.pop_front() else { break };
+            if self.entries.get(&key).is_some_and(|entry| entry.delivery == id && entry.state == State::Acked) {
+                self.remove(key);
+                confirmed += 1;
+            }
+        }
+        confirmed
+    }
+
+    /// Acknowledged deliveries that no PINGREQ on its way would confirm.
+    #[must_use]
+    pub fn unmarked(&self) -> usize {
+        self.connection.sent.len() - self.connection.marks.back().copied().unwrap_or(0)
+    }
+
+    /// Whether a PINGREQ is on its way.
+    #[must_use]
+    pub fn is_pinging(&self) -> bool {
+        !self.connection.marks.is_empty()
+    }
+
+    /// Received on this connection and not yet replied to.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.connection.acks.len()
+    }
+
+    /// Deliveries that are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What batch `number` persists beside its rows: all that is settled under numbers up to its own, and its own
+    /// `deliveries`. With no deliveries, what the ledger alone persists.
+    pub fn snapshot(&self, deliveries: impl IntoIterator<Item = Delivery>, number: i64) -> Vec<u8> {
+        let mut groups = packets::Groups::new();
+        for (&key, entry) in &self.entries {
+            if entry.state != State::Pending
+                && let Some(of) = entry.number.filter(|&of| of <= number)
+            {
+                groups.entry(of).or_default().push((entry.delivery, key));
+            }
+        }
+        let own = groups.entry(number).or_default();
+        for Delivery { key, id } in deliveries {
+            if self.entries.get(&key).is_some_and(|entry| entry.delivery == id && entry.state == State::Pending) {
+                own.push((id, key));
+            }
+        }
+        packets::encode(groups)
+    }
+
+    fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
+        let old = self.entries.insert(key, entry);
+        if key.exactly_once && old.is_none() {
+            self.exactly_once.entry(key.packet_id).or_default().push(key);
+        }
+        old
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.entries.remove(&key);
+        if key.exactly_once
+            && let Some(keys) = self.exactly_once.get_mut(&key.packet_id)
+        {
+            keys.retain(|&other| other != key);
+            if keys.is_empty() {
+                self.exactly_once.remove(&key.packet_id);
+            }
+        }
+    }
+}
+
+/// Keys hold a hash already. The packet identifier is spread over it, because equal payloads have equal hashes,
+/// and because publishers can make hashes collide, but do not choose the identifiers.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u16(&mut self, value: u16) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! One connection from its CONNACK to its end.
+//!
+//! Nothing awaited here can be held up by the store: what was received goes on by a channel that is sized for the
+//! limit in hand, and if it is full all the same, reading stops while pings and acknowledgements go on. Reading stops
+//! for two reasons only: a burst that the channel did not take, and the limit of unsettled QoS 1 and 2. Never because
+//! of what is settled and not acknowledged: the PINGRESP that frees it is behind what is not read.
+
+mod end;
+mod receive;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, Sleep};
+
+use super::Run;
+use super::dial::Transport;
+use super::ledger::Reply;
+use super::link::Link;
+use super::subscriptions::Asked;
+use super::wire::{ConnAck, Packet, Version, WireError, reason};
+use crate::message::Message;
+
+/// Acknowledgements that are confirmed by one PINGREQ and PINGRESP, if that takes no longer than `BARRIER_AFTER`.
+const BARRIER_ACKS: usize = 256;
+const BARRIER_AFTER: Duration = Duration::from_millis(100);
+
+/// How a connection ended.
+pub(super) enum End {
+    /// As asked for.
+    Stopped,
+    /// Nobody takes messages any more.
+    NobodyListens,
+    Lost(Lost),
+}
+
+/// Why a connection was lost.
+#[derive(Debug)]
+pub(super) enum Lost {
+    Closed,
+    Wire(WireError),
+    /// Nothing came although we pinged.
+    Silent(Duration),
+    /// The broker takes nothing.
+    Stuck(Duration),
+    /// DISCONNECT from the broker (MQTT 5).
+    Disconnected {
+        reason: u8,
+        text: Option<String>,
+    },
+}
+
+/// Reason code of a DISCONNECT: another connection has our client identifier.
+pub(super) const TAKEN_OVER: u8 = 0x8E;
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => write!(f, "closed by the broker"),
+            Self::Wire(error) => write!(f, "{error}"),
+            Self::Silent(time) => write!(f, "nothing came from the broker for {} s", time.as_secs()),
+            Self::Stuck(time) => write!(f, "the broker took nothing for {} s", time.as_secs()),
+            Self::Disconnected { reason: code, text } => {
+                write!(f, "the broker disconnected us: {}", reason(*code))?;
+                text.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))
+            }
+        }
+    }
+}
+
+/// What belongs to the connection and dies with it. (The acknowledgements owed are in the ledger, which forgets
+/// them when it is told of the next connection.)
+pub(super) struct Connection<'a, S> {
+    run: &'a mut Run,
+    link: Link<S>,
+    version: Version,
+    session_present: bool,
+    asked: Asked,
+    is_answered: bool,
+    keep_alive: Duration,
+    /// When something was last read, or reading began again.
+    heard: Instant,
+    /// When something was last written.
+    spoken: Instant,
+    /// When the oldest acknowledgement without a PINGREQ behind it was sent.
+    unmarked_since: Option<Instant>,
+    reading: bool,
+    packets: Vec<Packet>,
+}
+
+enum Event {
+    Stop,
+    Settled,
+    Flushed(std::io::Result<()>),
+    HandedOn(bool),
+    Read(Option<Result<Packet, WireError>>),
+    Tick,
+}
+
+impl<'a, S: Transport> Connection<'a, S> {
+    /// Tells the ledger and the broker what is now.
+    pub(super) fn new(run: &'a mut Run, mut link: Link<S>, version: Version, ack: &ConnAck) -> Self {
+        let ours = run.session.config.keep_alive;
+        let theirs = ack.server_keep_alive.filter(|&seconds| seconds > 0).map(u64::from).map(Duration::from_secs);
+        let asked = run.subscriptions.ask(ack.session_present, &mut link.writer.outgoing);
+        run.publish_subscribed();
+        let now = Instant::now();
+        Self {
+            run,
+            link,
+            version,
+            session_present: ack.session_present,
+            asked,
+            is_answered: false,
+            keep_alive: theirs.map_or(ours, |theirs| theirs.min(ours)),
+            heard: now,
+            spoken: now,
+            unmarked_since: None,
+            reading: true,
+            packets: Vec::new(),
+        }
+    }
+
+    /// Receives and acknowledges until the end.
+    pub(super) async fn serve(mut self) -> End {
+        self.look_for_answers();
+        let timer = tokio::time::sleep_until(self.due());
+        tokio::pin!(timer);
+        loop {
+            self.reply();
+            self.set_timer(timer.as_mut());
+            let reading = self.may_read();
+            if reading && !self.reading {
+                self.heard = Instant::now();
+            }
+            self.reading = reading;
+            match self.next(timer.as_mut(), reading).await {
+                Event::Stop => return self.finish().await,
+                Event::Settled => {}
+                Event::Flushed(Ok(())) => self.spoken = Instant::now(),
+                Event::Flushed(Err(error)) => return End::Lost(lost(WireError::Io(error))),
+                Event::HandedOn(true) => {}
+                Event::HandedOn(false) => return End::NobodyListens,
+                Event::Read(packet) => {
+                    self.heard = Instant::now();
+                    if let Err(end) = self.receive(packet) {
+                        return end;
+                    }
+                }
+                Event::Tick => {
+                    if let Err(lost) = self.tick() {
+                        return End::Lost(lost);
+                    }
+                    timer.as_mut().reset(self.due());
+                }
+            }
+        }
+    }
+
+    /// What happens next. Cancel safe, all of it.
+    async fn next(&mut self, timer: std::pin::Pin<&mut Sleep>, reading: bool) -> Event {
+        let Link { reader, writer } = &mut self.link;
+        let Run { session, held, out, .. } = &mut *self.run;
+        let pending = writer.is_pending();
+        tokio::select! { biased;
+            () = session.stop.cancelled() => Event::Stop,
+            () = session.in_hand.settled() => Event::Settled,
+            flushed = writer.flush(), if pending => Event::Flushed(flushed),
+            handed_on = hand_on(out.as_ref(), held), if !held.is_empty() => Event::HandedOn(handed_on),
+            packet = reader.next(), if reading => Event::Read(packet),
+            () = timer => Event::Tick,
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        self.run.held.is_empty() && self.run.session.in_hand.lock().room().is_some()
+    }
+
+    /// Writes the replies whose turn has come, and the PINGREQ that lets the ledger forget them.
+    fn reply(&mut self) {
+        let in_hand = Arc::clone(&self.run.session.in_hand);
+        let mut state = in_hand.lock();
+        let outgoing = &mut self.link.writer.outgoing;
+        let mut replies = 0;
+        while let Some(reply) = state.ledger.next_reply() {
+            match reply {
+                Reply::PubAck(packet_id) => outgoing.puback(packet_id),
+                Reply::PubRec(packet_id) => outgoing.pubrec(packet_id),
+            }
+            replies += 1;
+        }
+        let (unmarked, is_pinging) = (state.ledger.unmarked(), state.ledger.is_pinging());
+        drop(state);
+        if replies > 0 {
+            self.run.session.metrics.acknowledged.inc_by(replies);
+        }
+        if unmarked == 0 {
+            self.unmarked_since = None;
+        } else if unmarked >= BARRIER_ACKS && !is_pinging {
+            self.ping();
+        } else if self.unmarked_since.is_none() {
+            self.unmarked_since = Some(Instant::now());
+        }
+    }
+
+    fn ping(&mut self) {
+        self.run.session.in_hand.lock().ledger.ping();
+        self.link.writer.outgoing.pingreq();
+        self.unmarked_since = None;
+    }
+
+    /// When nothing was read for so long, the connection is dead.
+    fn patience(&self) -> Duration {
+        self.keep_alive * 3 / 2
+    }
+
+    /// When the timer must look at the latest.
+    fn due(&self) -> Instant {
+        let stuck = self.spoken + self.patience();
+        let idle = if self.link.writer.is_pending() { stuck } else { self.spoken + self.keep_alive / 2 };
+        let dead = if self.reading { self.heard + self.patience() } else { stuck };
+        let barrier = self.unmarked_since.map(|since| since + BARRIER_AFTER);
+        barrier.into_iter().fold(idle.min(dead), Instant::min)
+    }
+
+    /// Brings the timer forward; that it fires too early is put right when it does, and cheaper than a reset a turn.
+    fn set_timer(&self, timer: std::pin::Pin<&mut Sleep>) {
+        let due = self.due();
+        if due < timer.deadline() {
+            timer.reset(due);
+        }
+    }
+
+    /// The timer has fired.
+    fn tick(&mut self) -> Result<(), Lost> {
+        let now = Instant::now();
+        if self.link.writer.is_pending() && now >= self.spoken + self.patience() {
+            return Err(Lost::Stuck(self.patience()));
+        }
+        if self.reading && now >= self.heard + self.patience() {
+            return Err(Lost::Silent(self.patience()));
+        }
+        let barrier = self.unmarked_since.is_some_and(|since| now >= since + BARRIER_AFTER);
+        if barrier && (self.link.writer.is_pending() || self.run.session.in_hand.lock().ledger.is_pinging()) {
+            // One at a time; looked at again.
+            self.unmarked_since = Some(now);
+        } else if barrier || (!self.link.writer.is_pending() && now >= self.spoken + self.keep_alive / 2) {
+            self.ping();
+        }
+        Ok(())
+    }
+}
+
+fn lost(error: WireError) -> Lost {
+    use std::io::ErrorKind as Kind;
+    match error {
+        WireError::Io(error) if matches!(error.kind(), Kind::ConnectionReset | Kind::BrokenPipe) => Lost::Closed,
+        error => Lost::Wire(error),
+    }
+}
+
+/// Hands on what is held, burst by burst; whether somebody takes it. Cancel safe.
+pub(super) async fn hand_on(out: Option<&tokio::sync::mpsc::Sender<Vec<Message>>>, held: &mut Vec<Message>) -> bool {
+    let Some(out) = out else { return false };
+    match out.reserve().await {
+        Ok(permit) => {
+            permit.send(std::mem::take(held));
+            true
+        }
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,194 @@
+//! What comes from the broker.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::{Connection, End, Lost, lost};
+use crate::message::{Delivery, Key, Malformed, Message, Qos, Time};
+use crate::row::Ignored;
+use crate::session::dial::Transport;
+use crate::session::hand::State;
+use crate::session::ledger::Admit;
+use crate::session::link::topic;
+use crate::session::wire::{Packet, Publish, Version, WireError};
+
+/// Packets that are read in one turn, so that replies are not kept waiting.
+const BURST: usize = 256;
+
+impl<S: Transport> Connection<'_, S> {
+    /// Takes `first` and what else is there, up to a burst or the limit in hand, and hands it on.
+    pub(super) fn receive(&mut self, first: Option<Result<Packet, WireError>>) -> Result<(), End> {
+        let mut packets = std::mem::take(&mut self.packets);
+        let ended = self.gather(first, &mut packets);
+        let handled = self.handle(&mut packets);
+        self.packets = packets;
+        handled?;
+        ended.map_or(Ok(()), |lost| Err(End::Lost(lost)))
+    }
+
+    /// Reads into `packets`; returns how the connection ended, if it did.
+    fn gather(&mut self, first: Option<Result<Packet, WireError>>, packets: &mut Vec<Packet>) -> Option<Lost> {
+        let (mut messages, mut bytes) = self.run.session.in_hand.lock().room().unwrap_or((0, 0));
+        let mut next = Some(first);
+        while let Some(packet) = next {
+            match packet {
+                Some(Ok(packet)) => {
+                    if let Packet::Publish(publish) = &packet
+                        && publish.qos != Qos::AtMostOnce
+                    {
+                        messages = messages.saturating_sub(1);
+                        bytes = bytes.saturating_sub(publish.payload.len() + publish.topic.len());
+                    }
+                    packets.push(packet);
+                }
+                Some(Err(error)) => return Some(lost(error)),
+                None => return Some(Lost::Closed),
+            }
+            let go_on = packets.len() < BURST && messages > 0 && bytes > 0;
+            next = if go_on { self.link.reader.next().now_or_never() } else { None };
+        }
+        None
+    }
+
+    fn handle(&mut self, packets: &mut Vec<Packet>) -> Result<(), End> {
+        let in_hand = Arc::clone(&self.run.session.in_hand);
+        let mut taken = Vec::with_capacity(packets.len());
+        let mut rare = Vec::new();
+        let mut state = in_hand.lock();
+        for packet in packets.drain(..) {
+            match packet {
+                Packet::Publish(publish) => {
+                    let message = self.publish(&mut state, publish);
+                    taken.extend(message);
+                }
+                Packet::PubRel { packet_id } => {
+                    state.ledger.pubrel(packet_id);
+                    self.link.writer.outgoing.pubcomp(packet_id);
+                }
+                Packet::PingResp => {
+                    state.ledger.pong();
+                }
+                packet => rare.push(packet),
+            }
+        }
+        in_hand.show(&state);
+        drop(state);
+        if !taken.is_empty() {
+            self.hand_on_now(taken)?;
+        }
+        for packet in rare {
+            self.rare(packet).map_err(End::Lost)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a burst to the next stage, or holds it until there is room.
+    fn hand_on_now(&mut self, burst: Vec<Message>) -> Result<(), End> {
+        let Some(out) = &self.run.out else { return Err(End::NobodyListens) };
+        match out.try_send(burst) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(burst)) => {
+                debug_assert!(self.run.held.is_empty(), "nothing is read while something is held");
+                self.run.held = burst;
+                Ok(())
+            }
+            Err(TrySendError::Closed(_)) => Err(End::NobodyListens),
+        }
+    }
+
+    /// The message, if it is to be handed on.
+    fn publish(&mut self, state: &mut State, publish: Publish) -> Option<Message> {
+        self.run.received[usize::from(publish.qos.level())].inc();
+        if publish.qos == Qos::AtMostOnce {
+            if !state.has_room_for_qos_0() {
+                self.run.session.metrics.messages_dropped.with_label_values(&["overload"]).inc();
+                self.run.overload(true);
+                return None;
+            }
+            if self.run.overloaded && state.is_half_empty() {
+                self.run.overload(false);
+            }
+        }
+        let metrics = &self.run.session.metrics;
+        let mut delivery = None;
+        if publish.qos != Qos::AtMostOnce {
+            let exactly_once = publish.qos == Qos::ExactlyOnce;
+            let key = Key { packet_id: publish.packet_id, exactly_once, hash: publish.hash };
+            match state.publish(key, publish.dup, publish.retain) {
+                Admit::Known => {
+                    metrics.messages_redelivered.inc();
+                    return None;
+                }
+                Admit::Store { delivery: admitted, late } => {
+                    if late {
+                        metrics.messages_redelivered_late.inc();
+                    }
+                    delivery = Some(admitted);
+                }
+            }
+        }
+        let retained_again = self.version == Version::V311 && self.session_present && publish.retain && !publish.dup;
+        let message = message(publish, delivery, (self.run.session.clock)());
+        if retained_again && !self.run.subscriptions.retained_is_new(&self.asked, &message.topic) {
+            // 3.1.1 sends them at every SUBSCRIBE, also at those that repeat an old one.
+            metrics.messages_ignored.with_label_values(&[Ignored::Retained.word()]).inc();
+            if let Some(delivery) = delivery {
+                state.ledger.settle(delivery, None);
+            }
+            return None;
+        }
+        state.take(&message);
+        Some(message)
+    }
+
+    /// SUBACK, UNSUBACK, DISCONNECT.
+    fn rare(&mut self, packet: Packet) -> Result<(), Lost> {
+        match packet {
+            Packet::SubAck { packet_id, codes } => {
+                if !self.asked.suback(packet_id, &codes, self.run.subscriptions.wanted()) {
+                    tracing::debug!(packet_id, "suback that nobody asked for");
+                }
+                self.look_for_answers();
+            }
+            Packet::UnsubAck { packet_id } => {
+                if !self.asked.unsuback(packet_id) {
+                    tracing::debug!(packet_id, "unsuback that nobody asked for");
+                }
+                self.look_for_answers();
+            }
+            Packet::Disconnect { reason, text } => return Err(Lost::Disconnected { reason, text }),
+            Packet::ConnAck(_) => {
+                let what = "a second CONNACK on one connection (3.2)".to_owned();
+                return Err(Lost::Wire(WireError::Protocol(what)));
+            }
+            Packet::Publish(_) | Packet::PubRel { .. } | Packet::PingResp => {}
+        }
+        Ok(())
+    }
+
+    /// Once all is answered, says how it stands.
+    pub(super) fn look_for_answers(&mut self) {
+        if self.is_answered || !self.asked.is_answered() {
+            return;
+        }
+        self.is_answered = true;
+        self.run.subscriptions.answered();
+        self.run.publish_subscribed();
+        self.run.subscribed(&self.asked);
+    }
+}
+
+fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> Message {
+    let (topic, is_utf8) = topic(&publish.topic);
+    let malformed = if publish.payload.len() < publish.payload_bytes {
+        Some(Malformed::TooLarge { payload_bytes: publish.payload_bytes })
+    } else if is_utf8 {
+        None
+    } else {
+        Some(Malformed::TopicNotUtf8)
+    };
+    let Publish { payload, qos, retain, .. } = publish;
+    Message { topic, payload, qos, retain, received_at, delivery, malformed }
+}

@@ -1,0 +1,224 @@
+//! What was received and is not at rest yet: the ledger behind one lock, and the counts that bound memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use super::ledger::{Admit, Ledger};
+use crate::message::{Delivery, Key, Message, Qos, Time};
+use crate::metrics::Metrics;
+
+/// Messages in hand at which the session stops reading (QoS 1 and 2), or drops (QoS 0). Brokers that keep their
+/// window never reach it.
+pub const MAX_MESSAGES: usize = 30_000;
+/// The same in bytes.
+pub const MAX_BYTES: usize = 32 << 20;
+/// The Receive Maximum announced to MQTT 5 brokers: 200,000 messages/s at 20 ms a commit, and identifiers far from
+/// their wrap.
+pub const RECEIVE_MAXIMUM: u16 = 4_096;
+/// What brokers allow that are told nothing (mosquitto's `max_inflight_messages`).
+const USUAL_WINDOW: usize = 20;
+
+/// What was received and is not at rest yet, shared by the session (which takes messages in and acknowledges)
+/// and by those who settle them.
+#[derive(Debug)]
+pub struct InHand {
+    state: Mutex<State>,
+    settled: Notify,
+    metrics: Arc<Metrics>,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) ledger: Ledger,
+    /// QoS 1 and 2.
+    unsettled: Count,
+    /// QoS 0.
+    unacknowledged: Count,
+    /// When the unsettled of QoS 1 and 2 came, oldest first.
+    bursts: VecDeque<Burst>,
+    /// The most that was ever in flight, or what was announced.
+    window: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Count {
+    fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// Deliveries that came together: their identities are consecutive, from `first` to before the next burst's.
+#[derive(Debug)]
+struct Burst {
+    first: u64,
+    unsettled: usize,
+    received_at: Time,
+}
+
+impl InHand {
+    #[must_use]
+    pub fn new(ledger: Ledger, metrics: Arc<Metrics>) -> Self {
+        metrics.ledger_entries.set(gauge(ledger.len()));
+        let state = State {
+            ledger,
+            unsettled: Count::default(),
+            unacknowledged: Count::default(),
+            bursts: VecDeque::new(),
+            window: USUAL_WINDOW,
+        };
+        Self { state: Mutex::new(state), settled: Notify::new(), metrics }
+    }
+
+    /// Settles messages: their counts are given back, the ledger learns `number` (of the batch; `None` for what is
+    /// ignored), the session is woken.
+    pub fn settle<'a>(&self, messages: impl IntoIterator<Item = &'a Message>, number: Option<i64>) {
+        let mut state = self.lock();
+        for message in messages {
+            state.settle(message, number);
+        }
+        self.show(&state);
+        drop(state);
+        self.settled.notify_one();
+    }
+
+    /// The ledger as batch `number` must persist it, with the batch's own `deliveries`. Without deliveries: the
+    /// ledger alone, under `number` of the last batch.
+    #[must_use]
+    pub fn snapshot(&self, deliveries: impl IntoIterator<Item = Delivery>, number: i64) -> Vec<u8> {
+        self.lock().ledger.snapshot(deliveries, number)
+    }
+
+    /// Unsettled messages of QoS 1 and 2 at present.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.lock().unsettled.messages
+    }
+
+    /// How many messages of QoS 1 and 2 the broker sends at most before it waits for acknowledgements, as far as is
+    /// known: what MQTT 5 announced; on 3.1.1 the most ever seen, at first 20.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        self.lock().window
+    }
+
+    /// Messages in hand, of every QoS.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        let state = self.lock();
+        state.unsettled.messages + state.unacknowledged.messages
+    }
+
+    /// When the oldest unsettled message of QoS 1 or 2 came.
+    #[must_use]
+    pub fn oldest_unsettled(&self) -> Option<Time> {
+        self.lock().bursts.front().map(|burst| burst.received_at)
+    }
+
+    /// Brings the gauges up to date, before they are read.
+    pub fn observe(&self, now: Time) {
+        self.show(&self.lock());
+        let age = self.oldest_unsettled().map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+        self.metrics.oldest_unsettled_seconds.set(age);
+    }
+
+    /// Waits until something was settled since the last call. Cancel safe; for one waiter.
+    pub(super) async fn settled(&self) {
+        self.settled.notified().await;
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    pub(super) fn show(&self, state: &State) {
+        self.metrics.in_hand_messages.set(gauge(state.unsettled.messages + state.unacknowledged.messages));
+        self.metrics.in_hand_bytes.set(gauge(state.unsettled.bytes + state.unacknowledged.bytes));
+        self.metrics.ledger_entries.set(gauge(state.ledger.len()));
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl State {
+    /// Bytes and messages of QoS 1 and 2 that may still be read; `None` at the limit.
+    pub(super) fn room(&self) -> Option<(usize, usize)> {
+        let messages = MAX_MESSAGES.checked_sub(self.unsettled.messages).filter(|&messages| messages > 0)?;
+        let bytes = MAX_BYTES.checked_sub(self.unsettled.bytes).filter(|&bytes| bytes > 0)?;
+        Some((messages, bytes))
+    }
+
+    /// Whether one more message of QoS 0 may be taken. Those of QoS 1 and 2 count too, but not the other way round.
+    pub(super) fn has_room_for_qos_0(&self) -> bool {
+        self.unsettled.messages + self.unacknowledged.messages < MAX_MESSAGES
+            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES
+    }
+
+    /// Whether an overload is over, with some distance to the next.
+    pub(super) fn is_half_empty(&self) -> bool {
+        self.unsettled.messages + self.unacknowledged.messages < MAX_MESSAGES / 2
+            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES / 2
+    }
+
+    /// Asks the ledger about a PUBLISH of QoS 1 or 2.
+    pub(super) fn publish(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
+        let admit = self.ledger.publish(key, dup, retain);
+        self.window = self.window.max(self.ledger.in_flight());
+        admit
+    }
+
+    /// Takes a message in hand.
+    pub(super) fn take(&mut self, message: &Message) {
+        let Some(delivery) = message.delivery else {
+            self.unacknowledged.add(message.bytes());
+            return;
+        };
+        self.unsettled.add(message.bytes());
+        match self.bursts.back_mut() {
+            // Times within a tenth of a second are told together.
+            Some(burst) if message.received_at.since(burst.received_at).as_millis() < 100 => burst.unsettled += 1,
+            _ => {
+                self.bursts.push_back(Burst { first: delivery.id, unsettled: 1, received_at: message.received_at });
+            }
+        }
+    }
+
+    fn settle(&mut self, message: &Message, number: Option<i64>) {
+        let Some(delivery) = message.delivery else {
+            debug_assert_eq!(message.qos, Qos::AtMostOnce);
+            self.unacknowledged.take(message.bytes());
+            return;
+        };
+        self.unsettled.take(message.bytes());
+        self.ledger.settle(delivery, number);
+        let after = self.bursts.partition_point(|burst| burst.first <= delivery.id);
+        if let Some(burst) = after.checked_sub(1).and_then(|position| self.bursts.get_mut(position)) {
+            burst.unsettled = burst.unsettled.saturating_sub(1);
+        }
+        while self.bursts.front().is_some_and(|burst| burst.unsettled == 0) {
+            self.bursts.pop_front();
+        }
+    }
+
+    /// What the window of a new connection is.
+    pub(super) fn announce(&mut self, receive_maximum: Option<u16>) {
+        if let Some(receive_maximum) = receive_maximum {
+            self.window = usize::from(receive_maximum);
+        }
+    }
+}

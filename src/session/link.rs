@@ -1,0 +1,116 @@
+//! One network connection: its handshake, and both of its directions.
+//!
+//! Reading and writing never wait for one another: a broker that does not read until we have read would stop both.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio_util::codec::FramedRead;
+
+use super::dial::Transport;
+use super::wire::{Codec, ConnAck, Outgoing, Packet, Refusal, Version, WireError};
+use crate::config::Broker;
+
+/// Name lookup, connect, CONNECT and CONNACK together.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// 400 small messages a read; payloads are slices of it.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    Unreachable(std::io::Error),
+    /// The stream ended before the CONNACK, as with brokers that do not know the version.
+    Closed,
+    Wire(WireError),
+    Refused {
+        refusal: Refusal,
+        text: Option<String>,
+    },
+    TimedOut,
+}
+
+pub(super) struct Link<S> {
+    pub(super) reader: FramedRead<ReadHalf<S>, Codec>,
+    pub(super) writer: Writer<S>,
+}
+
+pub(super) struct Writer<S> {
+    half: WriteHalf<S>,
+    pub(super) outgoing: Outgoing,
+    unflushed: bool,
+}
+
+impl<S: Transport> Link<S> {
+    /// CONNECT and CONNACK. The caller sets the deadline.
+    pub(super) async fn open(stream: S, version: Version, broker: &Broker) -> Result<(Self, ConnAck), ConnectError> {
+        let (read, write) = tokio::io::split(stream);
+        let codec = Codec::new(version, broker.max_payload_bytes);
+        let mut link = Self {
+            reader: FramedRead::with_capacity(read, codec, READ_BYTES),
+            writer: Writer { half: write, outgoing: Outgoing::new(version), unflushed: false },
+        };
+        link.writer.outgoing.connect(broker);
+        link.writer.flush().await.map_err(closed)?;
+        match link.reader.next().await {
+            Some(Ok(Packet::ConnAck(ConnAck { refusal: Some(refusal), text, .. }))) => {
+                Err(ConnectError::Refused { refusal, text })
+            }
+            Some(Ok(Packet::ConnAck(ack))) => Ok((link, ack)),
+            Some(Ok(Packet::Disconnect { reason, text })) => {
+                Err(ConnectError::Refused { refusal: Refusal::Other(reason), text })
+            }
+            Some(Ok(_)) => {
+                let what = "the first packet is not a CONNACK (3.2)".to_owned();
+                Err(ConnectError::Wire(WireError::Protocol(what)))
+            }
+            Some(Err(WireError::Io(error))) => Err(closed(error)),
+            Some(Err(error)) => Err(ConnectError::Wire(error)),
+            None => Err(ConnectError::Closed),
+        }
+    }
+}
+
+/// An end of the stream is `Closed`, whatever the transport calls it.
+fn closed(error: std::io::Error) -> ConnectError {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+            ConnectError::Closed
+        }
+        _ => ConnectError::Wire(WireError::Io(error)),
+    }
+}
+
+impl<S: Transport> Writer<S> {
+    /// Whether something is to be sent.
+    pub(super) fn is_pending(&self) -> bool {
+        self.unflushed || !self.outgoing.is_empty()
+    }
+
+    /// Sends what is to be sent. Cancel safe: what is sent is taken off.
+    pub(super) async fn flush(&mut self) -> std::io::Result<()> {
+        self.unflushed |= !self.outgoing.is_empty();
+        self.half.write_all_buf(self.outgoing.bytes()).await?;
+        self.half.flush().await?;
+        self.unflushed = false;
+        Ok(())
+    }
+
+    /// Ends our direction. Errors are of no interest: the connection is done with.
+    pub(super) async fn close(&mut self) {
+        if let Err(error) = self.half.shutdown().await {
+            tracing::debug!(%error, "shutdown of the connection");
+        }
+    }
+}
+
+/// The topic as text, with replacement characters where it is not UTF-8; and whether it is.
+pub(super) fn topic(bytes: &Bytes) -> (Box<str>, bool) {
+    match std::str::from_utf8(bytes) {
+        Ok(topic) => (topic.into(), true),
+        Err(_) => (String::from_utf8_lossy(bytes).into(), false),
+    }
+}

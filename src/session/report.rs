@@ -1,0 +1,166 @@
+//! What the operator is told: conditions, log lines, and what to do. Decides how long to wait.
+
+use std::time::Duration;
+
+use super::connection::{Lost, TAKEN_OVER};
+use super::link::ConnectError;
+use super::subscriptions::Asked;
+use super::wire::{ConnAck, Refusal, Version, reason};
+use super::{GOOD, QUICK, QUICK_MAX, Run};
+use crate::status::Condition;
+
+impl Run {
+    /// Sets the condition; logs it if it is another than before.
+    fn set(&self, condition: Condition) {
+        let up = self.session.metrics.up.with_label_values(&["broker"]);
+        up.set(i64::from(condition == Condition::Up));
+        if !self.session.status.broker.set(condition.clone()) {
+            return;
+        }
+        let broker = self.address();
+        match condition {
+            Condition::Starting => {}
+            Condition::Up => tracing::info!(broker, "subscribed"),
+            Condition::Away(why) => tracing::warn!(broker, why, "the broker is away; trying again"),
+            Condition::Standing(why) => tracing::error!(broker, why, "the broker wants a person to act"),
+        }
+    }
+
+    fn address(&self) -> String {
+        let url = &self.session.config.url.value;
+        format!("{}:{}", url.host, url.port)
+    }
+
+    pub(super) fn say_connected(&self, version: Version, ack: &ConnAck) {
+        let Self { session, has_session, .. } = self;
+        session.metrics.connections.inc();
+        tracing::info!(
+            broker = self.address(),
+            version = %version,
+            client_id = session.config.client_id,
+            session_present = ack.session_present,
+            "connected"
+        );
+        if *has_session && !ack.session_present {
+            session.metrics.sessions_lost.inc();
+            tracing::warn!(
+                client_id = session.config.client_id,
+                "the broker has lost our session; messages since the last connection may be gone"
+            );
+        }
+        let asked = session.config.session_expiry.as_secs();
+        if let Some(granted) = ack.session_expiry
+            && u64::from(granted) < asked
+        {
+            tracing::warn!(granted, asked, "the broker keeps our session for fewer seconds than asked");
+        }
+    }
+
+    /// All filters are answered.
+    pub(super) fn subscribed(&self, asked: &Asked) {
+        let metrics = &self.session.metrics;
+        metrics.subscriptions_refused.set(i64::try_from(asked.refused.len()).unwrap_or(i64::MAX));
+        for (filter, granted) in &asked.lowered {
+            tracing::warn!(%filter, granted, "the broker grants a lower qos than asked");
+        }
+        for refused in &asked.refused {
+            tracing::error!(filter = %refused.filter, reason = reason(refused.code), "subscription refused");
+        }
+        self.set(match asked.refused.first() {
+            None => Condition::Up,
+            Some(first) => Condition::Standing(format!(
+                "the broker refuses `{}`{}: {}; give client id `{}` the permission to subscribe, or change the mapping",
+                first.filter,
+                match asked.refused.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" and {more} more filters"),
+                },
+                reason(first.code),
+                self.session.config.client_id
+            )),
+        });
+    }
+
+    pub(super) fn publish_subscribed(&self) {
+        let text = self.subscriptions.text();
+        self.session.subscribed.send_if_modified(|current| {
+            let is_new = *current != text;
+            *current = text;
+            is_new
+        });
+    }
+
+    /// QoS 0 begins or ends to be dropped; said once.
+    pub(super) fn overload(&mut self, overloaded: bool) {
+        if std::mem::replace(&mut self.overloaded, overloaded) == overloaded {
+            return;
+        }
+        if overloaded {
+            tracing::warn!("too many messages in hand; those of qos 0 are dropped");
+        } else {
+            tracing::info!("messages of qos 0 are taken again");
+        }
+    }
+
+    /// A connection was lost that lasted `time`; returns how long to wait.
+    pub(super) fn lost(&mut self, lost: &Lost, time: Duration) -> Duration {
+        self.session.metrics.connection_failures.inc();
+        if time >= GOOD {
+            self.backoff.reset();
+        }
+        self.quick = if time < QUICK { self.quick + 1 } else { 0 };
+        let taken_over = matches!(lost, Lost::Disconnected { reason: TAKEN_OVER, .. });
+        if taken_over || self.quick >= QUICK_MAX {
+            let client_id = &self.session.config.client_id;
+            self.set(Condition::Standing(format!(
+                "client id `{client_id}` seems to be in use elsewhere ({lost}); stop the other process, or set another \
+                 `[broker] client_id`"
+            )));
+            return self.backoff.longest();
+        }
+        self.set(Condition::Away(lost.to_string()));
+        self.backoff.next()
+    }
+
+    /// There was no connection; returns how long to wait.
+    pub(super) fn refused(&mut self, error: ConnectError) -> Duration {
+        self.session.metrics.connection_failures.inc();
+        if self.versions.failed(&error) {
+            tracing::info!(broker = self.address(), "the broker does not answer to mqtt 5; trying 3.1.1");
+            return Duration::ZERO;
+        }
+        let (refusal, text) = match error {
+            ConnectError::Refused { refusal, text } => (refusal, text),
+            ConnectError::Unreachable(error) => return self.away(format!("cannot connect: {error}")),
+            ConnectError::Closed => return self.away("it closes the connection before it answers".to_owned()),
+            ConnectError::Wire(error) => return self.away(error.to_string()),
+            ConnectError::TimedOut => return self.away("it does not answer".to_owned()),
+        };
+        let said = text.map(|text| format!(" ({text})")).unwrap_or_default();
+        let client_id = &self.session.config.client_id;
+        let why = match refusal {
+            Refusal::Other(code) => return self.away(format!("it refuses the connection: {}{said}", reason(code))),
+            Refusal::Version => {
+                format!("the broker refuses the version of MQTT{said}; leave out `[broker] protocol`")
+            }
+            Refusal::ClientId => {
+                format!("the broker refuses the client id `{client_id}`{said}; set another `[broker] client_id`")
+            }
+            Refusal::Credentials => format!(
+                "the broker refuses user name or password{said}; set `[broker] username` and `password` or `password_file`"
+            ),
+            Refusal::NotAuthorized => format!(
+                "the broker does not authorize client id `{client_id}`{said}; set `[broker] username` and `password`, or \
+                 give it the permission to connect"
+            ),
+            Refusal::Banned => format!("the broker has banned client id `{client_id}`{said}; lift the ban there"),
+        };
+        self.set(Condition::Standing(why));
+        self.backoff.longest()
+    }
+
+    fn away(&mut self, why: String) -> Duration {
+        self.set(Condition::Away(why));
+        self.backoff.next()
+    }
+}
