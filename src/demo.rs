@@ -1,1 +1,3 @@
-//! demo
+//! The embedded broker and the simulated sensors of `amber demo`.
+
+pub mod broker;

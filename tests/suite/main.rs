@@ -2,7 +2,10 @@
 //!
 //! One binary with a module per subject, because each integration binary costs a link and its own database server.
 
+#![allow(clippy::unwrap_used, reason = "all of it is test code")]
+
 #[path = "../support/support.rs"]
 mod support;
 
+mod broker;
 mod smoke;
