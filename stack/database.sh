@@ -4,9 +4,10 @@
 # Amber owns its database, so that it may create its two schemas; it is no superuser. Grafana reads what is
 # there and what will come, and nothing else: any viewer can send any SQL that its role may run.
 set -e
+secrets=${SECRETS:-/secrets}
 
 psql -v ON_ERROR_STOP=1 --no-psqlrc -U "${POSTGRES_USER:-postgres}" -d "$POSTGRES_DB" \
-  -v amber_password="$(cat /secrets/role_amber)" -v grafana_password="$(cat /secrets/role_grafana)" <<'SQL'
+  -v amber_password="$(cat "$secrets/role_amber")" -v grafana_password="$(cat "$secrets/role_grafana")" <<'SQL'
 create role amber login password :'amber_password';
 alter database amber owner to amber;
 revoke all on database amber from public;
