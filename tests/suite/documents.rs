@@ -68,7 +68,7 @@ fn the_message_that_readme_explains_becomes_a_row() {
     let explained: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(explained["outcome"], "rows", "{explained}");
     let row = &explained["rows"][0];
-    assert_eq!(row["tags"], serde_json::json!({"room": "kitchen", "device": "shelf"}));
+    assert_eq!(row["tags"], serde_json::json!({"room": "kitchen"}));
     assert_eq!(row["fields"], serde_json::json!({"temperature": 21.5, "humidity": 48.0}));
 }
 

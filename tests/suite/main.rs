@@ -8,4 +8,6 @@
 mod support;
 
 mod broker;
+mod documents;
 mod smoke;
+mod stack;

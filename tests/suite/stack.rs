@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::binary::{self, Amber};
+use crate::support::binary::Amber;
 use crate::support::folder::Folder;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::postgres::Postgres;
@@ -95,7 +95,7 @@ fn no_service_keeps_rights_that_it_does_not_need() {
 fn amber_accepts_the_settings_that_the_compose_file_gives_it() {
     let folder = Folder::new();
     let password = folder.write("password", "not a secret");
-    let mut command = Command::new(binary::BINARY);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amber"));
     let mut given = 0;
     for name in ["BROKER__URL", "STORE__URL", "STORE__PASSWORD_FILE", "HTTP__LISTEN"] {
         let name = format!("AMBER__{name}");
@@ -128,7 +128,8 @@ impl Stack {
             secrets.write(&format!("role_{role}"), "it's 'quoted' \"twice\"");
         }
         let psql = process::find("AMBER_TEST_PSQL", &["psql"], "install the package postgresql-client");
-        let search = format!("{}:{}", psql.parent().expect("it is a file").display(), std::env::var("PATH").unwrap_or_default());
+        let search =
+            format!("{}:{}", psql.parent().expect("it is a file").display(), std::env::var("PATH").unwrap_or_default());
         let environment = BTreeMap::from([
             ("PATH", search),
             ("PGHOST", "127.0.0.1".to_owned()),
