@@ -1,32 +1,424 @@
 //! `Message → Outcome { Rows | Ignored | Rejected }`, by the mappings of the configuration. Pure: no I/O, no clock.
+//!
+//! Topic templates are one trie (`trie`); a payload is read once for all mappings that share a template
+//! (`document`), and only as far as they want it; then each mapping makes its rows (`run`). What the language
+//! means is written in docs/mapping.md. The same message gives the same outcome, whenever it is mapped: times
+//! are judged by the time of receipt. No payload makes it panic, and none makes more than `run::MAX_ROWS` rows a mapping.
+
+mod compile;
+mod compiled;
+mod document;
+mod explain;
+mod merge;
+mod names;
+mod number;
+mod path;
+mod pattern;
+mod run;
+mod template;
+mod time;
+mod trie;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::config::MappingConfig;
-use crate::fault::Fault;
-use crate::message::Message;
-use crate::row::{Ignored, Mapped, Outcome};
+use crate::config::mapping::Format;
+use crate::fault::{Fault, Severity};
+use crate::message::{Malformed, Message, Qos};
+use crate::row::{Ignored, Mapped, Outcome, Reason, Reject, Row};
 use crate::schema::Schema;
-use crate::topic::Subscription;
+use crate::topic::{Subscription, TopicFilter};
+
+use compiled::Compiled;
+use document::{Doc, Want};
+use pattern::Captures;
+use run::{Made, Run};
+use template::Levels;
+use trie::Trie;
+
+pub use explain::{Explanation, MappingExplained, Verdict};
 
 /// All mappings, compiled.
 #[derive(Debug)]
 pub struct Mapping {
     schema: Schema,
+    subscriptions: Vec<Subscription>,
+    mappings: Vec<Compiled>,
+    trie: Trie,
+    /// For each number in the trie, the mapping and its template.
+    templates: Vec<(usize, usize)>,
+    /// What the payloads of each group of mappings are read for.
+    wants: Vec<Want>,
 }
 
-#[expect(unused_variables, reason = "contract")]
+/// A mapping whose topic matches, and what was caught from the topic.
+struct Candidate<'m> {
+    mapping: usize,
+    template: usize,
+    captures: Captures<'m>,
+}
+
 impl Mapping {
-    /// Compiles all mappings; `Err` lists every fault, `Ok` may come with warnings.
+    /// Compiles all mappings. The faults are all that is wrong with them; with only warnings among them there is a `Mapping`.
+    #[must_use]
     pub fn new(mappings: &[MappingConfig]) -> (Option<Self>, Vec<Fault>) {
-        (None, vec![])
+        let mut faults = Vec::new();
+        let mut names: HashMap<&str, &MappingConfig> = HashMap::new();
+        for mapping in mappings {
+            if let Some(first) = names.insert(&mapping.name.value, mapping) {
+                let what = format!("a mapping of this name is at {} already", first.name.place);
+                faults.push(Fault::new(
+                    &mapping.name.place,
+                    format!("mapping.{}", mapping.name.value),
+                    what,
+                    "give one another name",
+                ));
+            }
+        }
+        let drafts = mappings.iter().filter_map(|mapping| compile::compile(mapping, &mut faults)).collect();
+        let (schema, compiled) = merge::merge(drafts, &mut faults);
+        if faults.iter().any(|fault| fault.severity == Severity::Fault) {
+            return (None, faults);
+        }
+        (Some(Self::link(schema, compiled, mappings)), faults)
     }
+
+    fn link(schema: Schema, mut mappings: Vec<Compiled>, configs: &[MappingConfig]) -> Self {
+        let mut trie = Trie::default();
+        let mut templates = Vec::new();
+        let mut subscriptions = Vec::new();
+        for (index, (mapping, config)) in mappings.iter().zip(configs).enumerate() {
+            for (position, template) in mapping.topics.iter().enumerate() {
+                trie.add(template, templates.len());
+                templates.push((index, position));
+                subscriptions.push(Subscription {
+                    filter: TopicFilter::new(&template.filter())
+                        .expect("a template that compiled gives a topic filter"),
+                    qos: config.qos.unwrap_or(Qos::AtLeastOnce),
+                    retained: mapping.retained,
+                });
+            }
+        }
+        let wants = group(&mut mappings);
+        Self { schema, subscriptions, mappings, trie, templates, wants }
+    }
+
+    /// The measurements that the mappings feed.
+    #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
-    /// The filters to subscribe to: what covers the templates; not yet reduced (session does that).
-    pub fn wanted(&self) -> Vec<Subscription> {
-        vec![]
+
+    /// The filters to subscribe to, one for each topic template: what covers it. Not reduced; the session does that.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        self.subscriptions.clone()
     }
+
+    /// Maps one message.
+    #[must_use]
     pub fn map(&self, message: &Message) -> Mapped {
-        Mapped { outcome: Outcome::Ignored(Ignored::Unmapped), dropped: vec![] }
+        self.outcome(message, None)
     }
+
+    /// Maps one message and tells why it became what it became.
+    #[must_use]
+    pub fn explain(&self, message: &Message) -> Explanation {
+        let mut mappings = Vec::new();
+        let mapped = self.outcome(message, Some(&mut mappings));
+        Explanation { mappings, mapped }
+    }
+
+    fn outcome(&self, message: &Message, mut told: Option<&mut Vec<MappingExplained>>) -> Mapped {
+        if let Some(malformed) = &message.malformed {
+            let (reason, detail) = match malformed {
+                Malformed::TopicNotUtf8 => (Reason::Topic, "the topic name is not UTF-8 (MQTT 1.5.4)".to_owned()),
+                Malformed::TooLarge { payload_bytes } => {
+                    (Reason::TooLarge, format!("the payload has {payload_bytes} bytes, more than `broker.max_payload`"))
+                }
+            };
+            return rejected(None, reason, detail);
+        }
+        let topic = Levels::new(&message.topic);
+        let candidates = self.candidates(&topic);
+        let mut takers: Vec<Candidate<'_>> = Vec::with_capacity(candidates.len());
+        let mut any_retained = false;
+        for candidate in candidates {
+            let mapping = &self.mappings[candidate.mapping];
+            let verdict = if mapping.except.iter().any(|template| template.takes(&topic)) {
+                Verdict::Excepted
+            } else if message.retain && !mapping.retained {
+                any_retained = true;
+                Verdict::Retained
+            } else {
+                takers.push(candidate);
+                continue;
+            };
+            if let Some(told) = told.as_deref_mut() {
+                told.push(self.explained(&candidate, verdict));
+            }
+        }
+        if takers.is_empty() {
+            return ignored(if any_retained { Ignored::Retained } else { Ignored::Unmapped });
+        }
+        if message.payload.is_empty() {
+            if let Some(told) = told {
+                told.extend(takers.iter().map(|taker| self.explained(taker, Verdict::Empty)));
+            }
+            return ignored(Ignored::Empty);
+        }
+        self.read(message, takers, any_retained, told)
+    }
+
+    /// The mappings whose topic matches, in the order of the configuration, each with its first template that does.
+    fn candidates<'m>(&self, topic: &Levels<'m>) -> Vec<Candidate<'m>> {
+        let mut numbers = Vec::new();
+        self.trie.candidates(topic, &mut numbers);
+        let mut candidates: Vec<Candidate<'m>> = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let (mapping, template) = self.templates[number];
+            if candidates.last().is_some_and(|last| last.mapping == mapping) {
+                continue;
+            }
+            let compiled = &self.mappings[mapping];
+            let mut captures = vec![None; compiled.captures.0.len()];
+            if compiled.topics[template].matches(topic, &mut captures) {
+                candidates.push(Candidate { mapping, template, captures });
+            }
+        }
+        candidates
+    }
+
+    fn read(
+        &self,
+        message: &Message,
+        takers: Vec<Candidate<'_>>,
+        any_retained: bool,
+        mut told: Option<&mut Vec<MappingExplained>>,
+    ) -> Mapped {
+        let text = match std::str::from_utf8(&message.payload) {
+            Ok(text) => text,
+            Err(error) => {
+                let detail = format!("the payload is not UTF-8: byte {} cannot be read", error.valid_up_to());
+                return self.unreadable(message, takers, told, &detail);
+            }
+        };
+        let documents = self.documents(text, &takers);
+        let plain = Doc::Text(text);
+        let mut made: Vec<(usize, Made)> = Vec::with_capacity(takers.len());
+        for fallback in [false, true] {
+            if fallback && made.iter().any(|(_, made)| made.taken) {
+                break;
+            }
+            for taker in takers.iter().filter(|taker| self.mappings[taker.mapping].fallback == fallback) {
+                let mapping = &self.mappings[taker.mapping];
+                let run = Run::new(mapping, message, taker.captures.clone(), told.is_some());
+                let document =
+                    documents.iter().find(|(group, _)| *group == mapping.group).map(|(_, document)| document);
+                made.push((taker.mapping, self.make(mapping, run, document, &plain, text)));
+            }
+        }
+        if let Some(told) = told.as_deref_mut() {
+            for taker in &takers {
+                let made = made.iter().find(|(mapping, _)| *mapping == taker.mapping).map(|(_, made)| made);
+                told.push(self.explained(taker, made.map_or(Verdict::NotNeeded, Verdict::of)));
+            }
+        }
+        self.settle(made, any_retained)
+    }
+
+    /// The payload, read once for each group of `takers`.
+    fn documents<'m>(&self, text: &'m str, takers: &[Candidate<'_>]) -> Vec<(usize, Result<Doc<'m>, String>)> {
+        let mut documents: Vec<(usize, Result<Doc<'m>, String>)> = Vec::with_capacity(1);
+        for taker in takers {
+            let mapping = &self.mappings[taker.mapping];
+            let json = match mapping.format {
+                Format::Auto | Format::Json => true,
+                Format::Text => false,
+            };
+            if json && !documents.iter().any(|(group, _)| *group == mapping.group) {
+                documents.push((mapping.group, self.wants[mapping.group].read(text)));
+            }
+        }
+        documents
+    }
+
+    /// What one mapping makes of the payload.
+    fn make<'r, 'm>(
+        &self,
+        mapping: &'r Compiled,
+        run: Run<'r, 'm>,
+        document: Option<&'r Result<Doc<'m>, String>>,
+        plain: &'r Doc<'m>,
+        text: &str,
+    ) -> Made {
+        let refused = |run: &Run<'_, '_>, detail: String| {
+            let mut made = Made { taken: run.may_be_taken(), ..Made::default() };
+            if made.taken {
+                made.refuse(Reason::Payload, || detail);
+            }
+            made
+        };
+        match document {
+            // `format = "text"`
+            None => run.map(plain),
+            Some(Ok(root)) => {
+                let mut made = run.map(root);
+                let nothing = made.taken && made.rows.is_empty() && made.refusals.is_empty();
+                if nothing && root.is_scalar() && !mapping.takes_scalars && text.trim() != "null" {
+                    made.refuse(Reason::Payload, || {
+                        format!(
+                            "the payload is one value, and the mapping reads members of an object: {}",
+                            bare(mapping)
+                        )
+                    });
+                }
+                made
+            }
+            Some(Err(_)) if mapping.format == Format::Auto && mapping.takes_scalars => run.map(plain),
+            Some(Err(error)) => refused(&run, format!("the payload is not JSON: {error}")),
+        }
+    }
+
+    /// A payload that no mapping can read: `when` on captures decides who would have taken it.
+    fn unreadable(
+        &self,
+        message: &Message,
+        takers: Vec<Candidate<'_>>,
+        mut told: Option<&mut Vec<MappingExplained>>,
+        detail: &str,
+    ) -> Mapped {
+        let mut made = Vec::new();
+        for taker in takers {
+            let mapping = &self.mappings[taker.mapping];
+            let taken = Run::new(mapping, message, taker.captures.clone(), false).may_be_taken();
+            let mut one = Made { taken, ..Made::default() };
+            if taken {
+                one.refuse(Reason::Payload, || detail.to_owned());
+            }
+            if let Some(told) = told.as_deref_mut() {
+                told.push(self.explained(&taker, Verdict::of(&one)));
+            }
+            made.push((taker.mapping, one));
+        }
+        self.settle(made, false)
+    }
+
+    /// One outcome of what all mappings made.
+    fn settle(&self, made: Vec<(usize, Made)>, any_retained: bool) -> Mapped {
+        let any_taken = made.iter().any(|(_, made)| made.taken);
+        let any_rows = made.iter().any(|(_, made)| !made.rows.is_empty());
+        let mut rows: Vec<Row> = Vec::new();
+        let mut dropped = Vec::new();
+        let mut rejects = Vec::new();
+        for (mapping, mut made) in made {
+            if rows.is_empty() {
+                rows = made.rows;
+            } else {
+                rows.append(&mut made.rows);
+            }
+            dropped.append(&mut made.dropped);
+            for refusal in made.refusals {
+                // A payload of another form is no fault where another mapping could read it.
+                if any_rows && refusal.reason == Reason::Payload {
+                    continue;
+                }
+                let mut detail = refusal.detail;
+                if refusal.rows > 1 {
+                    detail.push_str(&format!(" (and {} more rows)", refusal.rows - 1));
+                }
+                rejects.push(Reject {
+                    mapping: Some(Arc::clone(&self.mappings[mapping].name)),
+                    reason: refusal.reason,
+                    detail,
+                });
+            }
+        }
+        let outcome = if any_rows {
+            Outcome::Rows { rows, rejects }
+        } else if rejects.is_empty() {
+            Outcome::Ignored(match (any_taken, any_retained) {
+                (true, _) => Ignored::Empty,
+                (false, true) => Ignored::Retained,
+                (false, false) => Ignored::Unmapped,
+            })
+        } else {
+            let others = rejects.len() - 1;
+            let mut reject = rejects.swap_remove(0);
+            if others > 0 {
+                reject.detail.push_str(&format!(" (and {others} more reasons)"));
+            }
+            Outcome::Rejected(reject)
+        };
+        Mapped { outcome, dropped }
+    }
+
+    fn explained(&self, candidate: &Candidate<'_>, verdict: Verdict) -> MappingExplained {
+        let mapping = &self.mappings[candidate.mapping];
+        let captures = mapping.captures.0.iter().zip(&candidate.captures);
+        MappingExplained {
+            mapping: Arc::clone(&mapping.name),
+            topic: mapping.topics[candidate.template].text.to_string(),
+            captures: captures
+                .filter_map(|(name, caught)| Some((name.clone(), caught.as_deref()?.to_owned())))
+                .collect(),
+            verdict,
+        }
+    }
+}
+
+/// Puts mappings that share a topic template into one group, so that a payload is read once for all of them.
+fn group(mappings: &mut [Compiled]) -> Vec<Want> {
+    let mut by_template: HashMap<&str, usize> = HashMap::new();
+    let mut parents: Vec<usize> = (0..mappings.len()).collect();
+    for (index, mapping) in mappings.iter().enumerate() {
+        for template in &mapping.topics {
+            if let Some(other) = by_template.insert(&template.text, index) {
+                let (one, other) = (find(&mut parents, index), find(&mut parents, other));
+                parents[one.max(other)] = one.min(other);
+            }
+        }
+    }
+    let mut wants: Vec<Want> = Vec::new();
+    let mut groups: HashMap<usize, usize> = HashMap::new();
+    for (index, mapping) in mappings.iter_mut().enumerate() {
+        let group = *groups.entry(find(&mut parents, index)).or_insert_with(|| {
+            wants.push(Want::default());
+            wants.len() - 1
+        });
+        mapping.group = group;
+        mapping.add_to(&mut wants[group]);
+    }
+    wants.iter_mut().for_each(Want::finish);
+    wants
+}
+
+/// The representative of a group (union-find, with paths halved).
+fn find(parents: &mut [usize], mut index: usize) -> usize {
+    while parents[index] != index {
+        parents[index] = parents[parents[index]];
+        index = parents[index];
+    }
+    index
+}
+
+fn bare(mapping: &Compiled) -> String {
+    match mapping.fields.first() {
+        Some(field) => format!("write `{} = {{ path = \".\" }}` if it is the value", field.name),
+        None => String::new(),
+    }
+}
+
+fn ignored(why: Ignored) -> Mapped {
+    Mapped { outcome: Outcome::Ignored(why), dropped: Vec::new() }
+}
+
+fn rejected(mapping: Option<Arc<str>>, reason: Reason, detail: String) -> Mapped {
+    Mapped { outcome: Outcome::Rejected(Reject { mapping, reason, detail }), dropped: Vec::new() }
 }

@@ -1,0 +1,413 @@
+//! From a mapping as it was written to one that runs; every fault found on the way, not the first.
+//!
+//! What several mappings must agree on (measurements, types, units) is in `merge`.
+
+mod fields;
+mod sources;
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::compiled::{Compiled, Field, Layout, Located, Pivot, Subject, Tag, Target, When};
+use super::names::{self, Role};
+use super::path::{Catching, Path, Step, list};
+use super::pattern::{CaptureNames, Pattern, Piece, Wrong, pieces};
+use super::template::{Level, Template};
+use super::time;
+use super::words::nearest;
+use crate::config::MappingConfig;
+use crate::config::mapping::{Format, Outside, RetainedPolicy, Word};
+use crate::fault::{Fault, Place, Severity};
+use crate::message::Time;
+use crate::schema;
+use crate::topic::TopicFilter;
+
+/// How far ahead of receipt a time may be: a clock that is wrong by a time zone passes, one wrong by a year does not.
+const NOT_AFTER_MICROS: i64 = 24 * 3_600 * 1_000_000;
+/// 2000-01-01: before it, a clock was never set.
+const NOT_BEFORE: Time = Time(946_684_800_000_000);
+/// Measurements that one template may stand for.
+const MAX_MEASUREMENTS: usize = 1_000;
+
+/// A mapping compiled as far as it can be alone.
+#[derive(Debug)]
+pub(super) struct Draft<'c> {
+    pub config: &'c MappingConfig,
+    pub compiled: Compiled,
+    /// As columns; in the order of `Compiled::fields`.
+    pub columns: Vec<schema::Field>,
+    pub target: DraftTarget,
+}
+
+/// The measurements that it feeds.
+#[derive(Debug)]
+pub(super) enum DraftTarget {
+    One(String),
+    Of(Pattern, Vec<String>),
+}
+
+/// Compiles `config`; `None` if it has faults, which are added to `faults` together with warnings.
+pub(super) fn compile<'c>(config: &'c MappingConfig, faults: &mut Vec<Fault>) -> Option<Draft<'c>> {
+    let before = faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
+    let mut compiler =
+        Compiler { config, names: CaptureNames::default(), rows: Vec::new(), zone: None, used: Vec::new(), faults };
+    let draft = compiler.compile();
+    let after = faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
+    draft.filter(|_| before == after)
+}
+
+/// A compilation under way.
+struct Compiler<'c, 'f> {
+    config: &'c MappingConfig,
+    names: CaptureNames,
+    rows: Vec<Path>,
+    zone: Option<TimeZone>,
+    /// Captures that are no tags by themselves, because something else uses them.
+    used: Vec<usize>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'c> Compiler<'c, '_> {
+    fn compile(&mut self) -> Option<Draft<'c>> {
+        let config = self.config;
+        let topics = self.topics();
+        let except = self.except(&topics);
+        self.zone = config.zone.as_ref().and_then(|zone| self.ok(time::zone(&zone.value), &zone.place, "zone"));
+        self.rows();
+        let pivot = self.pivot();
+        let target = self.target();
+        let when = config.when.iter().filter_map(|condition| self.when(condition)).collect();
+        let times = config.time.iter().filter_map(|time| self.time(&time.value)).collect();
+        let not_before = config.not_before.as_ref().map_or(Some(NOT_BEFORE), |at| {
+            self.ok(time::bound(&at.value, self.zone.as_ref()), &at.place, "not_before")
+        });
+        let (fields, columns) = self.fields(pivot.is_some());
+        let tags = self.tags();
+        self.tag_and_field_names_differ(&tags, &columns);
+        let takes_scalars = self.takes_scalars(&fields, pivot.as_ref());
+        if config.format == Format::Text {
+            self.text_has_no_members(&fields, pivot.as_ref());
+        }
+        Some(Draft {
+            config,
+            columns,
+            target: target?,
+            compiled: Compiled {
+                name: Arc::from(config.name.value.as_str()),
+                topics,
+                except,
+                fallback: config.fallback,
+                retained: config.retained == RetainedPolicy::Store,
+                captures: self.names.clone(),
+                target: Target::One(Layout::default()),
+                when,
+                format: config.format,
+                takes_scalars,
+                rows: self.rows.clone(),
+                pivot,
+                times,
+                not_before: not_before?,
+                not_after: config
+                    .not_after
+                    .map_or(NOT_AFTER_MICROS, |after| i64::try_from(after.as_micros()).unwrap_or(i64::MAX)),
+                reject_outside: config.outside == Outside::Reject,
+                tags,
+                fields,
+                group: 0,
+            },
+        })
+    }
+
+    fn path(&self, key: &str) -> String {
+        format!("mapping.{}.{key}", self.config.name.value)
+    }
+
+    fn fault(&mut self, place: &Place, key: &str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.faults.push(Fault::new(place, self.path(key), what, remedy));
+    }
+
+    /// The value, or a fault.
+    fn ok<T>(&mut self, result: Result<T, Wrong>, place: &Place, key: &str) -> Option<T> {
+        result.map_err(|wrong| self.fault(place, key, wrong.what, wrong.remedy)).ok()
+    }
+
+    fn name(&mut self, role: Role, name: &str, place: &Place, key: &str) {
+        if let Some((severity, wrong)) = names::check(role, name) {
+            self.faults.push(Fault { severity, ..Fault::new(place, self.path(key), wrong.what, wrong.remedy) });
+        }
+    }
+
+    fn topics(&mut self) -> Vec<Template> {
+        let config = self.config;
+        if config.topic.is_empty() {
+            self.fault(&config.name.place, "topic", "there is no topic", "write `topic = \"home/{room}/climate\"`");
+        }
+        let mut topics: Vec<Template> = Vec::new();
+        for topic in &config.topic {
+            let parsed = Template::parse(&topic.value, &mut self.names);
+            let Some(template) = self.ok(parsed, &topic.place, "topic") else { continue };
+            if topics.iter().any(|known| known.text == template.text) {
+                self.fault(&topic.place, "topic", format!("`{}` is listed twice", topic.value), "leave one out");
+            }
+            topics.push(template);
+        }
+        topics
+    }
+
+    fn except(&mut self, topics: &[Template]) -> Vec<Template> {
+        let mut except = Vec::new();
+        for topic in &self.config.except {
+            let parsed = Template::parse(&topic.value, &mut CaptureNames::default());
+            except.extend(self.ok(parsed, &topic.place, "except"));
+        }
+        let filters = |templates: &[Template], plain: bool| -> Vec<TopicFilter> {
+            templates
+                .iter()
+                .filter(|template| !plain || template.levels.iter().all(|level| !matches!(level, Level::Part(_))))
+                // A tail in the middle takes less than its filter.
+                .filter(|template| {
+                    !plain || !template.levels.iter().rev().skip(1).any(|level| matches!(level, Level::Tail(_)))
+                })
+                .filter_map(|template| TopicFilter::new(&template.filter()).ok())
+                .collect()
+        };
+        let excepted = filters(&except, true);
+        let wanted = filters(topics, false);
+        if !wanted.is_empty()
+            && wanted.iter().all(|filter| excepted.iter().any(|except| except.covers(filter)))
+            && let Some(first) = self.config.except.first()
+        {
+            let place = first.place.clone();
+            self.fault(
+                &place,
+                "except",
+                "the mapping can never match: `except` leaves out every topic of `topic`",
+                "leave it out, or narrow it",
+            );
+        }
+        // A capture is no tag of `except`, so its names do not matter.
+        except
+    }
+
+    fn rows(&mut self) {
+        for rows in &self.config.rows {
+            let parsed = Path::parse(&rows.value, Catching::New(&mut self.names));
+            let Some(path) = self.ok(parsed, &rows.place, "rows") else { continue };
+            if path.root && !path.is_whole() {
+                let plain = rows.value.trim_start_matches("$.").trim_start_matches('$').to_owned();
+                self.fault(&rows.place, "rows", "`rows` starts at the root anyway", format!("write `{plain}`"));
+            }
+            self.rows.push(Path { root: false, ..path });
+        }
+        if self.rows.is_empty() {
+            self.rows.push(Path { text: ".".into(), root: false, steps: Vec::new() });
+        }
+    }
+
+    /// A path that leads to one place.
+    fn located(&mut self, text: &str, place: &Place, key: &str) -> Option<Located> {
+        let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
+        let located = Located::new(path, &self.rows);
+        if located.is_single() {
+            return Some(located);
+        }
+        self.fault(
+            place,
+            key,
+            format!("`[]` in `{text}` leads to several values, and one is needed"),
+            "name the elements in `rows` (a row each), or write a position such as `[0]`",
+        );
+        None
+    }
+
+    /// A capture written as `{name}`, or a path.
+    fn subject(&mut self, text: &str, place: &Place, key: &str) -> Option<Subject> {
+        let name =
+            text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| !name.contains(['{', '}']));
+        let Some(name) = name else { return self.located(text, place, key).map(Subject::Path) };
+        // Only a capture of the topic takes several levels, and it says so there.
+        let name = name.trim_end_matches('#');
+        match self.names.find(name) {
+            Some(slot) => {
+                self.used.push(slot);
+                Some(Subject::Capture(slot))
+            }
+            None => {
+                let known: Vec<&str> = self.names.0.iter().map(String::as_str).collect();
+                let remedy = match nearest(name, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{{{near}}}`?"),
+                    None if known.is_empty() => format!("catch it in `topic`: `home/{{{name}}}`"),
+                    None => format!("captures are {}", list(&known)),
+                };
+                self.fault(place, key, format!("`{{{name}}}` is caught neither in `topic` nor in `rows`"), remedy);
+                None
+            }
+        }
+    }
+
+    fn target(&mut self) -> Option<DraftTarget> {
+        let config = self.config;
+        let Some(template) = &config.measurement else {
+            self.name(Role::Measurement, &config.name.value, &config.name.place, "measurement");
+            return Some(DraftTarget::One(config.name.value.clone()));
+        };
+        let parts = self.ok(pieces(&template.value), &template.place, "measurement")?;
+        let mut holes = Vec::new();
+        for piece in &parts {
+            if let Piece::Hole(name) = piece {
+                holes.push((name.clone(), self.listed(name, &template.place)?));
+            }
+        }
+        if holes.is_empty() {
+            self.name(Role::Measurement, &template.value, &template.place, "measurement");
+            return Some(DraftTarget::One(template.value.clone()));
+        }
+        let mut measurements = vec![String::new()];
+        for piece in &parts {
+            let endings = match piece {
+                Piece::Text(text) => vec![text.clone()],
+                Piece::Hole(name) => holes.iter().find(|(hole, _)| hole == name).map(|(_, words)| words.clone())?,
+            };
+            measurements =
+                measurements.iter().flat_map(|start| endings.iter().map(move |end| format!("{start}{end}"))).collect();
+            if measurements.len() > MAX_MEASUREMENTS {
+                self.fault(
+                    &template.place,
+                    "measurement",
+                    format!("`{}` stands for more than {MAX_MEASUREMENTS} measurements", template.value),
+                    "make the capture a tag instead",
+                );
+                return None;
+            }
+        }
+        measurements.sort_unstable();
+        measurements.dedup_by_key(|name| name.to_lowercase());
+        for name in &measurements {
+            self.name(Role::Measurement, name, &template.place, "measurement");
+        }
+        let names = &self.names;
+        let used = &mut self.used;
+        let pattern = Pattern::new(&parts, |name| {
+            let slot = names.find(name).ok_or(())?;
+            used.push(slot);
+            Ok::<_, ()>(slot)
+        });
+        Some(DraftTarget::Of(pattern.ok()?, measurements))
+    }
+
+    /// The values that `when` allows for a capture that names measurements.
+    fn listed(&mut self, capture: &str, place: &Place) -> Option<Vec<String>> {
+        if self.names.find(capture).is_none() {
+            let known = list(&self.names.0);
+            self.fault(
+                place,
+                "measurement",
+                format!("`{{{capture}}}` is caught nowhere"),
+                format!("captures are {known}"),
+            );
+            return None;
+        }
+        let condition = self.config.when.iter().find(|condition| condition.key.value == capture);
+        let words: Vec<String> = condition
+            .iter()
+            .flat_map(|condition| &condition.values)
+            .filter_map(|word| match &word.value {
+                Word::Text(text) => Some(text.clone()).filter(|text| !text.contains('*') && !text.is_empty()),
+                Word::Int(number) => Some(number.to_string()),
+                Word::Float(_) | Word::Bool(_) => None,
+            })
+            .collect();
+        let all = condition.map_or(0, |condition| condition.values.len());
+        if words.is_empty() || words.len() < all {
+            self.fault(
+                place,
+                "measurement",
+                format!("`{{{capture}}}` would name measurements by what devices send, and tables are made at start"),
+                format!("list the names: `when = {{ {capture} = [\"climate\", \"power\"] }}`, without `*`"),
+            );
+            return None;
+        }
+        Some(words)
+    }
+
+    fn tag_and_field_names_differ(&mut self, tags: &[Tag], columns: &[schema::Field]) {
+        for field in &self.config.fields {
+            let clash = !field.removed
+                && columns.iter().any(|column| column.name == field.name.value)
+                && tags.iter().any(|tag| tag.name.to_lowercase() == field.name.value.to_lowercase());
+            if clash {
+                let name = &field.name.value;
+                self.fault(
+                    &field.name.place,
+                    &format!("fields.{name}"),
+                    format!("`{name}` is a tag of this mapping too (captures are tags)"),
+                    format!("give one another name, or remove the tag: `tags = {{ {name} = false }}`"),
+                );
+            }
+        }
+    }
+
+    /// Whether a payload that is one value can give a row: some field's path ends at the payload itself.
+    fn takes_scalars(&self, fields: &[Field], pivot: Option<&Pivot>) -> bool {
+        let whole_row = self.rows.iter().any(Path::is_whole);
+        let is_payload = |located: &Located| located.path.is_whole() && (located.path.root || whole_row);
+        match pivot {
+            Some(pivot) => is_payload(&pivot.value),
+            None => fields.iter().flat_map(|field| &field.paths).any(is_payload),
+        }
+    }
+
+    fn text_has_no_members(&mut self, fields: &[Field], pivot: Option<&Pivot>) {
+        let config = self.config;
+        if let Some(rows) = config.rows.iter().find(|rows| rows.value != ".") {
+            self.fault(
+                &rows.place,
+                "rows",
+                "a text has no parts, and `format = \"text\"`",
+                "leave `rows` out, or use `format = \"json\"`",
+            );
+        }
+        if pivot.is_some() {
+            return;
+        }
+        for (field, written) in fields.iter().zip(config.fields.iter().filter(|field| !field.removed)) {
+            if let Some(located) = field.paths.iter().find(|located| !located.path.is_whole()) {
+                let key = format!("fields.{}.path", field.name);
+                let what = format!(
+                    "`{}` leads into the payload, which is one text under `format = \"text\"`",
+                    located.path.text
+                );
+                self.fault(&written.name.place, &key, what, "write `path = \".\"`");
+            }
+        }
+    }
+}
+
+/// Whether a path's first step is a name, as a pivot needs it.
+fn begins_with_a_name(path: &Path) -> bool {
+    path.root || matches!(path.steps.first(), Some(Step::Key(_)))
+}
+
+impl Compiler<'_, '_> {
+    fn when(&mut self, condition: &crate::config::mapping::Condition) -> Option<When> {
+        let key = &condition.key;
+        let subject = match self.names.find(&key.value) {
+            Some(slot) => Subject::Capture(slot),
+            None => {
+                if let Some(near) = nearest(&key.value, self.names.0.iter().map(String::as_str)) {
+                    let warning = Fault::warning(
+                        &key.place,
+                        self.path("when"),
+                        format!("`{}` is no capture, so it is taken as a path", key.value),
+                        format!("did you mean `{near}`?"),
+                    );
+                    self.faults.push(warning);
+                }
+                Subject::Path(self.located(&key.value, &key.place, "when")?)
+            }
+        };
+        let values = condition.values.iter().map(|word| sources::wanted(&word.value)).collect();
+        Some(When { key: key.value.as_str().into(), subject, values })
+    }
+}

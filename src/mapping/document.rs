@@ -1,0 +1,359 @@
+//! A payload as far as it is wanted: read in one pass by serde visitors that skip what no path leads to.
+//!
+//! What a path ends at is kept as the text that was sent, so that digits stay as they are until a type is
+//! asked for. No tree of the whole document is made. Of a key that comes twice, the last value counts.
+//! Deeper than 128 levels is refused (also in what is skipped), so no payload can exhaust the stack.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Deserialize as _;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::path::Step;
+use super::pattern::Pattern;
+
+/// As deep as serde_json goes.
+const MAX_DEPTH: usize = 128;
+
+/// A place in a payload, with what is wanted of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Doc<'p> {
+    /// The literal text of a JSON value.
+    Json(&'p str),
+    /// The payload, where it is text.
+    Text(&'p str),
+    Object {
+        json: Option<&'p str>,
+        members: Vec<(Cow<'p, str>, Doc<'p>)>,
+    },
+    Array {
+        json: Option<&'p str>,
+        items: Vec<(usize, Doc<'p>)>,
+    },
+    /// A scalar where only a member of it was asked for.
+    Other,
+}
+
+impl<'p> Doc<'p> {
+    pub fn member(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object { members, .. } => members.iter().find(|(name, _)| name == key).map(|(_, doc)| doc),
+            _ => None,
+        }
+    }
+
+    pub fn item(&self, index: usize) -> Option<&Self> {
+        match self {
+            Self::Array { items, .. } => match items.get(index) {
+                Some((at, doc)) if *at == index => Some(doc),
+                _ => items.binary_search_by_key(&index, |(at, _)| *at).ok().map(|found| &items[found].1),
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it is one value rather than an object or an array.
+    pub fn is_scalar(&self) -> bool {
+        match self {
+            Self::Json(text) => !text.starts_with(['{', '[']),
+            Self::Text(_) | Self::Other => true,
+            Self::Object { .. } | Self::Array { .. } => false,
+        }
+    }
+}
+
+/// What is wanted of a place: the union of all paths that lead through it. It may keep more than a path takes, never less.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Want {
+    keep: bool,
+    keys: Vec<(Box<str>, Want)>,
+    /// Only filled where a linear search would be slow.
+    key_index: HashMap<Box<str>, usize>,
+    patterns: Vec<Pattern>,
+    /// What is wanted of members whose names fit one of `patterns`.
+    fitting: Option<Box<Want>>,
+    indexes: Vec<(usize, Want)>,
+    each: Option<Box<Want>>,
+}
+
+impl Want {
+    /// Also wants the place that `steps` lead to.
+    pub fn add<'s>(&mut self, mut steps: impl Iterator<Item = &'s Step> + Clone) {
+        let Some(step) = steps.next() else {
+            self.keep = true;
+            return;
+        };
+        let next = match step {
+            Step::Key(key) => {
+                let found = self.keys.iter().position(|(known, _)| known == key);
+                let index = found.unwrap_or_else(|| {
+                    self.keys.push((key.clone(), Self::default()));
+                    self.keys.len() - 1
+                });
+                &mut self.keys[index].1
+            }
+            Step::CaughtKey(pattern) | Step::Members(pattern) => {
+                if !self.patterns.contains(pattern) {
+                    self.patterns.push(pattern.clone());
+                }
+                &mut **self.fitting.get_or_insert_default()
+            }
+            Step::Index(index) => {
+                let found = self.indexes.iter().position(|(known, _)| known == index);
+                let index = found.unwrap_or_else(|| {
+                    self.indexes.push((*index, Self::default()));
+                    self.indexes.len() - 1
+                });
+                &mut self.indexes[index].1
+            }
+            Step::CaughtIndex(_) | Step::Each(_) => &mut **self.each.get_or_insert_default(),
+        };
+        next.add(steps);
+    }
+
+    /// Also wants all that `other` wants.
+    fn merge(&mut self, other: &Self) {
+        self.keep |= other.keep;
+        for (key, want) in &other.keys {
+            match self.keys.iter_mut().find(|(known, _)| known == key) {
+                Some((_, known)) => known.merge(want),
+                None => self.keys.push((key.clone(), want.clone())),
+            }
+        }
+        for pattern in &other.patterns {
+            if !self.patterns.contains(pattern) {
+                self.patterns.push(pattern.clone());
+            }
+        }
+        merge_option(&mut self.fitting, other.fitting.as_deref());
+        for (index, want) in &other.indexes {
+            match self.indexes.iter_mut().find(|(known, _)| known == index) {
+                Some((_, known)) => known.merge(want),
+                None => self.indexes.push((*index, want.clone())),
+            }
+        }
+        merge_option(&mut self.each, other.each.as_deref());
+    }
+
+    /// Makes it ready: a key that also fits a pattern, and an index beside `[]`, want both.
+    pub fn finish(&mut self) {
+        if let Some(fitting) = &mut self.fitting {
+            for (key, want) in &mut self.keys {
+                if self.patterns.iter().any(|pattern| pattern.takes(key)) {
+                    want.merge(fitting);
+                }
+            }
+            fitting.finish();
+        }
+        if let Some(each) = &mut self.each {
+            for (_, want) in &mut self.indexes {
+                want.merge(each);
+            }
+            each.finish();
+        }
+        self.keys.iter_mut().for_each(|(_, want)| want.finish());
+        self.indexes.iter_mut().for_each(|(_, want)| want.finish());
+        if self.keys.len() > 12 {
+            self.key_index = self.keys.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
+        }
+    }
+
+    fn of_key(&self, key: &str) -> Option<&Self> {
+        let found = if self.key_index.is_empty() {
+            self.keys.iter().find(|(known, _)| **known == *key)
+        } else {
+            self.key_index.get(key).map(|index| &self.keys[*index])
+        };
+        match found {
+            Some((_, want)) => Some(want),
+            None => self.fitting.as_deref().filter(|_| self.patterns.iter().any(|pattern| pattern.takes(key))),
+        }
+    }
+
+    fn of_index(&self, index: usize) -> Option<&Self> {
+        let found = self.indexes.iter().find(|(known, _)| *known == index).map(|(_, want)| want);
+        found.or(self.each.as_deref())
+    }
+
+    fn wants_parts(&self) -> bool {
+        !self.keys.is_empty() || self.fitting.is_some() || !self.indexes.is_empty() || self.each.is_some()
+    }
+
+    /// Reads `payload` as JSON.
+    ///
+    /// # Errors
+    /// What is not JSON, with line and column; more than 128 levels.
+    pub fn read<'p>(&self, payload: &'p str) -> Result<Doc<'p>, String> {
+        check_depth(payload)?;
+        let mut deserializer = serde_json::Deserializer::from_str(payload);
+        let doc = Project(self).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+        deserializer.end().map_err(|error| error.to_string())?;
+        Ok(doc)
+    }
+}
+
+fn merge_option(into: &mut Option<Box<Want>>, from: Option<&Want>) {
+    if let Some(from) = from {
+        into.get_or_insert_default().merge(from);
+    }
+}
+
+/// serde_json bounds the depth of what it hands out, not of what it skips or keeps as text.
+fn check_depth(payload: &str) -> Result<(), String> {
+    // Counting first costs a fraction of a nanosecond a byte; almost no payload has that many brackets.
+    let opening = payload.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if opening <= MAX_DEPTH {
+        return Ok(());
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in payload.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("nested deeper than {MAX_DEPTH} levels at byte {at}"));
+                }
+            }
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+struct Project<'w>(&'w Want);
+
+impl<'de> DeserializeSeed<'de> for Project<'_> {
+    type Value = Doc<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Doc<'de>, D::Error> {
+        if !self.0.keep {
+            return deserializer.deserialize_any(self);
+        }
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        if !self.0.wants_parts() || !json.starts_with(['{', '[']) {
+            return Ok(Doc::Json(json));
+        }
+        // Both the whole and parts of it: rare, so it is read twice rather than the visitors being doubled.
+        let mut parts = serde_json::Deserializer::from_str(json);
+        let mut doc = parts.deserialize_any(self).map_err(D::Error::custom)?;
+        if let Doc::Object { json: whole, .. } | Doc::Array { json: whole, .. } = &mut doc {
+            *whole = Some(json);
+        }
+        Ok(doc)
+    }
+}
+
+impl<'de> Visitor<'de> for Project<'_> {
+    type Value = Doc<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+    fn visit_unit<E>(self) -> Result<Doc<'de>, E> {
+        Ok(Doc::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Doc<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(wanted) = map.next_key_seed(Key(self.0))? {
+            match wanted {
+                Some((key, want)) => members.push((key, map.next_value_seed(Project(want))?)),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        last_of_each(&mut members);
+        Ok(Doc::Object { json: None, members })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Doc<'de>, A::Error> {
+        let mut items = Vec::new();
+        for index in 0.. {
+            let more = match self.0.of_index(index) {
+                Some(want) => seq.next_element_seed(Project(want))?.map(|doc| items.push((index, doc))).is_some(),
+                None => seq.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(Doc::Array { json: None, items })
+    }
+}
+
+/// Leaves the last value of a key that comes twice, at the place of the first.
+fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
+    if members.len() <= 16 {
+        let mut index = 1;
+        while index < members.len() {
+            match (0..index).find(|earlier| members[*earlier].0 == members[index].0) {
+                Some(earlier) => members[earlier].1 = members.remove(index).1,
+                None => index += 1,
+            }
+        }
+        return;
+    }
+    let mut known: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(members.len());
+    let mut kept: Vec<(Cow<'_, str>, Doc<'_>)> = Vec::with_capacity(members.len());
+    for (key, doc) in members.drain(..) {
+        match known.get(&key) {
+            Some(index) => kept[*index].1 = doc,
+            None => {
+                known.insert(key.clone(), kept.len());
+                kept.push((key, doc));
+            }
+        }
+    }
+    *members = kept;
+}
+
+/// Tells whether the value of a key is wanted; only then is the key kept.
+struct Key<'w>(&'w Want);
+
+impl<'de, 'w> DeserializeSeed<'de> for Key<'w> {
+    type Value = Option<(Cow<'de, str>, &'w Want)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, 'w> Visitor<'de> for Key<'w> {
+    type Value = Option<(Cow<'de, str>, &'w Want)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+        Ok(self.0.of_key(key).map(|want| (Cow::Borrowed(key), want)))
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.of_key(key).map(|want| (Cow::Owned(key.to_owned()), want)))
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a message became what it became, for people. Told by the code that maps, not by a second one.
+
+use std::sync::Arc;
+
+use super::run::Made;
+use crate::row::{Mapped, Reason};
+
+/// What became of a message, and what each mapping whose topic matches had to do with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Those whose topic matches; empty if none does.
+    pub mappings: Vec<MappingExplained>,
+    pub mapped: Mapped,
+}
+
+/// One mapping whose topic matches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MappingExplained {
+    pub mapping: Arc<str>,
+    /// The template that matches.
+    pub topic: String,
+    /// Caught from the topic, by name.
+    pub captures: Vec<(String, String)>,
+    pub verdict: Verdict,
+}
+
+/// What a mapping whose topic matches did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// It gave rows; `rejected` rows could not be made.
+    Took { rows: usize, rejected: usize },
+    /// It could not read the message.
+    Rejected { reason: Reason, detail: String },
+    /// It took the message, and nothing in it has a value.
+    Empty,
+    /// `when` did not hold; the text says for what.
+    Unmet(String),
+    /// `except` names the topic.
+    Excepted,
+    /// The message is retained, and the mapping skips those.
+    Retained,
+    /// It is a fallback, and another mapping took the message.
+    NotNeeded,
+}
+
+impl Verdict {
+    pub(super) fn of(made: &Made) -> Self {
+        if !made.taken {
+            return Self::Unmet(made.unmet.clone().unwrap_or_else(|| "`when`: no row for which it holds".to_owned()));
+        }
+        if !made.rows.is_empty() {
+            let rejected = made.refusals.iter().map(|refusal| refusal.rows).sum();
+            return Self::Took { rows: made.rows.len(), rejected };
+        }
+        match made.refusals.first() {
+            Some(refusal) => Self::Rejected { reason: refusal.reason, detail: refusal.detail.clone() },
+            None => Self::Empty,
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Measurements from mappings: tags and fields of all that feed one are united, and must agree.
+
+use std::collections::HashMap;
+
+use super::compile::{Draft, DraftTarget};
+use super::compiled::{Compiled, Layout, Target};
+use crate::fault::{Fault, Place};
+use crate::schema::{Field, Kind, Measurement, Schema};
+
+/// The schema of all drafts, and the drafts with their places in it; faults where they disagree.
+pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema, Vec<Compiled>) {
+    let mut merge = Merge { schema: Schema::default(), by_name: HashMap::new(), first: HashMap::new(), faults };
+    let mut compiled: Vec<Compiled> = Vec::with_capacity(drafts.len());
+    let mut layouts = Vec::with_capacity(drafts.len());
+    for draft in &drafts {
+        let names = match &draft.target {
+            DraftTarget::One(name) => std::slice::from_ref(name),
+            DraftTarget::Of(_, names) => names,
+        };
+        layouts.push(names.iter().map(|name| merge.feed(draft, name)).collect::<Vec<_>>());
+    }
+    // Only now is every measurement complete.
+    let schema = merge.schema;
+    for (draft, places) in drafts.into_iter().zip(layouts) {
+        let mut mapping = draft.compiled;
+        let layout = |(measurement, fields): &(usize, Vec<usize>)| {
+            let whole = &schema.measurements[*measurement];
+            let tag = |name: &String| mapping.tags.iter().position(|tag| *tag.name == **name);
+            let tags = whole.tags.iter().map(tag).collect();
+            Layout { measurement: *measurement, width: whole.fields.len(), fields: fields.clone(), tags }
+        };
+        let mut layouts: Vec<Layout> = places.iter().map(layout).collect();
+        mapping.target = match draft.target {
+            DraftTarget::One(_) => Target::One(layouts.swap_remove(0)),
+            DraftTarget::Of(pattern, names) => {
+                Target::Of(pattern, names.iter().map(|name| name.to_lowercase()).zip(layouts).collect())
+            }
+        };
+        compiled.push(mapping);
+    }
+    (schema, compiled)
+}
+
+struct Merge<'f> {
+    schema: Schema,
+    /// By name in lower case: SQLite's names are without case.
+    by_name: HashMap<String, usize>,
+    /// Who said first what a field is, for reports: by measurement and field in lower case.
+    first: HashMap<(usize, String), (String, Place)>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl Merge<'_> {
+    /// Adds what `draft` says to measurement `name`; its position, and those of the draft's fields in it.
+    fn feed(&mut self, draft: &Draft<'_>, name: &str) -> (usize, Vec<usize>) {
+        let config = draft.config;
+        let place = config.measurement.as_ref().map_or(&config.name.place, |measurement| &measurement.place);
+        let path = format!("mapping.{}", config.name.value);
+        let index = *self.by_name.entry(name.to_lowercase()).or_insert_with(|| {
+            self.schema.measurements.push(Measurement { name: name.to_owned(), tags: Vec::new(), fields: Vec::new() });
+            self.schema.measurements.len() - 1
+        });
+        let known = self.schema.measurements[index].name.clone();
+        if known != name {
+            let what =
+                format!("measurements `{known}` and `{name}` differ only in case, and SQLite takes them for one table");
+            self.faults.push(Fault::new(
+                place,
+                format!("{path}.measurement"),
+                what,
+                format!("write `{known}` in both, or another name"),
+            ));
+        }
+        for tag in &draft.compiled.tags {
+            self.tag(index, &tag.name, place, &path);
+        }
+        let places = config.fields.iter().filter(|field| !field.removed).map(|field| &field.name.place);
+        let fields = draft
+            .columns
+            .iter()
+            .zip(places)
+            .map(|(column, place)| self.field(index, column, &config.name.value, place));
+        (index, fields.collect())
+    }
+
+    fn tag(&mut self, index: usize, name: &str, place: &Place, path: &str) {
+        let measurement = &mut self.schema.measurements[index];
+        let lower = name.to_lowercase();
+        if let Some(field) = measurement.fields.iter().find(|field| field.name.to_lowercase() == lower) {
+            let what = format!(
+                "`{name}` is a tag here and a field (`{}`) of measurement `{}` in another mapping",
+                field.name, measurement.name
+            );
+            self.faults.push(Fault::new(place, format!("{path}.tags.{name}"), what, "give one another name"));
+            return;
+        }
+        match measurement.tags.iter().find(|tag| tag.to_lowercase() == lower) {
+            None => measurement.tags.push(name.to_owned()),
+            Some(known) if *known != name => {
+                let what = format!(
+                    "tags `{known}` and `{name}` of measurement `{}` differ only in case, and SQLite takes them for one column",
+                    measurement.name
+                );
+                self.faults.push(Fault::new(
+                    place,
+                    format!("{path}.tags.{name}"),
+                    what,
+                    format!("write `{known}` in both mappings"),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn field(&mut self, index: usize, column: &Field, mapping: &str, place: &Place) -> usize {
+        let measurement = &mut self.schema.measurements[index];
+        let lower = column.name.to_lowercase();
+        let path = format!("mapping.{mapping}.fields.{}", column.name);
+        if let Some(tag) = measurement.tags.iter().find(|tag| tag.to_lowercase() == lower) {
+            let what =
+                format!("`{}` is a field here and a tag (`{tag}`) of measurement `{}`", column.name, measurement.name);
+            // Within one mapping it was said already.
+            if !self.faults.iter().any(|fault| fault.place == *place) {
+                self.faults.push(Fault::new(place, &*path, what, "give one another name"));
+            }
+        }
+        let Some(position) = measurement.fields.iter().position(|field| field.name.to_lowercase() == lower) else {
+            measurement.fields.push(column.clone());
+            self.first.insert((index, lower), (mapping.to_owned(), place.clone()));
+            return measurement.fields.len() - 1;
+        };
+        let known = &mut measurement.fields[position];
+        let first = self
+            .first
+            .get(&(index, lower))
+            .map_or_else(String::new, |(mapping, place)| format!("`mapping.{mapping}` ({place})"));
+        let mut differ = |what: String, remedy: &str| self.faults.push(Fault::new(place, &*path, what, remedy));
+        if known.name != column.name {
+            differ(
+                format!(
+                    "`{}` and `{}` in {first} differ only in case, and SQLite takes them for one column",
+                    column.name, known.name
+                ),
+                "write it alike in both",
+            );
+        }
+        if known.r#type != column.r#type {
+            differ(
+                format!(
+                    "the field is `{}` here and `{}` in {first}, and both feed measurement `{}`",
+                    column.r#type.word(),
+                    known.r#type.word(),
+                    measurement.name
+                ),
+                "give it one type, or another name in one of them",
+            );
+        }
+        match (&known.unit, &column.unit) {
+            (Some(one), Some(other)) if one != other => differ(
+                format!(
+                    "the unit is `{other}` here and `{one}` in {first}, and both feed measurement `{}`",
+                    measurement.name
+                ),
+                "convert one with `scale` and `offset`, or give it another name",
+            ),
+            (None, Some(unit)) => known.unit = Some(unit.clone()),
+            (Some(_) | None, _) => {}
+        }
+        if column.kind == Kind::Total {
+            known.kind = Kind::Total;
+        }
+        known.description = known.description.take().or_else(|| column.description.clone());
+        known.decimals = known.decimals.or(column.decimals);
+        known.min = known.min.or(column.min);
+        known.max = known.max.or(column.max);
+        position
+    }
+}

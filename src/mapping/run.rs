@@ -1,0 +1,603 @@
+//! One mapping on one message: rows found, conditions held, fields read, or the reason why not.
+//!
+//! `map` and `explain` run this same code; a `Watch` that does not look costs nothing.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::compiled::{Compiled, Field, Layout, Located, Subject, TagSource, Target};
+use super::document::Doc;
+use super::path::{Step, descend};
+use super::pattern::Captures;
+use super::time::{self, Moment};
+use super::value::{Reading, Scalar};
+use crate::message::{Message, Time};
+use crate::row::{Dropped, Reason, Row, Tags, TimeSource, Value};
+
+/// Elements that one message may bring to one mapping; a device sends some dozens.
+pub(super) const MAX_ROWS: usize = 10_000;
+/// Tag values are indexed, and PostgreSQL's index takes 2,704 bytes for all of a series.
+pub(super) const MAX_TAG_BYTES: usize = 255;
+/// Details beyond these are counted, not written out: they would weigh more than the message.
+const MAX_DETAILS: usize = 100;
+
+/// What one mapping made of a message.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Whether `when` held for a row, or there is no `when`.
+    pub taken: bool,
+    pub rows: Vec<Row>,
+    pub refusals: Vec<Refusal>,
+    pub dropped: Vec<Dropped>,
+    /// For people, where it was not taken: the first condition that did not hold.
+    pub unmet: Option<String>,
+}
+
+/// Rows that could not be made, for one reason.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub reason: Reason,
+    /// Of the first.
+    pub detail: String,
+    pub rows: usize,
+}
+
+impl Made {
+    pub fn refuse(&mut self, reason: Reason, detail: impl FnOnce() -> String) {
+        match self.refusals.iter_mut().find(|refusal| refusal.reason == reason) {
+            Some(refusal) => refusal.rows += 1,
+            None => self.refusals.push(Refusal { reason, detail: detail(), rows: 1 }),
+        }
+    }
+}
+
+/// A step that was taken, for reports.
+#[derive(Clone, Copy)]
+enum Taken<'r> {
+    Key(&'r str),
+    Index(usize),
+}
+
+/// The state of a run.
+pub(super) struct Run<'r, 'm> {
+    mapping: &'r Compiled,
+    message: &'m Message,
+    captures: Captures<'r>,
+    /// The places on the way from the root to the row.
+    trail: Vec<&'r Doc<'m>>,
+    taken: Vec<Taken<'r>>,
+    alternative: usize,
+    elements: usize,
+    explain: bool,
+    made: Made,
+}
+
+/// More elements than `MAX_ROWS`.
+struct TooMany;
+
+impl<'r, 'm> Run<'r, 'm> {
+    pub fn new(mapping: &'r Compiled, message: &'m Message, captures: Captures<'r>, explain: bool) -> Self {
+        let made = Made { taken: mapping.when.is_empty(), ..Made::default() };
+        Self {
+            mapping,
+            message,
+            captures,
+            trail: Vec::new(),
+            taken: Vec::new(),
+            alternative: 0,
+            elements: 0,
+            explain,
+            made,
+        }
+    }
+
+    /// Whether the conditions on captures hold, where nothing more is known because the payload cannot be read.
+    pub fn may_be_taken(&self) -> bool {
+        self.mapping.when.iter().all(|when| match when.subject {
+            Subject::Capture(slot) => match self.captures[slot].as_deref() {
+                // A capture of `rows`, which would have come from the payload.
+                None => true,
+                Some(text) => when.values.is_empty() || when.values.iter().any(|wanted| wanted.is(text)),
+            },
+            Subject::Path(_) => true,
+        })
+    }
+
+    /// Maps the payload that was read to `root`.
+    pub fn map(mut self, root: &'r Doc<'m>) -> Made {
+        let mapping = self.mapping;
+        for (alternative, rows) in mapping.rows.iter().enumerate() {
+            self.alternative = alternative;
+            self.trail.clear();
+            self.trail.push(root);
+            self.taken.clear();
+            if let Err(TooMany) = self.walk(&rows.steps, root) {
+                self.made.rows.clear();
+                self.made.dropped.clear();
+                self.made.refusals.clear();
+                self.made
+                    .refuse(Reason::TooManyRows, || format!("more than {MAX_ROWS} rows in `rows` `{}`", rows.text));
+            }
+            if !self.made.rows.is_empty() || !self.made.refusals.is_empty() {
+                break;
+            }
+        }
+        if mapping.pivot.is_some() {
+            join_rows(&mut self.made.rows);
+        }
+        self.made
+    }
+
+    fn walk(&mut self, steps: &'r [Step], doc: &'r Doc<'m>) -> Result<(), TooMany> {
+        let Some((step, rest)) = steps.split_first() else {
+            self.elements += 1;
+            if self.elements > MAX_ROWS {
+                return Err(TooMany);
+            }
+            self.row(doc);
+            return Ok(());
+        };
+        match (step, doc) {
+            (Step::Members(pattern), Doc::Object { members, .. }) => {
+                for (key, child) in members {
+                    let captures = &mut self.captures;
+                    if pattern.matches(key, |slot, text| captures[slot] = Some(Cow::Borrowed(text))) {
+                        self.down(Taken::Key(key), child, rest)?;
+                    }
+                }
+                for slot in pattern.slots() {
+                    self.captures[slot] = None;
+                }
+                Ok(())
+            }
+            (Step::Each(slot), Doc::Array { items, .. }) => {
+                for (index, child) in items {
+                    if let Some(slot) = slot {
+                        self.captures[*slot] = Some(Cow::Owned(index.to_string()));
+                    }
+                    self.down(Taken::Index(*index), child, rest)?;
+                }
+                if let Some(slot) = slot {
+                    self.captures[*slot] = None;
+                }
+                Ok(())
+            }
+            (Step::Members(_) | Step::Each(_), _) => Ok(()),
+            (Step::Key(_) | Step::CaughtKey(_) | Step::Index(_) | Step::CaughtIndex(_), _) => {
+                match descend(doc, std::slice::from_ref(step), &self.captures) {
+                    Some(child) => {
+                        let taken = match step {
+                            Step::Index(index) => Taken::Index(*index),
+                            Step::Key(key) => Taken::Key(key),
+                            _ => Taken::Key("{…}"),
+                        };
+                        self.down(taken, child, rest)
+                    }
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn down(&mut self, taken: Taken<'r>, child: &'r Doc<'m>, rest: &'r [Step]) -> Result<(), TooMany> {
+        self.trail.push(child);
+        self.taken.push(taken);
+        let result = self.walk(rest, child);
+        self.trail.pop();
+        self.taken.pop();
+        result
+    }
+
+    /// Makes a row of `row`, or says why not.
+    fn row(&mut self, row: &'r Doc<'m>) {
+        if !self.holds(row) {
+            return;
+        }
+        self.made.taken = true;
+        let Some(layout) = self.layout() else { return };
+        let mapping = self.mapping;
+        let pivot = match &mapping.pivot {
+            None => None,
+            Some(pivot) => {
+                let Some(name) = self.subject(&pivot.name, row) else { return };
+                let Some(value) = self.locate(&pivot.value, row) else { return };
+                Some((name, value))
+            }
+        };
+        let mut fields = vec![None; layout.width];
+        let mut some = false;
+        let mut absent_required = None;
+        let mut unreadable: Vec<(&Field, Option<&Located>, String)> = Vec::new();
+        for (field, slot) in mapping.fields.iter().zip(&layout.fields) {
+            let (reading, located) = self.read(field, row, pivot.as_ref());
+            match reading {
+                Reading::Value(value) => {
+                    fields[*slot] = Some(value);
+                    some = true;
+                }
+                Reading::Absent => {
+                    if field.required {
+                        absent_required = absent_required.or(Some(field));
+                    }
+                }
+                Reading::Unreadable(what) => unreadable.push((field, located, what)),
+                Reading::Unstorable(what) => {
+                    let detail = self.detail(field, located, &what);
+                    return self.made.refuse(Reason::Unstorable, || detail);
+                }
+                Reading::OutOfRange(what) => {
+                    let detail = self.detail(field, located, &what);
+                    return self.made.refuse(Reason::Field, || detail);
+                }
+            }
+        }
+        if !some && unreadable.is_empty() {
+            // A member that only happens to fit the pattern of `rows` is no row that lacks something.
+            let found_by_name =
+                mapping.rows[self.alternative].steps.iter().any(|step| matches!(step, Step::Members(_)));
+            if absent_required.is_none() || found_by_name || mapping.pivot.is_some() {
+                return;
+            }
+        }
+        if let Some((field, located, what)) = unreadable.iter().find(|(field, ..)| field.required || !some) {
+            let mut detail = self.detail(field, *located, what);
+            if unreadable.len() > 1 && !some {
+                detail.push_str(&format!(" (and {} more fields)", unreadable.len() - 1));
+            }
+            return self.made.refuse(Reason::Field, || detail);
+        }
+        if let Some(field) = absent_required {
+            let detail = format!("field `{}` is required and has no value{}", field.name, self.at_row());
+            return self.made.refuse(Reason::Field, || detail);
+        }
+        let (time, time_source) = match self.time(row) {
+            Ok(time) => time,
+            Err(detail) => return self.made.refuse(Reason::Time, || detail),
+        };
+        let tags = match self.tags(layout, row) {
+            Ok(tags) => tags,
+            Err((reason, detail)) => return self.made.refuse(reason, || detail),
+        };
+        for (field, located, what) in unreadable {
+            let detail =
+                if self.made.dropped.len() < MAX_DETAILS { self.detail(field, located, &what) } else { String::new() };
+            self.made.dropped.push(Dropped {
+                mapping: Arc::clone(&mapping.name),
+                field: Arc::clone(&field.name),
+                detail,
+            });
+        }
+        self.made.rows.push(Row {
+            measurement: layout.measurement,
+            mapping: Arc::clone(&mapping.name),
+            time,
+            time_source,
+            tags,
+            fields,
+        });
+    }
+
+    fn layout(&self) -> Option<&'r Layout> {
+        match &self.mapping.target {
+            Target::One(layout) => Some(layout),
+            Target::Of(pattern, layouts) => layouts.get(&pattern.fill(&self.captures)?.to_lowercase()),
+        }
+    }
+
+    /// Whether all conditions hold for `row`.
+    fn holds(&mut self, row: &'r Doc<'m>) -> bool {
+        let mapping = self.mapping;
+        let unmet = mapping.when.iter().find(|when| match self.subject(&when.subject, row) {
+            Some(text) => !when.values.is_empty() && !when.values.iter().any(|wanted| wanted.is(&text)),
+            None => !when.values.is_empty() || !self.is_present(&when.subject, row),
+        });
+        let Some(unmet) = unmet else { return true };
+        if self.explain && self.made.unmet.is_none() {
+            let found = match self.subject(&unmet.subject, row) {
+                Some(text) => format!("is {text:?}"),
+                None => "is not there".to_owned(),
+            };
+            self.made.unmet = Some(format!("`when`: `{}` {found}{}", unmet.key, self.at_row()));
+        }
+        false
+    }
+
+    /// Objects and arrays are present, though they have no text.
+    fn is_present(&self, subject: &Subject, row: &'r Doc<'m>) -> bool {
+        match subject {
+            Subject::Capture(_) => false,
+            Subject::Path(located) => self
+                .locate(located, row)
+                .is_some_and(|doc| matches!(Scalar::of(doc), Scalar::Composite(_) | Scalar::Broken)),
+        }
+    }
+
+    /// The text of a capture, or of the scalar at a path.
+    fn subject(&self, subject: &Subject, row: &'r Doc<'m>) -> Option<Cow<'r, str>> {
+        match subject {
+            Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.is_empty()),
+            Subject::Path(located) => match Scalar::of(self.locate(located, row)?) {
+                Scalar::Text(text) => Some(text),
+                Scalar::Number(digits) => Some(Cow::Borrowed(digits)),
+                Scalar::Bool(value) => Some(Cow::Borrowed(if value { "true" } else { "false" })),
+                Scalar::Null | Scalar::Composite(_) | Scalar::Broken => None,
+            },
+        }
+    }
+
+    fn locate(&self, located: &'r Located, row: &'r Doc<'m>) -> Option<&'r Doc<'m>> {
+        if !located.path.root {
+            return descend(row, &located.path.steps, &self.captures);
+        }
+        let shared = located.shared[self.alternative];
+        descend(self.trail.get(shared)?, &located.path.steps[shared..], &self.captures)
+    }
+
+    /// The first of the field's paths that holds a value.
+    fn read(
+        &self,
+        field: &'r Field,
+        row: &'r Doc<'m>,
+        pivot: Option<&(Cow<'r, str>, &'r Doc<'m>)>,
+    ) -> (Reading, Option<&'r Located>) {
+        for located in &field.paths {
+            let doc = match pivot {
+                Some((name, value)) if !located.path.root => match located.path.steps.split_first() {
+                    Some((Step::Key(key), rest)) if **key == **name => descend(value, rest, &self.captures),
+                    _ => None,
+                },
+                _ => self.locate(located, row),
+            };
+            let Some(doc) = doc else { continue };
+            let reading = field.reader.read(doc, self.message.received_at);
+            if reading != Reading::Absent {
+                return (reading, Some(located));
+            }
+        }
+        (Reading::Absent, None)
+    }
+
+    fn time(&self, row: &'r Doc<'m>) -> Result<(Time, TimeSource), String> {
+        let received_at = self.message.received_at;
+        if self.mapping.times.is_empty() {
+            return Ok((received_at, TimeSource::Receipt));
+        }
+        for source in &self.mapping.times {
+            let base = match &source.since {
+                None => None,
+                Some(since) => match self.scalar_text(since, row)? {
+                    Some(text) => Some(self.moment(&text, None, source, since)?),
+                    None => continue,
+                },
+            };
+            let text = match &source.subject {
+                Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
+                Subject::Path(located) => self.scalar_text(located, row)?,
+            };
+            let moment = match (base, text) {
+                (None, None) => continue,
+                (Some(base), None) => base,
+                (None, Some(text)) => match &source.subject {
+                    Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located)?,
+                    Subject::Capture(slot) => self.moment_of(&text, source.style.as_ref(), source, || {
+                        format!("capture `{{{}}}`", self.mapping.captures.0[*slot])
+                    })?,
+                },
+                (Some(base), Some(text)) => match (base, time::read_span(text.trim(), source.style.as_ref())) {
+                    (Moment::At(base), Some(span)) => {
+                        base.0.checked_add(span).map_or(Moment::Beyond, |time| Moment::At(Time(time)))
+                    }
+                    (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
+                    (_, None) => {
+                        return Err(format!(
+                            "time got {text:?}, which is no number to count from `since`{}",
+                            self.at_row()
+                        ));
+                    }
+                },
+            };
+            return self.within(moment);
+        }
+        Ok((received_at, TimeSource::Absent))
+    }
+
+    /// The policy for times that are too early or too late.
+    fn within(&self, moment: Moment) -> Result<(Time, TimeSource), String> {
+        let received_at = self.message.received_at;
+        let latest = Time(received_at.0.saturating_add(self.mapping.not_after));
+        let what = match moment {
+            Moment::At(time) if time >= self.mapping.not_before && time <= latest && time::is_storable(time) => {
+                return Ok((time, TimeSource::Payload));
+            }
+            Moment::At(time) if time < self.mapping.not_before => {
+                format!("time {time} is before `not_before` ({})", self.mapping.not_before)
+            }
+            Moment::At(time) => format!("time {time} is later than `not_after` allows ({latest})"),
+            Moment::Beyond | Moment::NoZone | Moment::Unreadable => "time is a number beyond any date".to_owned(),
+        };
+        if self.mapping.reject_outside {
+            return Err(format!("{what}{}", self.at_row()));
+        }
+        Ok((received_at, TimeSource::Outside))
+    }
+
+    /// The text of a time; `None` if it is absent, null or empty.
+    fn scalar_text(&self, located: &'r Located, row: &'r Doc<'m>) -> Result<Option<Cow<'r, str>>, String> {
+        let Some(doc) = self.locate(located, row) else { return Ok(None) };
+        let text = match Scalar::of(doc) {
+            Scalar::Null => return Ok(None),
+            Scalar::Text(text) => text,
+            Scalar::Number(digits) => Cow::Borrowed(digits),
+            other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
+                return Err(format!("time at `{}` got {}, which is no time", self.place(located), other.shown()));
+            }
+        };
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    fn moment(
+        &self,
+        text: &str,
+        style: Option<&time::Style>,
+        source: &super::compiled::TimeSource,
+        located: &'r Located,
+    ) -> Result<Moment, String> {
+        self.moment_of(text, style, source, || format!("`{}`", self.place(located)))
+    }
+
+    fn moment_of(
+        &self,
+        text: &str,
+        style: Option<&time::Style>,
+        source: &super::compiled::TimeSource,
+        place: impl Fn() -> String,
+    ) -> Result<Moment, String> {
+        let shown = || Scalar::Text(Cow::Borrowed(text)).shown();
+        match time::read(text.trim(), style, source.zone.as_ref(), self.message.received_at) {
+            Moment::NoZone => Err(format!(
+                "time at {} got {}, which bears no zone: add `zone = \"Europe/Lisbon\"` (yours) to `mapping.{}`",
+                place(),
+                shown(),
+                self.mapping.name
+            )),
+            Moment::Unreadable => Err(format!(
+                "time at {} got {}, which is no time{}",
+                place(),
+                shown(),
+                match style {
+                    Some(time::Style::Format(format)) => format!(" in the format `{format}`"),
+                    Some(time::Style::Unit(_)) => " as a number".to_owned(),
+                    None => ": add `format`".to_owned(),
+                }
+            )),
+            moment @ (Moment::At(_) | Moment::Beyond) => Ok(moment),
+        }
+    }
+
+    fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
+        let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
+        for tag in &self.mapping.tags {
+            let mut value = match &tag.source {
+                TagSource::Value(value) => Cow::Borrowed(&**value),
+                TagSource::Capture(slot) => self.captures[*slot].as_deref().map(Cow::Borrowed).unwrap_or_default(),
+                TagSource::Template(pattern) => Cow::Owned(pattern.fill_or_empty(&self.captures)),
+                TagSource::Path(located) => match self.locate(located, row).map(Scalar::of) {
+                    None | Some(Scalar::Null) => Cow::Borrowed(""),
+                    Some(Scalar::Text(text)) => text,
+                    Some(Scalar::Number(digits)) => Cow::Borrowed(digits),
+                    Some(Scalar::Bool(value)) => Cow::Borrowed(if value { "true" } else { "false" }),
+                    Some(other @ Scalar::Composite(_)) => {
+                        return Err((
+                            Reason::Tag,
+                            format!(
+                                "tag `{}` at `{}` got {}, which is no text",
+                                tag.name,
+                                self.place(located),
+                                other.shown()
+                            ),
+                        ));
+                    }
+                    Some(other @ Scalar::Broken) => {
+                        return Err((
+                            Reason::Unstorable,
+                            format!("tag `{}` at `{}` got {}", tag.name, self.place(located), other.shown()),
+                        ));
+                    }
+                },
+            };
+            if !tag.words.is_empty()
+                && let Some(word) = tag.words.get(value.trim())
+            {
+                value = Cow::Borrowed(word);
+            }
+            if value.is_empty() && tag.required {
+                return Err((Reason::Tag, format!("tag `{}` is required and has no value{}", tag.name, self.at_row())));
+            }
+            if value.len() > MAX_TAG_BYTES {
+                let detail = format!(
+                    "tag `{}` has {} bytes, {MAX_TAG_BYTES} is the most{}",
+                    tag.name,
+                    value.len(),
+                    self.at_row()
+                );
+                return Err((Reason::Tag, detail));
+            }
+            if value.contains('\0') {
+                return Err((Reason::Unstorable, format!("tag `{}` holds a NUL character{}", tag.name, self.at_row())));
+            }
+            values.push(value);
+        }
+        Ok(Tags::new(layout.tags.iter().map(|tag| tag.map_or("", |index| &*values[index]))))
+    }
+
+    fn detail(&self, field: &Field, located: Option<&Located>, what: &str) -> String {
+        match located {
+            Some(located) => format!("field `{}` at `{}` got {what}", field.name, self.place(located)),
+            None => format!("field `{}` got {what}", field.name),
+        }
+    }
+
+    /// Where a path leads to, from the root.
+    fn place(&self, located: &Located) -> String {
+        if located.path.root {
+            return located.path.text.to_string();
+        }
+        let mut place = self.row_place();
+        if !located.path.is_whole() && self.mapping.pivot.is_none() {
+            if !located.path.text.starts_with('[') {
+                place.push('.');
+            }
+            place.push_str(&located.path.text);
+        }
+        place
+    }
+
+    fn row_place(&self) -> String {
+        let mut place = String::from("$");
+        for taken in &self.taken {
+            match taken {
+                Taken::Key(key) => {
+                    place.push('.');
+                    place.push_str(key);
+                }
+                Taken::Index(index) => place.push_str(&format!("[{index}]")),
+            }
+        }
+        place
+    }
+
+    /// ` in row `…``, or nothing where the row is the payload.
+    fn at_row(&self) -> String {
+        if self.taken.is_empty() { String::new() } else { format!(" in row `{}`", self.row_place()) }
+    }
+}
+
+/// Elements with equal tags and time become one row, unless both have a value for one field: then nothing may be lost.
+fn join_rows(rows: &mut Vec<Row>) {
+    if rows.len() < 2 {
+        return;
+    }
+    let mut known: HashMap<(usize, Time, Tags), usize> = HashMap::with_capacity(rows.len());
+    let mut joined: Vec<Row> = Vec::new();
+    for row in rows.drain(..) {
+        let key = (row.measurement, row.time, row.tags.clone());
+        let place = known.get(&key).copied();
+        match place.map(|index| &mut joined[index].fields) {
+            Some(fields) if are_apart(fields, &row.fields) => {
+                for (field, value) in fields.iter_mut().zip(row.fields) {
+                    *field = field.take().or(value);
+                }
+            }
+            Some(_) | None => {
+                known.insert(key, joined.len());
+                joined.push(row);
+            }
+        }
+    }
+    *rows = joined;
+}
+
+fn are_apart(one: &[Option<Value>], other: &[Option<Value>]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one.is_none() || other.is_none())
+}

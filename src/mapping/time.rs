@@ -1,0 +1,292 @@
+//! Times in payloads: by magnitude, RFC 3339, or a format; precise to the microsecond, cut, not rounded.
+//!
+//! Everything is relative to the time of receipt, never to a clock: a message maps alike whenever it is replayed.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::{strtime, temporal};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+
+use super::number::Decimal;
+use super::pattern::Wrong;
+use super::words::nearest;
+use crate::message::Time;
+
+/// Unit of a number that is a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+impl Unit {
+    /// # Errors
+    /// Another word.
+    pub fn parse(word: &str) -> Result<Self, Wrong> {
+        match word {
+            "s" => Ok(Self::Seconds),
+            "ms" => Ok(Self::Millis),
+            "us" | "µs" | "μs" => Ok(Self::Micros),
+            "ns" => Ok(Self::Nanos),
+            _ => Err(Wrong::new(
+                format!("`{word}` is no unit of time"),
+                "write `s`, `ms`, `us` or `ns`, or leave it out: it is found by magnitude",
+            )),
+        }
+    }
+
+    /// Microseconds are this power of ten of it.
+    const fn power(self) -> i32 {
+        match self {
+            Self::Seconds => 6,
+            Self::Millis => 3,
+            Self::Micros => 0,
+            Self::Nanos => -3,
+        }
+    }
+
+    /// Seconds up to the year 5138, then milliseconds, microseconds, nanoseconds.
+    fn by_magnitude(number: Decimal) -> Self {
+        if number.is_below(11) {
+            Self::Seconds
+        } else if number.is_below(14) {
+            Self::Millis
+        } else if number.is_below(17) {
+            Self::Micros
+        } else {
+            Self::Nanos
+        }
+    }
+}
+
+/// How a time is written.
+#[derive(Clone, Debug)]
+pub(super) enum Style {
+    /// A number in this unit.
+    Unit(Unit),
+    /// strftime's conversions, as jiff has them.
+    Format(Box<str>),
+}
+
+/// What became of a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    At(Time),
+    /// A number too large for any date.
+    Beyond,
+    /// A date and a time of day, but nobody says where.
+    NoZone,
+    Unreadable,
+}
+
+/// Years 1 to 9999: what both stores hold and everybody can print.
+pub(super) fn is_storable(time: Time) -> bool {
+    (-62_135_596_800_000_000..=253_402_300_799_999_999).contains(&time.0)
+}
+
+/// Reads `text`; without `style` a number is read by its magnitude and other text as RFC 3339.
+pub(super) fn read(text: &str, style: Option<&Style>, zone: Option<&TimeZone>, received_at: Time) -> Moment {
+    match style {
+        Some(Style::Format(format)) => formatted(text, format, zone, received_at),
+        Some(Style::Unit(unit)) => Decimal::parse(text).map_or(Moment::Unreadable, |number| micros(number, *unit)),
+        None => match Decimal::parse(text) {
+            Some(number) => micros(number, Unit::by_magnitude(number)),
+            None => written_out(text, zone, received_at),
+        },
+    }
+}
+
+/// Reads a span that is counted from another moment, in microseconds; seconds unless `style` says otherwise.
+pub(super) fn read_span(text: &str, style: Option<&Style>) -> Option<i64> {
+    let unit = match style {
+        Some(Style::Unit(unit)) => *unit,
+        Some(Style::Format(_)) | None => Unit::Seconds,
+    };
+    Decimal::parse(text)?.cut(unit.power())
+}
+
+fn micros(number: Decimal, unit: Unit) -> Moment {
+    number.cut(unit.power()).map_or(Moment::Beyond, |micros| Moment::At(Time(micros)))
+}
+
+fn written_out(text: &str, zone: Option<&TimeZone>, received_at: Time) -> Moment {
+    const PARSER: temporal::DateTimeParser = temporal::DateTimeParser::new();
+    if let Ok(timestamp) = PARSER.parse_timestamp(text) {
+        return Moment::At(Time(timestamp.as_microsecond()));
+    }
+    // A `[Zone]` behind it that jiff does not know must not make the rest of it a local time.
+    if text.contains('[') {
+        return Moment::Unreadable;
+    }
+    PARSER.parse_datetime(text).map_or(Moment::Unreadable, |civil| in_zone(civil, zone, received_at))
+}
+
+fn formatted(text: &str, format: &str, zone: Option<&TimeZone>, received_at: Time) -> Moment {
+    let Ok(parsed) = strtime::parse(format, text) else { return Moment::Unreadable };
+    if let Ok(timestamp) = parsed.to_timestamp() {
+        return Moment::At(Time(timestamp.as_microsecond()));
+    }
+    if let Some(name) = parsed.iana_time_zone() {
+        let Ok(zone) = TimeZone::get(name) else { return Moment::Unreadable };
+        return parsed.to_datetime().map_or(Moment::Unreadable, |civil| in_zone(civil, Some(&zone), received_at));
+    }
+    let civil = parsed.to_datetime().or_else(|_| parsed.to_date().map(|date| date.at(0, 0, 0, 0)));
+    civil.map_or(Moment::Unreadable, |civil| in_zone(civil, zone, received_at))
+}
+
+/// A repeated hour is the candidate nearest to receipt; a skipped one is shifted forward.
+fn in_zone(civil: DateTime, zone: Option<&TimeZone>, received_at: Time) -> Moment {
+    let Some(zone) = zone else { return Moment::NoZone };
+    let ambiguous = zone.to_ambiguous_timestamp(civil);
+    let timestamp = match ambiguous.offset() {
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => ambiguous.compatible(),
+        AmbiguousOffset::Fold { before, after } => {
+            let away = |offset: Offset| {
+                offset.to_timestamp(civil).map_or(u64::MAX, |at| at.as_microsecond().abs_diff(received_at.0))
+            };
+            if away(after) < away(before) { ambiguous.later() } else { ambiguous.earlier() }
+        }
+    };
+    timestamp.map_or(Moment::Beyond, |timestamp| Moment::At(Time(timestamp.as_microsecond())))
+}
+
+/// A zone of the IANA data base, `UTC`, or a fixed offset such as `+02:00`.
+///
+/// # Errors
+/// An unknown name, with the nearest known one.
+pub(super) fn zone(name: &str) -> Result<TimeZone, Wrong> {
+    if name.starts_with(['+', '-'])
+        && let Ok(parsed) = strtime::parse("%:z", name)
+        && let Some(offset) = parsed.offset()
+    {
+        return Ok(TimeZone::fixed(offset));
+    }
+    TimeZone::get(name).map_err(|_| {
+        let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let remedy = nearest(name, known.iter().map(String::as_str)).map_or_else(
+            || {
+                "write a name of the IANA data base such as `Europe/Lisbon`, `UTC`, or an offset such as `+02:00`"
+                    .to_owned()
+            },
+            |known| format!("did you mean `{known}`?"),
+        );
+        Wrong::new(format!("there is no time zone `{name}`"), remedy)
+    })
+}
+
+/// Checks a format by writing a time in it and reading that back.
+///
+/// # Errors
+/// A conversion that does not exist, or a format that has no date.
+pub(super) fn check_format(format: &str) -> Result<(), Wrong> {
+    let remedy = "write strftime's conversions, such as `%Y-%m-%d %H:%M:%S`";
+    let sample = Timestamp::UNIX_EPOCH.to_zoned_datetime(TimeZone::UTC);
+    let written = strtime::format(format, &sample)
+        .map_err(|error| Wrong::new(format!("`{format}` is no format of a time: {error}"), remedy))?;
+    match formatted(&written, format, Some(&TimeZone::UTC), Time(0)) {
+        Moment::At(_) => Ok(()),
+        Moment::Beyond | Moment::NoZone | Moment::Unreadable => {
+            Err(Wrong::new(format!("`{format}` does not say the date, so no moment can be read by it"), remedy))
+        }
+    }
+}
+
+/// A bound such as `not_before`: RFC 3339, or a date or local time, in UTC unless there is a zone.
+pub(super) fn bound(text: &str, zone: Option<&TimeZone>) -> Result<Time, Wrong> {
+    match written_out(text, Some(zone.unwrap_or(&TimeZone::UTC)), Time(0)) {
+        Moment::At(time) => Ok(time),
+        Moment::Beyond | Moment::NoZone | Moment::Unreadable => Err(Wrong::new(
+            format!("`{text}` is neither a date nor a time"),
+            "write `2020-01-01` or `2020-01-01T00:00:00Z`",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Time {
+        Time(text.parse::<Timestamp>().unwrap().as_microsecond())
+    }
+
+    fn reads(text: &str, style: Option<Style>, zone_name: Option<&str>, received: &str) -> String {
+        let zone = zone_name.map(|name| zone(name).unwrap());
+        match read(text, style.as_ref(), zone.as_ref(), at(received)) {
+            Moment::At(time) => time.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_by_magnitude_and_cut_to_microseconds() {
+        for (text, expected) in [
+            ("1661461942", "2022-08-25T21:12:22Z"),
+            ("1661461942.1234567", "2022-08-25T21:12:22.123456Z"),
+            ("1661461942123", "2022-08-25T21:12:22.123Z"),
+            ("1661461942123456", "2022-08-25T21:12:22.123456Z"),
+            ("1661461942123456789", "2022-08-25T21:12:22.123456Z"),
+            ("1.661461942e9", "2022-08-25T21:12:22Z"),
+            ("0", "1970-01-01T00:00:00Z"),
+            ("-1", "1969-12-31T23:59:59Z"),
+            ("1e40", "Beyond"),
+        ] {
+            assert_eq!(reads(text, None, None, "2024-01-01T00:00:00Z"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_with_their_offset_or_in_the_zone() {
+        for (text, zone, received, expected) in [
+            ("2022-08-25T21:12:53.828332832Z", None, "2022-08-25T00:00:00Z", "2022-08-25T21:12:53.828332Z"),
+            ("2021-06-27T15:03:44+02:00", None, "2022-01-01T00:00:00Z", "2021-06-27T13:03:44Z"),
+            ("2021-06-27 15:03:44+0200", None, "2022-01-01T00:00:00Z", "2021-06-27T13:03:44Z"),
+            ("2019-10-31T18:55:09", None, "2022-01-01T00:00:00Z", "NoZone"),
+            ("2019-10-31T18:55:09", Some("Europe/Zurich"), "2022-01-01T00:00:00Z", "2019-10-31T17:55:09Z"),
+            ("2019-10-31 18:55:09", Some("+05:30"), "2022-01-01T00:00:00Z", "2019-10-31T13:25:09Z"),
+            ("2019-10-31", Some("UTC"), "2022-01-01T00:00:00Z", "2019-10-31T00:00:00Z"),
+            ("yesterday", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
+            ("2019-10-31T18:55:09Z[Nowhere/Here]", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
+            // The hour that comes twice: the candidate nearest to receipt.
+            ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T00:31:00Z", "2024-10-27T00:30:00Z"),
+            ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T01:31:00Z", "2024-10-27T01:30:00Z"),
+            // The hour that is skipped: shifted forward.
+            ("2024-03-31T02:30:00", Some("Europe/Zurich"), "2024-03-31T01:31:00Z", "2024-03-31T01:30:00Z"),
+        ] {
+            assert_eq!(reads(text, None, zone, received), expected, "{text} in {zone:?} at {received}");
+        }
+    }
+
+    #[test]
+    fn formats_and_units_are_obeyed() {
+        let format = |format: &str| Some(Style::Format(format.into()));
+        for (text, style, zone, expected) in [
+            ("31.12.2023 23:59", format("%d.%m.%Y %H:%M"), Some("UTC"), "2023-12-31T23:59:00Z"),
+            ("31.12.2023", format("%d.%m.%Y"), Some("UTC"), "2023-12-31T00:00:00Z"),
+            ("31.12.2023 23:59", format("%d.%m.%Y %H:%M"), None, "NoZone"),
+            ("20231231T235900+0100", format("%Y%m%dT%H%M%S%z"), None, "2023-12-31T22:59:00Z"),
+            ("nonsense", format("%d.%m.%Y"), Some("UTC"), "Unreadable"),
+            ("1000", Some(Style::Unit(Unit::Millis)), None, "1970-01-01T00:00:01Z"),
+            ("x", Some(Style::Unit(Unit::Millis)), None, "Unreadable"),
+        ] {
+            assert_eq!(reads(text, style, zone, "2024-01-01T00:00:00Z"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_zones_formats_and_units_are_named() {
+        assert!(zone("Europe/Lisbn").unwrap_err().remedy.contains("Europe/Lisbon"));
+        assert!(zone("Nowhere").is_err() && zone("").is_err() && zone("+99:00").is_err());
+        for format in ["%Q!", "%", "%H:%M", "no conversion", ""] {
+            assert!(check_format(format).is_err(), "{format}");
+        }
+        for format in ["%s", "%Y-%m-%d", "%d/%m/%y %I:%M %p", "%A, %d %B %Y %H:%M:%S%.f", "%Y-%j"] {
+            check_format(format).unwrap_or_else(|wrong| panic!("{format}: {wrong:?}"));
+        }
+        assert!(Unit::parse("sec").is_err());
+        assert_eq!(bound("2020-01-01", None).unwrap(), at("2020-01-01T00:00:00Z"));
+        assert!(bound("last year", None).is_err());
+    }
+}
