@@ -141,9 +141,21 @@ pub struct Loaded {
     /// faults and for nothing else: what could not be read has its default in it.
     pub config: Option<Config>,
     pub faults: Vec<Fault>,
+    /// The main file, whose faults come first.
+    file: String,
 }
 
 impl Loaded {
+    /// Adds what `mapping` finds, in the order of the files; what comes from `[defaults]` is told once, not for each
+    /// mapping that has it.
+    pub fn add(&mut self, faults: Vec<Fault>) {
+        let mut all = reader::Faults::from(std::mem::take(&mut self.faults));
+        for fault in faults {
+            all.push(fault);
+        }
+        self.faults = all.into_list(&self.file);
+    }
+
     /// Whether there is more than warnings, so that Amber must not start.
     #[must_use]
     pub fn is_faulty(&self) -> bool {

@@ -171,16 +171,7 @@ fn pivot(section: &Section<'_>, faults: &mut Faults) -> Option<At<Pivot>> {
     let node = section.get("pivot")?;
     let path = section.path("pivot");
     match &node.value {
-        Value::Text(text) => {
-            let capture = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-            if let Some(capture) = capture.filter(|capture| !capture.is_empty() && !capture.contains(['{', '}'])) {
-                return Some(At::new(Pivot::Capture(capture.to_owned()), node.place.clone()));
-            }
-            let what = "must name one capture";
-            let remedy = "write `pivot = \"{name}\"`, or `pivot = { name = \"path\", value = \"path\" }`";
-            faults.push(Fault::new(&node.place, path, what, remedy));
-            None
-        }
+        Value::Text(text) => Some(At::new(Pivot::Capture(text.clone()), node.place.clone())),
         Value::Table(table) => {
             let pair = Section { path, place: node.place.clone(), table };
             check_keys(&pair, "pivot", vocabulary::PIVOT, faults);

@@ -46,12 +46,16 @@ pub(super) fn load_first(
         let what = "no configuration file: looked for `--config`, `$AMBER_CONFIG`, `./config.toml` and \
                     `/etc/amber/config.toml`";
         let remedy = format!("a `config.toml` that works:\n\n{}", minimal());
-        return Loaded { config: None, faults: vec![Fault::new(&Place::Default, "", what, remedy)] };
+        return Loaded {
+            config: None,
+            faults: vec![Fault::new(&Place::Default, "", what, remedy)],
+            file: String::new(),
+        };
     };
     let name = path.strip_prefix("./").unwrap_or(&path).display().to_string();
     let mut faults = Faults::default();
     let Some(text) = read(&path, &Place::Default, "", &mut faults) else {
-        return Loaded { config: None, faults: faults.into_list(&name) };
+        return Loaded { config: None, faults: faults.into_list(&name), file: name };
     };
     load_text(&name, &text, environment)
 }
@@ -83,7 +87,7 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
     }
     let settings::Settings { broker, store, http, log } = settings;
     let config = Config { broker, store, http, log, mappings: mappings.list };
-    Loaded { config: Some(config), faults: faults.into_list(name) }
+    Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned() }
 }
 
 /// Reads a file as UTF-8, or says what stands in the way.

@@ -74,7 +74,7 @@ pub enum Others {
 /// `pivot`: a name and a value make a field.
 #[derive(Clone, Debug)]
 pub enum Pivot {
-    /// `pivot = "{name}"`: the capture is the name, the payload (or the row) the value.
+    /// `pivot = "{name}"`, as written, braces included: the capture is the name, the payload (or the row) the value.
     Capture(String),
     /// `pivot = { name = "{q}" | "path", value = "path" }`
     Pair { name: At<String>, value: At<String> },

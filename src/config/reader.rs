@@ -18,6 +18,12 @@ pub(super) struct Faults {
     broken: Vec<Place>,
 }
 
+impl From<Vec<Fault>> for Faults {
+    fn from(list: Vec<Fault>) -> Self {
+        Self { list, broken: vec![] }
+    }
+}
+
 impl Faults {
     /// Adds a fault, unless it is an echo: the same again (defaults are read once for each mapping), or in a line
     /// that is not TOML.

@@ -289,7 +289,7 @@ fn conditions_times_and_pivots_are_read_in_all_their_forms() {
     );
     assert_eq!(mapping.time.len(), 2);
     assert_eq!(mapping.time[1].value.unit.as_ref().unwrap().value, "ms");
-    assert!(matches!(mapping.pivot.unwrap().value, Pivot::Capture(name) if name == "name#"));
+    assert!(matches!(mapping.pivot.unwrap().value, Pivot::Capture(text) if text == "{name#}"));
     assert_eq!(texts(&mapping.missing), ["-", "-9999", "-99.5"]);
     assert_eq!(mapping.not_before.unwrap().value, "2020-01-01");
     let present =
@@ -351,6 +351,18 @@ fn faults_of_included_files_are_reported_with_their_own_places() {
             "bytes.toml:2:4: not UTF-8, so not TOML; save the file as UTF-8",
         ]
     );
+}
+
+#[test]
+fn faults_that_mapping_finds_are_told_in_order_and_once() {
+    let place = |line| Place::File { file: "c.toml".into(), line, column: 8 };
+    let mut loaded = load_text("c.toml", &format!("{MINIMAL}[http]\nlisten = 5\n"), []);
+    let zone = |path: &str| Fault::new(&place(4), path, "there is no such zone", "");
+    loaded.add(vec![zone("mapping.a.zone"), zone("mapping.b.zone"), Fault::new(&place(9), "", "last", "")]);
+    let found = lines(&loaded);
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found[0].contains("no mapping") && found[1].contains("mapping.a.zone"), "{found:?}");
+    assert!(found[2].contains("http.listen") && found[3].contains("last"), "{found:?}");
 }
 
 #[test]

@@ -205,12 +205,6 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
     let ranges = [("missing", Range::Missing), ("reject", Range::Reject)];
     let path = section.one_or_more("path", faults);
     let decimals = section.whole("decimals", 0..=15, faults);
-    let scale = section.number("scale", faults).filter(|scale| {
-        if scale.value == 0.0 {
-            faults.push(Fault::new(&scale.place, section.path("scale"), "0 would make every value 0", ""));
-        }
-        scale.value != 0.0
-    });
     FieldConfig {
         path: if path.is_empty() { vec![key.clone()] } else { path },
         r#type: section.choice("type", &types, faults),
@@ -220,7 +214,7 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
         decimals: decimals.and_then(|at| u8::try_from(at.value).ok()),
         words: words(&section, faults),
         missing: missing(&section, faults),
-        scale,
+        scale: section.number("scale", faults),
         offset: section.number("offset", faults),
         min: section.number("min", faults),
         max: section.number("max", faults),
