@@ -5,10 +5,24 @@
 //! row again (facts of exactly-once: ARCHITECTURE.md). The count that the gate returns is the proof of
 //! storage, never `Ok(())`: sqlx answers `Ok` to a COMMIT that PostgreSQL turned into a ROLLBACK.
 
+mod catalogue;
+mod columns;
+mod error;
+mod plan;
+mod postgres;
+mod rejects;
+mod series;
+mod split;
+mod sql;
+mod sqlite;
+
 use crate::batch::Batch;
 use crate::config;
 use crate::row::Reason;
 use crate::schema::Schema;
+
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
 
 /// What the database answers to an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +63,8 @@ pub enum WriteError {
 
 /// One of the two.
 pub enum Store {
-    Postgres(),
-    Sqlite(),
+    Postgres(Box<Postgres>),
+    Sqlite(Box<Sqlite>),
 }
 
 /// A plan of tables: what is there, what will be done, what cannot be done.
@@ -62,46 +76,128 @@ pub struct Plan {
     pub conflicts: Vec<String>,
 }
 
-#[expect(unused_variables, clippy::unused_async, reason = "contract")]
 impl Store {
-    /// Remembers where the store is; connects to nothing.
+    /// Remembers where the store is; connects to nothing. `writer` is the client identifier, `owner` a number that
+    /// this process has drawn at random.
+    #[must_use]
     pub fn new(config: &config::Store, writer: &str, owner: i64) -> Self {
-        Self::Sqlite()
+        match &config.url.value {
+            config::StoreUrl::Postgres(url) => Self::Postgres(Box::new(Postgres::new(url, writer, owner))),
+            config::StoreUrl::Sqlite(path) => Self::Sqlite(Box::new(Sqlite::new(path, writer, owner))),
+        }
     }
-    /// Reads the catalogue and says what is to be done for `schema`; changes nothing (`amber check`).
+
+    /// What an empty store of this kind would be given: for `amber check` without a connection.
+    #[must_use]
+    pub fn plan_for_empty(&self, schema: &Schema) -> Plan {
+        match self {
+            Self::Postgres(_) => postgres::plan_for_empty(schema),
+            Self::Sqlite(_) => sqlite::plan_for_empty(schema),
+        }
+    }
+
+    /// Reads the catalogue and says what is to be done for `schema`; changes nothing (`amber check --connect`).
+    ///
+    /// # Errors
+    /// `Away` and `Standing`, as of every call. Conflicts are in the plan.
     pub async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
-        Ok(Plan::default())
+        match self {
+            Self::Postgres(store) => store.plan(schema).await,
+            Self::Sqlite(store) => store.plan(schema).await,
+        }
     }
-    /// Migrations and measurement tables, in one transaction under one lock; `Standing` with the SQL if there are conflicts.
+
+    /// Migrations and measurement tables, in one transaction under one lock. Comes before the first `adopt`, and
+    /// again with every other schema; an adoption outlives it.
+    ///
+    /// # Errors
+    /// `Standing` with the SQL if there are conflicts; nothing is changed then.
     pub async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
-        Ok(())
+        match self {
+            Self::Postgres(store) => store.prepare(schema).await,
+            Self::Sqlite(store) => store.prepare(schema).await,
+        }
     }
+
     /// First statement on every new connection. The first call of a process adopts unconditionally; later ones
     /// only if the row is still this owner's (`Fenced` otherwise). Connects if need be.
+    ///
+    /// # Errors
+    /// `Away`, `Standing`: as at first; the next try is an `adopt` too. `Fenced`: stop.
     pub async fn adopt(&mut self) -> Result<Adopted, WriteError> {
-        Err(WriteError::Fenced)
+        match self {
+            Self::Postgres(store) => store.adopt().await,
+            Self::Sqlite(store) => store.adopt().await,
+        }
     }
-    /// Stores `batch` under `number` with the ledger `packets`, in one statement or transaction. Needs an adopted connection.
+
+    /// Stores `batch` under `number` with the ledger `packets`, in one statement or transaction. Needs an adopted
+    /// connection.
+    ///
+    /// # Errors
+    /// See `WriteError`. After any of them look at `is_adopted`: if not, `adopt` is the next call.
     pub async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
-        Err(WriteError::Fenced)
+        match self {
+            Self::Postgres(store) => store.write(batch, number, packets).await,
+            Self::Sqlite(store) => store.write(batch, number, packets).await,
+        }
     }
-    /// The same after `Refused`: one transaction that finds the refused rows, stores the others and the refused as rejects.
+
+    /// The same after `Refused`: one transaction that finds the refused rows, stores the others and the refused as
+    /// rejects.
+    ///
+    /// # Errors
+    /// As `write`, but never `Refused`: a table that takes none of many rows is `Standing`.
     pub async fn write_apart(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
-        Err(WriteError::Fenced)
+        let written = match self {
+            Self::Postgres(store) => store.write_apart(batch, number, packets).await,
+            Self::Sqlite(store) => store.write_apart(batch, number, packets).await,
+        };
+        // What is refused apart (a trigger at COMMIT) would be refused for ever.
+        written.map_err(|error| match error {
+            WriteError::Refused(source) => WriteError::Standing(source),
+            error => error,
+        })
     }
+
     /// The ledger alone, under no number.
+    ///
+    /// # Errors
+    /// As `write`; nothing is in doubt, since the next one says the same or more.
     pub async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
-        Err(WriteError::Fenced)
+        match self {
+            Self::Postgres(store) => store.write_ledger(packets).await,
+            Self::Sqlite(store) => store.write_ledger(packets).await,
+        }
     }
+
     /// Remembers the subscriptions beside the ledger.
+    ///
+    /// # Errors
+    /// As `write_ledger`.
     pub async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
-        Err(WriteError::Fenced)
+        match self {
+            Self::Postgres(store) => store.write_filters(filters).await,
+            Self::Sqlite(store) => store.write_filters(filters).await,
+        }
     }
+
     /// Whether there is an adopted connection; if not, `adopt` is the next call.
+    #[must_use]
     pub fn is_adopted(&self) -> bool {
-        false
+        match self {
+            Self::Postgres(store) => store.is_adopted(),
+            Self::Sqlite(store) => store.is_adopted(),
+        }
     }
-    pub async fn close(&mut self) {}
+
+    /// Says farewell, within a second.
+    pub async fn close(&mut self) {
+        match self {
+            Self::Postgres(store) => store.close().await,
+            Self::Sqlite(store) => store.close().await,
+        }
+    }
 }
 
 /// Reason under which a refused row is kept.

@@ -1,0 +1,59 @@
+//! What the store writes about the measurements for dashboards and people: the rows of `measurement` and `field`.
+
+use super::plan::Table;
+use crate::schema::{Kind, Schema};
+
+/// The rows, borrowed from the schema.
+pub(super) struct Catalogue<'a> {
+    pub(super) names: Vec<&'a str>,
+    /// JSON arrays, in step with `names`.
+    pub(super) tags: Vec<String>,
+    pub(super) fields: Vec<FieldRow<'a>>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct FieldRow<'a> {
+    pub(super) measurement: &'a str,
+    pub(super) name: &'a str,
+    pub(super) position: i32,
+    pub(super) r#type: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) unit: Option<&'a str>,
+    pub(super) description: Option<&'a str>,
+    pub(super) decimals: Option<i32>,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+}
+
+impl<'a> Catalogue<'a> {
+    pub(super) fn new(schema: &'a Schema, tables: &[Table]) -> Self {
+        let names = schema.measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+        let tags = tables
+            .iter()
+            .map(|table| serde_json::Value::from(table.all_tags().collect::<Vec<_>>()).to_string())
+            .collect();
+        let fields = schema.measurements.iter().flat_map(|measurement| {
+            measurement.fields.iter().zip(0..).map(|(field, position)| FieldRow {
+                measurement: &measurement.name,
+                name: &field.name,
+                position,
+                r#type: field.r#type.word(),
+                kind: match field.kind {
+                    Kind::Gauge => "gauge",
+                    Kind::Total => "total",
+                },
+                unit: field.unit.as_deref(),
+                description: field.description.as_deref(),
+                decimals: field.decimals.map(i32::from),
+                min: field.min,
+                max: field.max,
+            })
+        });
+        Self { names, tags, fields: fields.collect() }
+    }
+
+    /// One column of the fields.
+    pub(super) fn column<T>(&self, value: impl Fn(&FieldRow<'a>) -> T) -> Vec<T> {
+        self.fields.iter().map(value).collect()
+    }
+}

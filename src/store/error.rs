@@ -1,0 +1,252 @@
+//! What a database's error means to the batch: away, standing or refused; and whether it leaves the connection usable.
+//!
+//! An ERROR on a connection that lives on is definite: nothing is stored. A lost connection, a time-out of ours, a
+//! FATAL or PANIC leaves in doubt what was under way, and the connection is dropped.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
+use super::WriteError;
+
+/// How an error is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Comes back by itself.
+    Away,
+    /// A person must act.
+    Standing,
+    /// This row, not the next one.
+    Refused,
+}
+
+/// An error with all that is decided by it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) class: Class,
+    /// The connection is gone, or its state unknown: what was under way may have been done.
+    pub(super) lost: bool,
+    /// The tables are others than planned: plan again before the next try.
+    pub(super) stale: bool,
+    pub(super) source: anyhow::Error,
+    /// What a person can do; `{user}` stands for the database's user.
+    pub(super) advice: &'static str,
+}
+
+impl Failure {
+    fn new(class: Class, source: anyhow::Error) -> Self {
+        Self { class, lost: false, stale: false, source, advice: "" }
+    }
+
+    pub(super) fn standing(text: impl Into<String>) -> Self {
+        Self::new(Class::Standing, anyhow!(text.into()))
+    }
+
+    /// The tables are others than planned.
+    pub(super) fn stale(text: impl Into<String>) -> Self {
+        Self { stale: true, ..Self::standing(text) }
+    }
+
+    /// And the connection is of no use.
+    pub(super) fn away(text: impl Into<String>) -> Self {
+        Self { lost: true, ..Self::new(Class::Away, anyhow!(text.into())) }
+    }
+
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self::new(Class::Refused, anyhow!(text.into()))
+    }
+
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        Self::away(format!("no answer within {} s", limit.as_secs()))
+    }
+
+    /// For statements that have no rows to refuse (tables, ledger, session): what a row would be refused for is a
+    /// standing fault there.
+    pub(super) fn rowless(mut self) -> Self {
+        if self.class == Class::Refused {
+            self.class = Class::Standing;
+        }
+        self
+    }
+
+    /// Puts what was tried in front.
+    pub(super) fn context(mut self, text: impl Into<String>) -> Self {
+        self.source = self.source.context(text.into());
+        self
+    }
+
+    /// `sent`: whether the statement that stores the batch was on its way. `user`: of the database.
+    pub(super) fn into_write_error(self, sent: bool, user: &str) -> WriteError {
+        let source = match self.advice {
+            "" => self.source,
+            advice => anyhow!("{:#}; {}", self.source, advice.replace("{user}", &super::sql::quote(user))),
+        };
+        match self.class {
+            // An answer that only says "gone" leaves the batch in doubt, whatever its code.
+            _ if self.lost && sent => WriteError::Away { in_doubt: true, source },
+            Class::Away => WriteError::Away { in_doubt: false, source },
+            Class::Standing => WriteError::Standing(source),
+            Class::Refused => WriteError::Refused(source),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error {
+            if let Some(database) = database.try_downcast_ref::<PgDatabaseError>() {
+                return postgres(database);
+            }
+            if let Some(code) = database.code().and_then(|code| code.parse().ok()) {
+                return sqlite(code, database.message());
+            }
+        }
+        connection(error)
+    }
+}
+
+impl From<MigrateError> for Failure {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::from(error),
+            MigrateError::VersionMissing(version) => {
+                Self::standing(format!("the store was made by a newer Amber (it has migration {version}); run that one"))
+            }
+            error => Self::new(Class::Standing, error.into()),
+        }
+    }
+}
+
+fn postgres(error: &PgDatabaseError) -> Failure {
+    let code = error.code();
+    let fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    Failure {
+        class: postgres_class(code),
+        // On a standby (25006, after a failover) the connection lives and is of no use.
+        lost: fatal || code == "25006",
+        stale: matches!(code, "42P01" | "42703" | "42804" | "42P10" | "3F000" | "0A000" | "26000"),
+        source: anyhow!(words(error)),
+        advice: postgres_advice(code, error.message()),
+    }
+}
+
+/// What the server says, in one line: message, detail, constraint, code.
+fn words(error: &PgDatabaseError) -> String {
+    let mut text = error.message().to_owned();
+    if let Some(detail) = error.detail() {
+        text.push_str(": ");
+        text.push_str(detail);
+    }
+    if let Some(constraint) = error.constraint()
+        && !text.contains(constraint)
+    {
+        text.push_str(&format!(" (constraint `{constraint}`)"));
+    }
+    format!("{text} [{}]", error.code())
+}
+
+/// By SQLSTATE (PostgreSQL documentation, appendix A).
+fn postgres_class(code: &str) -> Class {
+    match code {
+        // Cancelled, shut down, starting; on a standby; idle too long; serialisation, deadlock; locked.
+        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "40001" | "40P01" | "55P03" => Class::Away,
+        _ => match code.get(..2).unwrap_or_default() {
+            // Connection, resources (disk full included), system.
+            "08" | "53" | "58" => Class::Away,
+            // Data, constraint, WITH CHECK OPTION, limit; RAISE in a trigger of somebody's.
+            "22" | "23" | "44" | "54" | "P0" => Class::Refused,
+            _ => Class::Standing,
+        },
+    }
+}
+
+fn postgres_advice(code: &str, message: &str) -> &'static str {
+    match code {
+        "42501" if message.contains("must be owner") => {
+            "make {user} the owner of what Amber is to change: `alter table … owner to {user}`"
+        }
+        "42501" if message.contains("for database") => {
+            "`grant create on database … to {user}`, or make the schemas for it: `create schema amber authorization {user}; create schema amber_store authorization {user}`"
+        }
+        "42501" if message.contains("for schema") => "`grant usage, create on schema amber, amber_store to {user}`",
+        "42501" => {
+            "`grant select, insert, update on all tables in schema amber_store to {user}; grant usage on all sequences in schema amber_store to {user}`"
+        }
+        "28P01" | "28000" => "set the user and its password in [store] url, or the password in `password_file`",
+        "3D000" => "`create database … owner {user}`, or name another in [store] url",
+        "53100" => "free some space on the server's disk",
+        "53300" => "raise `max_connections` on the server, or close some",
+        _ => "",
+    }
+}
+
+/// By the primary part of SQLite's result code (sqlite.org/rescode.html).
+fn sqlite(code: i32, message: &str) -> Failure {
+    let (class, lost, advice) = match code & 0xff {
+        // BUSY, LOCKED
+        5 | 6 => (Class::Away, false, "another process holds it"),
+        // NOMEM, INTERRUPT, IOERR, FULL, CANTOPEN: the state of the file is for the next connection to find out.
+        7 | 9 | 10 => (Class::Away, true, ""),
+        13 => (Class::Away, true, "free some space on the disk"),
+        14 => (Class::Away, true, "does its folder exist, and may Amber write in it?"),
+        // TOOBIG, CONSTRAINT, MISMATCH
+        18..=20 => (Class::Refused, false, ""),
+        // READONLY
+        8 => (Class::Standing, false, "Amber must be able to write the file and its folder"),
+        // CORRUPT
+        11 => (Class::Standing, true, "keep a copy of the file; restore it, or recover what there is with `.recover` of sqlite3"),
+        // NOTADB
+        26 => (Class::Standing, true, "name another file in [store] url"),
+        _ => (Class::Standing, false, ""),
+    };
+    // SCHEMA, or ERROR for a name that is not there.
+    let stale = code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
+    Failure { class, lost, stale, source: anyhow!("{message} [{code}]"), advice }
+}
+
+/// Errors of the connection and of sqlx itself.
+fn connection(error: sqlx::Error) -> Failure {
+    let (class, lost) = match &error {
+        // Certificates come as invalid data: waiting does not mend them.
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => (Class::Standing, true),
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => (Class::Standing, true),
+        // Before anything was sent: a fault of ours.
+        sqlx::Error::Encode(_) => (Class::Standing, false),
+        _ => (Class::Away, true),
+    };
+    Failure { lost, ..Failure::new(class, error.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_postgresql_are_told_apart() {
+        let cases = [
+            (Class::Away, "08006 53300 53100 57P01 57P03 57014 25006 40001 40P01 55P03 58030"),
+            (Class::Standing, "42501 42P01 42703 42804 3D000 28P01 0A000 42601 XX000"),
+            (Class::Refused, "22003 22021 22P02 22P05 23502 23505 23514 54000 P0001"),
+        ];
+        for (class, codes) in cases {
+            for code in codes.split(' ') {
+                assert_eq!(postgres_class(code), class, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn once_sent_a_lost_connection_leaves_in_doubt_whatever_the_code() {
+        let lost = |class| Failure { lost: true, ..Failure::new(class, anyhow!("gone")) };
+        for class in [Class::Away, Class::Standing, Class::Refused] {
+            assert!(matches!(lost(class).into_write_error(true, ""), WriteError::Away { in_doubt: true, .. }));
+        }
+        let before = lost(Class::Away).into_write_error(false, "");
+        assert!(matches!(before, WriteError::Away { in_doubt: false, .. }));
+        let password = lost(Class::Standing).into_write_error(false, "");
+        assert!(matches!(password, WriteError::Standing(_)), "a FATAL at connect says what it is");
+    }
+}

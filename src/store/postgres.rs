@@ -1,0 +1,363 @@
+//! PostgreSQL (14 or later): one connection of our own, no pool, one statement per batch.
+//!
+//! A connection is taken out for a call and put back only if its state is known: a time-out, a cancelled call, a
+//! FATAL or a fault of the protocol drops it, and with it the adoption. Not here: when to try again, what to do with
+//! a batch in doubt (`delivery`).
+
+mod apart;
+mod prepare;
+mod series;
+mod text;
+mod write;
+
+use std::collections::HashMap;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+
+use self::write::{Gate, Kept, Passed};
+use super::error::Failure;
+use super::plan::{self, Dialect, Found, Table};
+use super::series::{Cache, Resolved};
+use super::{Adopted, Plan, WriteError, Written};
+use crate::batch::Batch;
+use crate::config::Secret;
+use crate::schema::Schema;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Longer than `statement_timeout`, so that the server's own word (definite: not stored) comes first.
+const LIMIT: Duration = Duration::from_secs(35);
+/// For what takes many statements.
+const LONG_LIMIT: Duration = Duration::from_secs(60);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a session needs. READ COMMITTED: a statement that waited for an adoption must see its epoch and store
+/// nothing, not fail. `synchronous_commit` below `on` would acknowledge what a power cut takes back.
+const SESSION: &str = "\
+set statement_timeout = '30s';
+set lock_timeout = '10s';
+set idle_in_transaction_session_timeout = '60s';
+set default_transaction_isolation = 'read committed';
+set standard_conforming_strings = on;
+set client_min_messages = warning;
+select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') not in ('on', 'remote_apply')";
+
+const OLDEST_VERSION: u32 = 140_000;
+
+/// A writer into PostgreSQL.
+pub struct Postgres {
+    url: Secret,
+    /// Host, port and database, without the password: for messages.
+    place: String,
+    user: String,
+    writer: String,
+    owner: i64,
+    connection: Option<PgConnection>,
+    /// Of the adoption on this connection.
+    epoch: Option<i64>,
+    /// Whether this process has ever adopted.
+    adopted_before: bool,
+    /// What `prepare` was given last, to plan again when another Amber has changed the tables.
+    schema: Option<Schema>,
+    stale: bool,
+    tables: Vec<Table>,
+    series: Cache,
+    kept: Kept,
+}
+
+/// What an empty database would be given.
+pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
+    let mut all = Plan::default();
+    all.statements.extend(["create schema amber_store".to_owned(), "create schema amber".to_owned()]);
+    all.statements.extend(prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()));
+    for measurement in &schema.measurements {
+        let (plan, _) = plan::measurement(Dialect::Postgres, measurement, &Found::default());
+        all.statements.extend(plan.statements);
+        all.conflicts.extend(plan.conflicts);
+    }
+    all
+}
+
+impl Postgres {
+    pub(super) fn new(url: &Secret, writer: &str, owner: i64) -> Self {
+        let (place, user) = match PgConnectOptions::from_str(url.expose()) {
+            Ok(options) => {
+                let database = options.get_database().unwrap_or(options.get_username()).to_owned();
+                let host = match options.get_socket() {
+                    Some(socket) => socket.display().to_string(),
+                    None => format!("{}:{}", options.get_host(), options.get_port()),
+                };
+                (format!("{host}/{database}"), options.get_username().to_owned())
+            }
+            Err(_) => ("[store] url".to_owned(), String::new()),
+        };
+        Self {
+            url: url.clone(),
+            place,
+            user,
+            writer: writer.to_owned(),
+            owner,
+            connection: None,
+            epoch: None,
+            adopted_before: false,
+            schema: None,
+            stale: false,
+            tables: Vec::new(),
+            series: Cache::default(),
+            kept: Kept::default(),
+        }
+    }
+
+    pub(super) fn is_adopted(&self) -> bool {
+        self.connection.is_some() && self.epoch.is_some()
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.epoch = None;
+        if let Some(connection) = self.connection.take() {
+            // Whether the server hears the farewell does not matter.
+            drop(timeout(CLOSE_LIMIT, connection.close()).await);
+        }
+    }
+
+    pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
+        self.give_back(connection, outcome, false).map(|(plan, _)| plan)
+    }
+
+    pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema)).await;
+        let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
+        self.tables = self.give_back(connection, outcome, false)?;
+        self.series.clear(self.tables.len());
+        self.kept.clear();
+        self.schema = Some(schema.clone());
+        self.stale = false;
+        Ok(())
+    }
+
+    pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, self.adopted_before)).await;
+        let outcome = outcome.map_err(|failure| failure.context("cannot adopt the delivery ledger"));
+        let Some(adopted) = self.give_back(connection, outcome, false)? else {
+            self.close().await;
+            return Err(WriteError::Fenced);
+        };
+        self.epoch = Some(adopted.epoch);
+        self.adopted_before = true;
+        Ok(adopted)
+    }
+
+    pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
+        let epoch = self.adopted()?;
+        let resolved = self.resolve(batch).await?;
+        if let Some((_, reason)) = resolved.refused.first() {
+            return Err(WriteError::Refused(anyhow::anyhow!("{reason}")));
+        }
+        let mut connection = self.take().await?;
+        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let mut sent = false;
+        let (tables, kept) = (&self.tables, &mut self.kept);
+        let stored = write::write(&mut connection, gate, tables, kept, (batch, &resolved.ids), &mut sent);
+        let outcome = within(LIMIT, stored).await;
+        self.passed(connection, outcome, sent)?;
+        Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
+    }
+
+    pub(super) async fn write_apart(
+        &mut self,
+        batch: &Batch,
+        number: i64,
+        packets: &[u8],
+    ) -> Result<Written, WriteError> {
+        let epoch = self.adopted()?;
+        let mut resolved = self.resolve(batch).await?;
+        let mut connection = self.take().await?;
+        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let mut sent = false;
+        let (tables, kept) = (&self.tables, &mut self.kept);
+        let stored = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent);
+        let outcome = within(LONG_LIMIT, stored).await;
+        self.passed(connection, outcome, sent)?;
+        let refused = resolved.refused;
+        let rows = (batch.rows.len() - refused.len()) as u64;
+        Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
+    }
+
+    pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let text = "update amber_store.delivery set packets = $3, updated_at = now() where writer = $1 and epoch = $2";
+        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(packets);
+        self.update_row(query).await
+    }
+
+    pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let text = "update amber_store.delivery set filters = $3, updated_at = now() where writer = $1 and epoch = $2";
+        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(filters);
+        self.update_row(query).await
+    }
+
+    /// Runs an update of the writer's row; none updated is fenced.
+    async fn update_row(
+        &mut self,
+        query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> Result<(), WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, async {
+            let done = query.execute(&mut connection).await.map_err(|error| Failure::from(error).rowless())?;
+            Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
+        });
+        let outcome = outcome.await;
+        self.passed(connection, outcome, false)
+    }
+
+    /// The epoch, or why nothing can be written now.
+    fn adopted(&self) -> Result<i64, WriteError> {
+        self.epoch.filter(|_| self.connection.is_some()).ok_or_else(|| WriteError::Away {
+            in_doubt: false,
+            source: anyhow::anyhow!("not connected to PostgreSQL at {}", self.place),
+        })
+    }
+
+    /// The series of all rows; new ones are made.
+    async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        if self.stale
+            && let Some(schema) = self.schema.clone()
+        {
+            self.prepare(&schema).await?;
+        }
+        let mut misses = self.series.misses(batch, &self.tables);
+        let mut refused = HashMap::new();
+        if !misses.is_empty() {
+            if self.series.make_room(&misses) {
+                misses = self.series.misses(batch, &self.tables);
+            }
+            let mut connection = self.take().await?;
+            let outcome = within(LONG_LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
+            let made = self.give_back(connection, outcome, false)?;
+            for (measurement, found) in made.found {
+                self.series.learn(measurement, found);
+            }
+            refused = made.refused;
+        }
+        Ok(self.series.resolve(batch, &self.tables, &refused))
+    }
+
+    /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.
+    async fn take(&mut self) -> Result<PgConnection, WriteError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.epoch = None;
+        self.series.clear(self.tables.len());
+        let connected = match timeout(CONNECT_LIMIT, connect(&self.url)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Failure::timed_out(CONNECT_LIMIT)),
+        };
+        connected.map_err(|failure| {
+            let failure = failure.rowless().context(format!("cannot connect to PostgreSQL at {}", self.place));
+            failure.into_write_error(false, &self.user)
+        })
+    }
+
+    fn give_back<T>(
+        &mut self,
+        connection: PgConnection,
+        outcome: Result<T, Failure>,
+        sent: bool,
+    ) -> Result<T, WriteError> {
+        match outcome {
+            Ok(value) => {
+                self.connection = Some(connection);
+                Ok(value)
+            }
+            Err(failure) => {
+                if failure.lost {
+                    self.epoch = None;
+                } else {
+                    self.connection = Some(connection);
+                }
+                self.stale |= failure.stale;
+                Err(failure.into_write_error(sent, &self.user))
+            }
+        }
+    }
+
+    fn passed(&mut self, connection: PgConnection, outcome: Result<Passed, Failure>, sent: bool) -> Result<(), WriteError> {
+        match self.give_back(connection, outcome, sent)? {
+            Passed::Stored => Ok(()),
+            Passed::Fenced => {
+                self.connection = None;
+                self.epoch = None;
+                Err(WriteError::Fenced)
+            }
+        }
+    }
+}
+
+/// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+}
+
+async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
+    let options = PgConnectOptions::from_str(url.expose())?
+        .application_name("amber")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    command(&mut connection, SESSION).await?;
+    if let Some(version) = connection.server_version_num()
+        && version < OLDEST_VERSION
+    {
+        return Err(Failure::standing(format!("it is version {}, and Amber needs 14 or later", version / 10_000)));
+    }
+    let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await?;
+    if standby {
+        return Err(Failure::away("it is a standby and takes no writes"));
+    }
+    Ok(connection)
+}
+
+/// A statement without parameters or answer, or several.
+async fn command(connection: &mut PgConnection, text: &str) -> Result<(), Failure> {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await?;
+    Ok(())
+}
+
+/// Ends a transaction that failed. If even that fails, the connection is lost, and the transaction with it.
+async fn roll_back(connection: &mut PgConnection, mut failure: Failure) -> Failure {
+    if !failure.lost && command(connection, "rollback").await.is_err() {
+        failure.lost = true;
+    }
+    failure
+}
+
+/// Takes the writer's row: waits for a transaction that holds it, and shuts out the statements of older connections.
+/// `None`: another process has taken it.
+async fn adopt(
+    connection: &mut PgConnection,
+    writer: &str,
+    owner: i64,
+    again: bool,
+) -> Result<Option<Adopted>, Failure> {
+    let text = if again {
+        "update amber_store.delivery as d set epoch = epoch + 1, updated_at = now()
+         where writer = $1 and owner = $2
+         returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
+    } else {
+        "insert into amber_store.delivery as d (writer, owner, epoch) values ($1, $2, 1)
+         on conflict (writer) do update set owner = excluded.owner, epoch = d.epoch + 1, updated_at = now()
+         returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
+    };
+    let row: Option<(i64, i64, Vec<u8>, String, String)> =
+        sqlx::query_as(text).bind(writer).bind(owner).fetch_optional(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    Ok(row.map(|(epoch, seq, packets, filters, instance)| Adopted { epoch, seq, packets, filters, instance }))
+}

@@ -1,0 +1,71 @@
+//! Stores a batch of which some row is refused: the others are stored, the refused ones become rejects, in one
+//! transaction.
+
+use sqlx::PgConnection;
+
+use super::write::{Gate, Kept, Passed, end, insert_rejects, insert_rows, pass};
+use crate::batch::Batch;
+use crate::store::error::{Class, Failure};
+use crate::store::plan::{Dialect, Table};
+use crate::store::rejects;
+use crate::store::series::Resolved;
+use crate::store::split::{Split, by_table};
+
+/// `resolved.refused` grows by what the server refuses.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    gate: Gate<'_>,
+    tables: &[Table],
+    kept: &mut Kept,
+    (batch, resolved): (&Batch, &mut Resolved),
+    sent: &mut bool,
+) -> Result<Passed, Failure> {
+    super::command(connection, "begin").await?;
+    let outcome = async {
+        // A constraint that waits for COMMIT would refuse the whole batch there.
+        super::command(connection, "set constraints all immediate").await?;
+        if pass(connection, gate).await? == Passed::Fenced {
+            return Ok(Passed::Fenced);
+        }
+        for (table, positions) in by_table(batch, &resolved.refused) {
+            let refused = split(connection, tables, kept, table, (batch, positions, &resolved.ids)).await?;
+            resolved.refused.extend(refused);
+        }
+        resolved.refused.sort_unstable_by_key(|(position, _)| *position);
+        insert_rejects(connection, kept, &rejects::rows(batch, &resolved.refused)).await?;
+        Ok(Passed::Stored)
+    };
+    let outcome = outcome.await;
+    end(connection, outcome, sent).await
+}
+
+/// Stores the rows of one table that the server takes; gives the others. Standing if it takes none of many.
+async fn split(
+    connection: &mut PgConnection,
+    tables: &[Table],
+    kept: &mut Kept,
+    table: usize,
+    (batch, positions, series): (&Batch, Vec<usize>, &[i64]),
+) -> Result<Vec<(usize, String)>, Failure> {
+    let mut split = Split::new(positions);
+    super::command(connection, "savepoint one").await?;
+    while let Some(part) = split.next() {
+        match insert_rows(connection, tables, kept, table, (batch, &part, series)).await {
+            Ok(()) => {
+                super::command(connection, "release savepoint one; savepoint one").await?;
+                split.accepted(part);
+            }
+            Err(failure) if failure.class == Class::Refused && !failure.lost => {
+                super::command(connection, "rollback to savepoint one").await?;
+                split.refused(part, format!("{:#}", failure.source));
+            }
+            Err(failure) => return Err(failure),
+        }
+        if split.hopeless() {
+            let target = Dialect::Postgres.data(&tables[table].name);
+            return Err(Failure::standing(format!("{target} takes no row at all: {}", split.last_reason())));
+        }
+    }
+    super::command(connection, "release savepoint one").await?;
+    Ok(split.into_refused())
+}

@@ -1,0 +1,241 @@
+//! Brings the schemas `amber` and `amber_store` to what is wanted: fixed tables by migrations, measurement tables by
+//! plan, the catalogue; all in one transaction under one lock.
+//!
+//! The lock is an advisory one of our own, held to the end of the transaction: `create table if not exists` in two
+//! sessions at once fails, and sqlx's lock for migrations waits for ever and is shared with every other program.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
+
+use crate::schema::Schema;
+use crate::store::Plan;
+use crate::store::catalogue::Catalogue;
+use crate::store::error::Failure;
+use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
+
+/// Where sqlx notes which migrations have run.
+const MIGRATIONS: &str = "amber_store.migrations";
+
+pub(super) fn migrator() -> Migrator {
+    let init = Migration::new(
+        1,
+        Cow::Borrowed("fixed tables"),
+        MigrationType::Simple,
+        include_str!("../../../migrations/postgres/0001_fixed_tables.sql").into_sql_str(),
+        false,
+    );
+    let mut migrator = Migrator::with_migrations(vec![init]);
+    migrator.dangerous_set_table_name(MIGRATIONS);
+    migrator.set_locking(false);
+    migrator
+}
+
+/// What is to be done, and the tables as they will be. Changes nothing.
+pub(super) async fn plan(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+    let mut all = Plan { statements: missing_schemas(connection).await?, conflicts: Vec::new() };
+    all.statements.extend(pending(connection).await?.into_iter().map(|migration| migration.sql.as_str().to_owned()));
+    let (measurements, tables) = plan_measurements(connection, schema).await?;
+    all.statements.extend(measurements.statements);
+    all.conflicts.extend(measurements.conflicts);
+    Ok((all, tables))
+}
+
+/// Does it. On any failure nothing is changed.
+pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+    let mut transaction = connection.begin().await?;
+    match apply(&mut transaction, schema).await {
+        Ok(tables) => {
+            // Every statement before it succeeded, so that this is a COMMIT and no ROLLBACK in disguise.
+            transaction.commit().await?;
+            Ok(tables)
+        }
+        Err(failure) => {
+            // A failed rollback says nothing that the failure does not; the transaction ends with the connection.
+            drop(transaction.rollback().await);
+            Err(failure.rowless())
+        }
+    }
+}
+
+async fn apply(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+    run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
+    // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
+    run(connection, "set local lock_timeout = '2s'").await?;
+    for statement in missing_schemas(connection).await? {
+        run(connection, &statement).await?;
+    }
+    if !pending(connection).await?.is_empty() {
+        migrator().run_direct(None, connection, false).await?;
+    }
+    let (plan, tables) = plan_measurements(connection, schema).await?;
+    if !plan.conflicts.is_empty() {
+        return Err(Failure::standing(plan.conflicts.join("\n")));
+    }
+    for statement in &plan.statements {
+        run(connection, statement).await?;
+    }
+    catalogue(connection, &Catalogue::new(schema, &tables)).await?;
+    Ok(tables)
+}
+
+async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), Failure> {
+    let done = sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await;
+    done.map(drop).map_err(|error| {
+        let head = statement.lines().next().unwrap_or_default().trim_end_matches(" (");
+        Failure::from(error).context(format!("`{head}`"))
+    })
+}
+
+/// Not `if not exists`: that asks for the right to create even if there is nothing to do.
+async fn missing_schemas(connection: &mut PgConnection) -> Result<Vec<String>, Failure> {
+    let found: Vec<String> =
+        sqlx::query_scalar("select nspname::text from pg_catalog.pg_namespace where nspname in ('amber', 'amber_store')")
+            .fetch_all(connection)
+            .await?;
+    let wanted = ["amber_store", "amber"].into_iter().filter(|schema| !found.iter().any(|found| found == schema));
+    Ok(wanted.map(|schema| format!("create schema {schema}")).collect())
+}
+
+/// Migrations that have not run yet.
+async fn pending(connection: &mut PgConnection) -> Result<Vec<Migration>, Failure> {
+    let there: bool = sqlx::query_scalar(
+        "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'amber_store' and c.relname = 'migrations')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let migrator = migrator();
+    let applied = if there { connection.list_applied_migrations(MIGRATIONS).await? } else { Vec::new() };
+    if let Some(newer) = applied.iter().find(|applied| !migrator.version_exists(applied.version)) {
+        return Err(sqlx::migrate::MigrateError::VersionMissing(newer.version).into());
+    }
+    let is_pending = |migration: &&Migration| !applied.iter().any(|applied| applied.version == migration.version);
+    Ok(migrator.iter().filter(is_pending).cloned().collect())
+}
+
+async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+    let mut found = find(connection, schema).await?;
+    let (mut all, mut tables) = (Plan::default(), Vec::new());
+    for measurement in &schema.measurements {
+        let found = found.remove(&measurement.name).unwrap_or_default();
+        let (plan, table) = plan::measurement(Dialect::Postgres, measurement, &found);
+        all.statements.extend(plan.statements);
+        all.conflicts.extend(plan.conflicts);
+        tables.push(table);
+    }
+    Ok((all, tables))
+}
+
+/// What there is of all measurements, in two queries. `pg_catalog`, because `information_schema` hides what the
+/// role may not touch.
+async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<String, Found>, Failure> {
+    let mut found: HashMap<String, Found> = HashMap::new();
+    let names: Vec<&str> = schema.measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+    let tables: Vec<String> = names.iter().flat_map(|name| [format!("{name}_series"), format!("{name}_data")]).collect();
+    type Attribute = (String, String, String, Option<String>, Option<String>, Option<bool>, Option<String>);
+    let attributes: Vec<Attribute> = sqlx::query_as(
+        "select n.nspname::text, c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod),
+           a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = '',
+           col_description(c.oid, a.attnum)
+         from pg_catalog.pg_class c
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+         where n.nspname = 'amber' and c.relname = any($1) or n.nspname = 'amber_store' and c.relname = any($2)
+         order by c.oid, a.attnum",
+    )
+    .bind(&names)
+    .bind(&tables)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (namespace, relation, kind, name, r#type, required, comment) in attributes {
+        // A measurement may be called `x_data`: the schema tells its view from the table of `x`.
+        let (measurement, place): (&str, fn(&mut Found) -> &mut Option<Relation>) = if namespace == "amber" {
+            (&relation, |found| &mut found.view)
+        } else if let Some(measurement) = relation.strip_suffix("_series") {
+            (measurement, |found| &mut found.series)
+        } else {
+            (relation.strip_suffix("_data").unwrap_or(&relation), |found| &mut found.data)
+        };
+        let entry = place(found.entry(measurement.to_owned()).or_default());
+        let entry = entry.get_or_insert_with(|| Relation { shape: shape(&kind), columns: Vec::new() });
+        if let (Some(name), Some(r#type)) = (name, r#type) {
+            entry.columns.push(Column { name, r#type, required: required.unwrap_or(false), comment });
+        }
+    }
+    let keys: Vec<(String, String, Vec<String>)> = sqlx::query_as(
+        "select t.relname::text, format('%I.%I', n.nspname, i.relname),
+           coalesce(array_agg(a.attname::text order by k.place) filter (where a.attname is not null), '{}')
+         from pg_catalog.pg_index x
+         join pg_catalog.pg_class t on t.oid = x.indrelid
+         join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+         join pg_catalog.pg_class i on i.oid = x.indexrelid
+         cross join lateral unnest(x.indkey::int2[]) with ordinality as k(attnum, place)
+         left join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.attnum
+         where n.nspname = 'amber_store' and t.relname = any($1)
+           and x.indisunique and not x.indisprimary and x.indpred is null and x.indisvalid
+         group by t.relname, n.nspname, i.relname",
+    )
+    .bind(&tables)
+    .fetch_all(connection)
+    .await?;
+    for (relation, name, tags) in keys {
+        let Some(measurement) = relation.strip_suffix("_series") else { continue };
+        let entry = found.entry(measurement.to_owned()).or_default();
+        // Somebody may have added a narrower one of their own; the key has them all.
+        if entry.key.as_ref().is_none_or(|key| key.tags.len() < tags.len()) {
+            entry.key = Some(Key { name, tags });
+        }
+    }
+    Ok(found)
+}
+
+fn shape(kind: &str) -> Shape {
+    match kind {
+        "r" | "p" => Shape::Table,
+        "v" => Shape::View,
+        "m" => Shape::Other("a materialized view".to_owned()),
+        "f" => Shape::Other("a foreign table".to_owned()),
+        "S" => Shape::Other("a sequence".to_owned()),
+        "c" => Shape::Other("a type".to_owned()),
+        _ => Shape::Other("an index".to_owned()),
+    }
+}
+
+/// Writes what the mapping says of the measurements, where it has changed. What others wrote stays.
+async fn catalogue(connection: &mut PgConnection, catalogue: &Catalogue<'_>) -> Result<(), Failure> {
+    // Two mappings of one measurement name the same tags in their own order each.
+    sqlx::query(
+        "insert into amber_store.measurement as m (name, tags)
+         select u.name, array(select jsonb_array_elements_text(u.tags::jsonb)) from unnest($1::text[], $2::text[]) as u(name, tags)
+         on conflict (name) do update set tags = excluded.tags
+         where not (m.tags @> excluded.tags and m.tags <@ excluded.tags)",
+    )
+    .bind(&catalogue.names)
+    .bind(&catalogue.tags)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "insert into amber_store.field as f (measurement, name, position, type, kind, unit, description, decimals, min, max)
+         select * from unnest($1::text[], $2::text[], $3::int4[], $4::text[], $5::text[], $6::text[], $7::text[], $8::int4[], $9::float8[], $10::float8[])
+         on conflict (measurement, name) do update set position = excluded.position, type = excluded.type, kind = excluded.kind,
+           unit = excluded.unit, description = excluded.description, decimals = excluded.decimals, min = excluded.min, max = excluded.max
+         where (f.position, f.type, f.kind, f.unit, f.description, f.decimals, f.min, f.max) is distinct from
+           (excluded.position, excluded.type, excluded.kind, excluded.unit, excluded.description, excluded.decimals, excluded.min, excluded.max)",
+    )
+    .bind(catalogue.column(|field| field.measurement))
+    .bind(catalogue.column(|field| field.name))
+    .bind(catalogue.column(|field| field.position))
+    .bind(catalogue.column(|field| field.r#type))
+    .bind(catalogue.column(|field| field.kind))
+    .bind(catalogue.column(|field| field.unit))
+    .bind(catalogue.column(|field| field.description))
+    .bind(catalogue.column(|field| field.decimals))
+    .bind(catalogue.column(|field| field.min))
+    .bind(catalogue.column(|field| field.max))
+    .execute(connection)
+    .await?;
+    Ok(())
+}

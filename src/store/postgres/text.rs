@@ -1,0 +1,156 @@
+//! The statements of a batch, as text. Pure. Every text is made once per table or set of tables, and prepared once.
+
+use std::fmt::Write as _;
+
+use crate::store::columns::Element;
+use crate::store::plan::{Dialect, Table};
+use crate::store::sql::{list, literal, quote};
+
+/// Shuts out statements of older connections, and takes the number. $1 writer, $2 epoch, $3 number, $4 packets.
+pub(super) const GATE: &str = "\
+update amber_store.delivery set seq = $3, packets = $4, updated_at = now()
+where writer = $1 and epoch = $2 and seq < $3";
+
+/// Parameters of the gate.
+pub(super) const GATE_PARAMETERS: usize = 4;
+
+const REJECT: [(&str, Element); 9] = [
+    ("received_at", Element::Timestamptz),
+    ("topic", Element::Text),
+    ("payload", Element::Bytea),
+    ("payload_bytes", Element::Int8),
+    ("qos", Element::Int2),
+    ("retain", Element::Bool),
+    ("mapping", Element::Text),
+    ("reason", Element::Text),
+    ("detail", Element::Text),
+];
+
+/// Of the columns that a reject has, in their order.
+pub(super) fn reject_elements() -> impl Iterator<Item = Element> {
+    REJECT.iter().map(|(_, element)| *element)
+}
+
+/// Target, columns and `unnest(…)` of one table, from parameter `first` on.
+struct Insert {
+    target: String,
+    columns: String,
+    arrays: String,
+    first: usize,
+    next: usize,
+}
+
+impl Insert {
+    fn new(target: String, columns: &[(&str, Element)], first: usize) -> Self {
+        let arrays: Vec<String> =
+            columns.iter().zip(first..).map(|((_, element), n)| format!("${n}::{}", element.array())).collect();
+        Self {
+            target,
+            columns: list(columns.iter().map(|(name, _)| *name)),
+            arrays: arrays.join(", "),
+            first,
+            next: first + columns.len(),
+        }
+    }
+
+    fn rows(table: &Table, first: usize) -> Self {
+        let mut columns =
+            vec![("time", Element::Timestamptz), ("series_id", Element::Int8), ("received_at", Element::Timestamptz)];
+        columns.extend(table.fields.iter().map(|(name, r#type)| (name.as_str(), Element::from(*r#type))));
+        Self::new(Dialect::Postgres.data(&table.name), &columns, first)
+    }
+
+    fn rejects(first: usize) -> Self {
+        Self::new("amber_store.reject".to_owned(), &REJECT, first)
+    }
+
+    /// On its own, in a transaction that has passed the gate.
+    fn alone(&self) -> String {
+        format!("insert into {} ({})\nselect u.* from unnest({}) as u", self.target, self.columns, self.arrays)
+    }
+}
+
+/// Gate, rows of all `tables`, rejects: one statement, one round trip, one transaction.
+///
+/// It answers the counts: (1, rows …) stored, (0, 0 …) fenced off. Where a trigger keeps rows away, which no count
+/// could undo once it is read, the statement fails, so that these rows are found and kept as rejects.
+pub(super) fn batch(tables: &[&Table], rejects: bool) -> String {
+    let mut inserts = Vec::new();
+    let mut next = GATE_PARAMETERS + 1;
+    for table in tables {
+        let insert = Insert::rows(table, next);
+        next = insert.next;
+        inserts.push(insert);
+    }
+    if rejects {
+        inserts.push(Insert::rejects(next));
+    }
+    let mut text = format!("with l as ({GATE} returning 1)");
+    let (mut answers, mut counts) = (String::from("n.l"), String::from("(select count(*) from l) as l"));
+    for (n, Insert { target, columns, arrays, first, .. }) in inserts.iter().enumerate() {
+        let said = literal(&kept_away(target));
+        write!(
+            text,
+            ",\nt{n} as (insert into {target} ({columns}) select u.* from l, unnest({arrays}) as u returning 1)"
+        )
+        .expect("a String takes every write");
+        write!(
+            answers,
+            ",\n  case when n.l = 1 and n.t{n} <> cardinality(${first}) then ({said} || n.t{n})::int8 else n.t{n} end"
+        )
+        .expect("a String takes every write");
+        write!(counts, ", (select count(*) from t{n}) as t{n}").expect("a String takes every write");
+    }
+    // `offset 0`: counted once, not once for each mention.
+    format!("{text}\nselect {answers}\nfrom (select {counts} offset 0) as n")
+}
+
+/// What is said of a trigger (or rule) that lets an INSERT succeed and stores nothing.
+pub(super) fn kept_away(target: &str) -> String {
+    format!("a trigger on {target} keeps rows away; rows let through: ")
+}
+
+pub(super) fn rows(table: &Table) -> String {
+    Insert::rows(table, 1).alone()
+}
+
+pub(super) fn rejects() -> String {
+    Insert::rejects(1).alone()
+}
+
+/// The series that are there: (place in the arrays from 1, id). One array per tag.
+pub(super) fn find_series(table: &Table) -> String {
+    let series = Dialect::Postgres.series(&table.name);
+    let others = table.other_tags.iter().map(|tag| format!("s.{} = ''", quote(tag)));
+    if table.tags.is_empty() {
+        let condition = others.collect::<Vec<_>>().join(" and ");
+        let condition = if condition.is_empty() { "true" } else { &condition };
+        return format!("select 1::int8, s.series_id from {series} s where {condition}");
+    }
+    let names: Vec<String> = (1..=table.tags.len()).map(|n| format!("t{n}")).collect();
+    let own = table.tags.iter().zip(&names).map(|(tag, name)| format!("s.{} = u.{name}", quote(tag)));
+    format!(
+        "select u.place, s.series_id from unnest({}) with ordinality as u({}, place) join {series} s on {}",
+        tag_arrays(table),
+        names.join(", "),
+        own.chain(others).collect::<Vec<_>>().join(" and "),
+    )
+}
+
+/// Makes those that are not there.
+pub(super) fn make_series(table: &Table) -> String {
+    let series = Dialect::Postgres.series(&table.name);
+    if table.tags.is_empty() {
+        return format!("insert into {series} default values on conflict do nothing");
+    }
+    format!(
+        "insert into {series} ({}) select u.* from unnest({}) as u on conflict ({}) do nothing",
+        list(table.tags.iter().map(String::as_str)),
+        tag_arrays(table),
+        list(table.all_tags()),
+    )
+}
+
+fn tag_arrays(table: &Table) -> String {
+    (1..=table.tags.len()).map(|n| format!("${n}::text[]")).collect::<Vec<_>>().join(", ")
+}

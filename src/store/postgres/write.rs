@@ -1,0 +1,240 @@
+//! Stores a batch: by one statement, or by several in one transaction where one would be too large.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::text;
+use crate::batch::Batch;
+use crate::store::columns::{Block, ColumnBuf};
+use crate::store::error::Failure;
+use crate::store::plan::{Dialect, Table};
+use crate::store::rejects::{self, RejectRow};
+use crate::store::split::by_table;
+
+/// Beyond these a batch takes several statements: planning one grows with both.
+const MAX_TABLES: usize = 8;
+const MAX_PARAMETERS: usize = 500;
+/// Texts kept; a service with more sets of tables in its batches makes them again.
+const MAX_TEXTS: usize = 128;
+
+/// Texts and buffers, kept from batch to batch.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// By the tables in it, and whether it has rejects.
+    batches: HashMap<(Box<[usize]>, bool), Arc<str>>,
+    rows: HashMap<usize, Arc<str>>,
+    blocks: HashMap<usize, Block>,
+    rejects: Vec<ColumnBuf>,
+}
+
+/// What a batch is written under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate<'a> {
+    pub(super) writer: &'a str,
+    pub(super) epoch: i64,
+    pub(super) number: i64,
+    pub(super) packets: &'a [u8],
+}
+
+/// The gate's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    Stored,
+    /// The epoch is another's.
+    Fenced,
+}
+
+impl Kept {
+    /// Forgets all, for tables that changed.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn batch_text(&mut self, tables: &[Table], set: &[usize], rejects: bool) -> Arc<str> {
+        let key = (Box::from(set), rejects);
+        if let Some(text) = self.batches.get(&key) {
+            return Arc::clone(text);
+        }
+        if self.batches.len() >= MAX_TEXTS {
+            self.batches.clear();
+        }
+        let tables: Vec<&Table> = set.iter().map(|&n| &tables[n]).collect();
+        let text: Arc<str> = text::batch(&tables, rejects).into();
+        self.batches.insert(key, Arc::clone(&text));
+        text
+    }
+
+    fn rows_text(&mut self, tables: &[Table], n: usize) -> Arc<str> {
+        Arc::clone(self.rows.entry(n).or_insert_with(|| text::rows(&tables[n]).into()))
+    }
+
+    fn block(&mut self, tables: &[Table], n: usize) -> &mut Block {
+        self.blocks.entry(n).or_insert_with(|| Block::new(&tables[n]))
+    }
+
+    fn fill_rejects(&mut self, rows: &[RejectRow<'_>]) {
+        if self.rejects.is_empty() {
+            self.rejects = text::reject_elements().map(ColumnBuf::new).collect();
+        }
+        self.rejects.iter_mut().for_each(ColumnBuf::clear);
+        let [received, topic, payload, bytes, qos, retain, mapping, reason, detail] = self.rejects.as_mut_slice() else {
+            unreachable!("a reject has nine columns");
+        };
+        for row in rows {
+            received.time(row.message.received_at);
+            topic.text(&row.topic());
+            payload.bytes(row.payload());
+            bytes.int(row.payload_bytes());
+            qos.small(i16::from(row.message.qos.level()));
+            retain.bool(row.message.retain);
+            match row.mapping {
+                Some(name) => mapping.text(name),
+                None => mapping.null(),
+            }
+            reason.text(row.reason.word());
+            detail.text(&row.detail);
+        }
+    }
+}
+
+/// Stores all rows and rejects. `sent` is set once the statement that decides is on its way.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    gate: Gate<'_>,
+    tables: &[Table],
+    kept: &mut Kept,
+    (batch, series): (&Batch, &[i64]),
+    sent: &mut bool,
+) -> Result<Passed, Failure> {
+    let parts = by_table(batch, &[]);
+    let parameters: usize = parts.iter().map(|(table, _)| 3 + tables[*table].fields.len()).sum();
+    if parts.len() > MAX_TABLES || parameters > MAX_PARAMETERS {
+        return write_parts(connection, gate, tables, kept, (batch, series, &parts), sent).await;
+    }
+    let rejects = rejects::rows(batch, &[]);
+    let set: Vec<usize> = parts.iter().map(|(table, _)| *table).collect();
+    let text = kept.batch_text(tables, &set, !rejects.is_empty());
+    for (table, positions) in &parts {
+        kept.block(tables, *table).fill(batch, positions, series);
+    }
+    let mut query =
+        sqlx::query(AssertSqlSafe(text)).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
+    for table in &set {
+        for column in kept.blocks[table].columns() {
+            query = query.bind(column);
+        }
+    }
+    if !rejects.is_empty() {
+        kept.fill_rejects(&rejects);
+        for column in &kept.rejects {
+            query = query.bind(column);
+        }
+    }
+    *sent = true;
+    let row = query.fetch_one(connection).await?;
+    let expected = parts.iter().map(|(_, positions)| positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
+    let counts = (0..row.len()).map(|n| row.try_get::<i64, _>(n)).collect::<Result<Vec<_>, _>>()?;
+    match counts.as_slice() {
+        [1, rows @ ..] if rows.iter().copied().eq(expected.map(|n| i64::try_from(n).unwrap_or(i64::MAX))) => Ok(Passed::Stored),
+        [0, rows @ ..] if rows.iter().all(|n| *n == 0) => Ok(Passed::Fenced),
+        // The statement itself fails where rows are kept away, so that this cannot be; what is there, the next
+        // adoption tells.
+        counts => Err(Failure::away(format!("a fault in Amber: the database counts {counts:?}"))),
+    }
+}
+
+/// The same in several statements. COMMIT leaves only after the gate has answered.
+async fn write_parts(
+    connection: &mut PgConnection,
+    gate: Gate<'_>,
+    tables: &[Table],
+    kept: &mut Kept,
+    (batch, series, parts): (&Batch, &[i64], &[(usize, Vec<usize>)]),
+    sent: &mut bool,
+) -> Result<Passed, Failure> {
+    super::command(connection, "begin").await?;
+    let outcome = async {
+        if pass(connection, gate).await? == Passed::Fenced {
+            return Ok(Passed::Fenced);
+        }
+        for (table, positions) in parts {
+            insert_rows(connection, tables, kept, *table, (batch, positions, series)).await?;
+        }
+        insert_rejects(connection, kept, &rejects::rows(batch, &[])).await?;
+        Ok(Passed::Stored)
+    };
+    let outcome = outcome.await;
+    end(connection, outcome, sent).await
+}
+
+/// COMMIT if all is stored, else ROLLBACK.
+pub(super) async fn end(
+    connection: &mut PgConnection,
+    outcome: Result<Passed, Failure>,
+    sent: &mut bool,
+) -> Result<Passed, Failure> {
+    match outcome {
+        Ok(Passed::Stored) => {
+            *sent = true;
+            // No statement failed since the last savepoint, so that the answer is COMMIT and no ROLLBACK in disguise.
+            super::command(connection, "commit").await?;
+            Ok(Passed::Stored)
+        }
+        Ok(Passed::Fenced) => {
+            super::command(connection, "rollback").await?;
+            Ok(Passed::Fenced)
+        }
+        Err(failure) => Err(super::roll_back(connection, failure).await),
+    }
+}
+
+pub(super) async fn pass(connection: &mut PgConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
+    let query = sqlx::query(text::GATE).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
+    let done = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
+}
+
+/// Inserts the rows at `positions`, all of one table; fewer than all is refused.
+pub(super) async fn insert_rows(
+    connection: &mut PgConnection,
+    tables: &[Table],
+    kept: &mut Kept,
+    table: usize,
+    (batch, positions, series): (&Batch, &[usize], &[i64]),
+) -> Result<(), Failure> {
+    let text = kept.rows_text(tables, table);
+    let block = kept.block(tables, table);
+    block.fill(batch, positions, series);
+    let mut query = sqlx::query(AssertSqlSafe(text));
+    for column in block.columns() {
+        query = query.bind(column);
+    }
+    let stored = query.execute(connection).await?.rows_affected();
+    if stored == positions.len() as u64 {
+        return Ok(());
+    }
+    let target = Dialect::Postgres.data(&tables[table].name);
+    Err(Failure::refused(format!("{}{stored} of {}", text::kept_away(&target), positions.len())))
+}
+
+pub(super) async fn insert_rejects(
+    connection: &mut PgConnection,
+    kept: &mut Kept,
+    rows: &[RejectRow<'_>],
+) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    kept.fill_rejects(rows);
+    let mut query = sqlx::query(AssertSqlSafe(text::rejects()));
+    for column in &kept.rejects {
+        query = query.bind(column);
+    }
+    let stored = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?.rows_affected();
+    if stored == rows.len() as u64 {
+        return Ok(());
+    }
+    Err(Failure::standing(format!("{}{stored} of {}", text::kept_away("amber_store.reject"), rows.len())))
+}

@@ -1,0 +1,374 @@
+//! SQLite (3.51.3 or later, bundled): one file, one connection of our own.
+//!
+//! WAL with FULL synchronisation: with NORMAL a power cut takes back the last commits, and what was acknowledged
+//! would be lost. Every transaction begins `immediate`: one that reads first and then writes fails at once if another
+//! process wrote meanwhile. As for PostgreSQL a connection is dropped when its state is unknown.
+
+mod prepare;
+mod series;
+mod text;
+mod wal;
+mod write;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::time::timeout;
+
+use self::text::NOW;
+use self::wal::Wal;
+use self::write::{Gate, Kept, Passed};
+use super::error::Failure;
+use super::plan::{self, Dialect, Found, Table};
+use super::series::{Cache, Resolved};
+use super::{Adopted, Plan, WriteError, Written};
+use crate::batch::Batch;
+use crate::schema::Schema;
+
+/// Of one call. A disk that takes longer is away.
+const LIMIT: Duration = Duration::from_secs(60);
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// How long another process may hold the file.
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// Pages of 4 KiB in the WAL before they are moved into the file: each move writes the index pages again.
+const CHECKPOINT_PAGES: &str = "10000";
+/// Earlier ones can corrupt a file that two processes checkpoint at once.
+const OLDEST_VERSION: [u32; 3] = [3, 51, 3];
+
+/// A writer into a SQLite file.
+pub struct Sqlite {
+    path: PathBuf,
+    writer: String,
+    owner: i64,
+    connection: Option<SqliteConnection>,
+    /// Of the adoption on this connection.
+    epoch: Option<i64>,
+    /// Whether this process has ever adopted.
+    adopted_before: bool,
+    /// What `prepare` was given last, to plan again when another Amber has changed the tables.
+    schema: Option<Schema>,
+    stale: bool,
+    tables: Vec<Table>,
+    series: Cache,
+    kept: Kept,
+    wal: Wal,
+}
+
+/// What an empty file would be given.
+pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
+    let statements = prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()).collect();
+    let mut all = Plan { statements, conflicts: plan::same_names(Dialect::Sqlite, &schema.measurements) };
+    for measurement in &schema.measurements {
+        let (plan, _) = plan::measurement(Dialect::Sqlite, measurement, &Found::default());
+        all.statements.extend(plan.statements);
+        all.conflicts.extend(plan.conflicts);
+    }
+    all
+}
+
+impl Sqlite {
+    pub(super) fn new(path: &Path, writer: &str, owner: i64) -> Self {
+        Self {
+            path: path.to_owned(),
+            writer: writer.to_owned(),
+            owner,
+            connection: None,
+            epoch: None,
+            adopted_before: false,
+            schema: None,
+            stale: false,
+            tables: Vec::new(),
+            series: Cache::default(),
+            kept: Kept::default(),
+            wal: Wal::new(path),
+        }
+    }
+
+    pub(super) fn is_adopted(&self) -> bool {
+        self.connection.is_some() && self.epoch.is_some()
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.epoch = None;
+        if let Some(connection) = self.connection.take() {
+            // The last one to close moves the WAL into the file; if that takes too long, the next start does it.
+            drop(timeout(CLOSE_LIMIT, connection.close()).await);
+        }
+    }
+
+    pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
+        // A plan changes nothing, so that it makes no file either.
+        if self.connection.is_none() && !self.path.exists() {
+            self.folder_exists()?;
+            return Ok(plan_for_empty(schema));
+        }
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
+        self.give_back(connection, outcome, false).map(|(plan, _)| plan)
+    }
+
+    pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema)).await;
+        let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
+        self.tables = self.give_back(connection, outcome, false)?;
+        self.series.clear(self.tables.len());
+        self.kept = Kept::default();
+        self.schema = Some(schema.clone());
+        self.stale = false;
+        Ok(())
+    }
+
+    pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, self.adopted_before)).await;
+        let outcome = outcome.map_err(|failure| failure.context("cannot adopt the delivery ledger"));
+        let Some(adopted) = self.give_back(connection, outcome, false)? else {
+            self.close().await;
+            return Err(WriteError::Fenced);
+        };
+        self.epoch = Some(adopted.epoch);
+        self.adopted_before = true;
+        Ok(adopted)
+    }
+
+    pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
+        self.store(batch, number, packets, false).await
+    }
+
+    pub(super) async fn write_apart(
+        &mut self,
+        batch: &Batch,
+        number: i64,
+        packets: &[u8],
+    ) -> Result<Written, WriteError> {
+        self.store(batch, number, packets, true).await
+    }
+
+    async fn store(&mut self, batch: &Batch, number: i64, packets: &[u8], apart: bool) -> Result<Written, WriteError> {
+        let epoch = self.adopted()?;
+        let mut resolved = self.resolve(batch).await?;
+        if let Some((_, reason)) = resolved.refused.first()
+            && !apart
+        {
+            return Err(WriteError::Refused(anyhow::anyhow!("{reason}")));
+        }
+        let mut connection = self.take().await?;
+        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let mut sent = false;
+        let (tables, kept) = (&self.tables, &mut self.kept);
+        let stored = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent);
+        let outcome = within(LIMIT, stored).await;
+        self.passed(connection, outcome, sent)?;
+        self.watch_wal().await;
+        let refused = resolved.refused;
+        let rows = (batch.rows.len() - refused.len()) as u64;
+        Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
+    }
+
+    pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let text = format!("update store_delivery set packets = ?, updated_at = {NOW} where writer = ? and epoch = ?");
+        self.update_row(sqlx::query(AssertSqlSafe(text)).bind(packets).bind(self.writer.clone()).bind(epoch)).await
+    }
+
+    pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let text = format!("update store_delivery set filters = ?, updated_at = {NOW} where writer = ? and epoch = ?");
+        self.update_row(sqlx::query(AssertSqlSafe(text)).bind(filters).bind(self.writer.clone()).bind(epoch)).await
+    }
+
+    /// Runs an update of the writer's row; none updated is fenced. On its own a statement is a transaction that
+    /// takes the write lock at once.
+    async fn update_row(
+        &mut self,
+        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
+    ) -> Result<(), WriteError> {
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, async {
+            let done = query.execute(&mut connection).await.map_err(|error| Failure::from(error).rowless())?;
+            Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
+        });
+        let outcome = outcome.await;
+        self.passed(connection, outcome, false)
+    }
+
+    /// The epoch, or why nothing can be written now.
+    fn adopted(&self) -> Result<i64, WriteError> {
+        self.epoch.filter(|_| self.connection.is_some()).ok_or_else(|| WriteError::Away {
+            in_doubt: false,
+            source: anyhow::anyhow!("`{}` is not open", self.path.display()),
+        })
+    }
+
+    /// The series of all rows; new ones are made.
+    async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        if self.stale
+            && let Some(schema) = self.schema.clone()
+        {
+            self.prepare(&schema).await?;
+        }
+        let mut misses = self.series.misses(batch, &self.tables);
+        let mut refused = HashMap::new();
+        if !misses.is_empty() {
+            if self.series.make_room(&misses) {
+                misses = self.series.misses(batch, &self.tables);
+            }
+            let mut connection = self.take().await?;
+            let outcome = within(LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
+            let made = self.give_back(connection, outcome, false)?;
+            for (measurement, found) in made.found {
+                self.series.learn(measurement, found);
+            }
+            refused = made.refused;
+        }
+        Ok(self.series.resolve(batch, &self.tables, &refused))
+    }
+
+    /// Between batches: a failure here harms none.
+    async fn watch_wal(&mut self) {
+        if self.wal.is_long()
+            && let Some(mut connection) = self.connection.take()
+            && let Ok(Ok(())) = timeout(LIMIT, self.wal.checkpoint(&mut connection)).await
+        {
+            self.connection = Some(connection);
+        }
+    }
+
+    /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.
+    async fn take(&mut self) -> Result<SqliteConnection, WriteError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.epoch = None;
+        self.series.clear(self.tables.len());
+        self.folder_exists()?;
+        let connected = within(LIMIT, connect(&self.path)).await;
+        connected.map_err(|failure| {
+            let failure = failure.rowless().context(format!("cannot open `{}`", self.path.display()));
+            failure.into_write_error(false, "")
+        })
+    }
+
+    fn folder_exists(&self) -> Result<(), WriteError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match folder {
+            Some(folder) if !folder.is_dir() => Err(WriteError::Standing(anyhow::anyhow!(
+                "the folder of `{}` does not exist; `mkdir -p {}`",
+                self.path.display(),
+                folder.display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn give_back<T>(
+        &mut self,
+        connection: SqliteConnection,
+        outcome: Result<T, Failure>,
+        sent: bool,
+    ) -> Result<T, WriteError> {
+        match outcome {
+            Ok(value) => {
+                self.connection = Some(connection);
+                Ok(value)
+            }
+            Err(failure) => {
+                if failure.lost {
+                    self.epoch = None;
+                } else {
+                    self.connection = Some(connection);
+                }
+                self.stale |= failure.stale;
+                Err(failure.into_write_error(sent, ""))
+            }
+        }
+    }
+
+    fn passed(
+        &mut self,
+        connection: SqliteConnection,
+        outcome: Result<Passed, Failure>,
+        sent: bool,
+    ) -> Result<(), WriteError> {
+        match self.give_back(connection, outcome, sent)? {
+            Passed::Stored => Ok(()),
+            Passed::Fenced => {
+                self.connection = None;
+                self.epoch = None;
+                Err(WriteError::Fenced)
+            }
+        }
+    }
+}
+
+/// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+}
+
+async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .busy_timeout(BUSY_LIMIT)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", wal::LONG_BYTES.to_string())
+        .statement_cache_capacity(512)
+        .thread_name(|_| "amber-sqlite".to_owned())
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await?;
+    let numbers: Vec<u32> = version.split('.').filter_map(|number| number.parse().ok()).collect();
+    if numbers.as_slice() < &OLDEST_VERSION[..] {
+        return Err(Failure::standing(format!("Amber was built with SQLite {version}, and needs 3.51.3 or later")));
+    }
+    Ok(connection)
+}
+
+/// A statement without parameters or answer, or several.
+async fn command(connection: &mut SqliteConnection, text: &str) -> Result<(), Failure> {
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await?;
+    Ok(())
+}
+
+/// Ends a transaction that failed. Some errors have ended it already; then the connection is dropped, to be sure.
+async fn roll_back(connection: &mut SqliteConnection, mut failure: Failure) -> Failure {
+    if !failure.lost && command(connection, "rollback").await.is_err() {
+        failure.lost = true;
+    }
+    failure
+}
+
+/// Takes the writer's row, and shuts out the transactions of older connections. `None`: another process has taken it.
+async fn adopt(
+    connection: &mut SqliteConnection,
+    writer: &str,
+    owner: i64,
+    again: bool,
+) -> Result<Option<Adopted>, Failure> {
+    let returning = "returning epoch, seq, packets, filters, (select id from store_instance)";
+    let row = |text: String| sqlx::query_as::<_, (i64, i64, Vec<u8>, String, String)>(AssertSqlSafe(text));
+    let query = if again {
+        row(format!(
+            "update store_delivery set epoch = epoch + 1, updated_at = {NOW} where writer = ? and owner = ? {returning}"
+        ))
+    } else {
+        row(format!(
+            "insert into store_delivery (writer, owner, epoch, updated_at) values (?, ?, 1, {NOW})
+             on conflict (writer) do update set owner = excluded.owner, epoch = epoch + 1, updated_at = excluded.updated_at
+             {returning}"
+        ))
+    };
+    let row = query.bind(writer).bind(owner).fetch_optional(connection).await;
+    let row = row.map_err(|error| Failure::from(error).rowless())?;
+    Ok(row.map(|(epoch, seq, packets, filters, instance)| Adopted { epoch, seq, packets, filters, instance }))
+}

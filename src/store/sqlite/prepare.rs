@@ -1,0 +1,192 @@
+//! Brings the file to what is wanted: fixed tables by migrations, measurement tables by plan, the catalogue; all in one
+//! transaction, whose `begin immediate` is the lock.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqliteConnection};
+
+use super::text::NOW;
+use crate::schema::{Measurement, Schema};
+use crate::store::Plan;
+use crate::store::catalogue::Catalogue;
+use crate::store::error::Failure;
+use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
+use crate::store::sql::quote;
+
+/// Where sqlx notes which migrations have run.
+const MIGRATIONS: &str = "store_migrations";
+
+pub(super) fn migrator() -> Migrator {
+    let init = Migration::new(
+        1,
+        Cow::Borrowed("fixed tables"),
+        MigrationType::Simple,
+        include_str!("../../../migrations/sqlite/0001_fixed_tables.sql").into_sql_str(),
+        false,
+    );
+    let mut migrator = Migrator::with_migrations(vec![init]);
+    migrator.dangerous_set_table_name(MIGRATIONS);
+    migrator.set_locking(false);
+    migrator
+}
+
+/// What is to be done, and the tables as they will be. Changes nothing.
+pub(super) async fn plan(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+    let pending = pending(connection).await?;
+    let statements = pending.iter().map(|migration| migration.sql.as_str().to_owned()).collect();
+    let mut all = Plan { statements, conflicts: Vec::new() };
+    let (measurements, tables) = plan_measurements(connection, schema).await?;
+    all.statements.extend(measurements.statements);
+    all.conflicts.extend(measurements.conflicts);
+    Ok((all, tables))
+}
+
+/// Does it. On any failure nothing is changed.
+pub(super) async fn prepare(connection: &mut SqliteConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    match apply(&mut transaction, schema).await {
+        Ok(tables) => {
+            transaction.commit().await?;
+            Ok(tables)
+        }
+        Err(failure) => {
+            // A failed rollback says nothing that the failure does not; the transaction ends with the connection.
+            drop(transaction.rollback().await);
+            Err(failure.rowless())
+        }
+    }
+}
+
+async fn apply(connection: &mut SqliteConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+    if !pending(connection).await?.is_empty() {
+        migrator().run_direct(None, connection, false).await?;
+    }
+    let (plan, tables) = plan_measurements(connection, schema).await?;
+    if !plan.conflicts.is_empty() {
+        return Err(Failure::standing(plan.conflicts.join("\n")));
+    }
+    for statement in &plan.statements {
+        super::command(connection, statement).await.map_err(|failure| {
+            let head = statement.lines().next().unwrap_or_default().trim_end_matches(" (");
+            failure.context(format!("`{head}`"))
+        })?;
+    }
+    catalogue(connection, &Catalogue::new(schema, &tables)).await?;
+    Ok(tables)
+}
+
+/// Migrations that have not run yet.
+async fn pending(connection: &mut SqliteConnection) -> Result<Vec<Migration>, Failure> {
+    let there = exists(connection, MIGRATIONS).await?;
+    let migrator = migrator();
+    let applied = if there { connection.list_applied_migrations(MIGRATIONS).await? } else { Vec::new() };
+    if let Some(newer) = applied.iter().find(|applied| !migrator.version_exists(applied.version)) {
+        return Err(sqlx::migrate::MigrateError::VersionMissing(newer.version).into());
+    }
+    let is_pending = |migration: &&Migration| !applied.iter().any(|applied| applied.version == migration.version);
+    Ok(migrator.iter().filter(is_pending).cloned().collect())
+}
+
+async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, Failure> {
+    let query = sqlx::query_scalar("select exists (select 1 from sqlite_schema where name = ?)");
+    Ok(query.bind(name).fetch_one(connection).await?)
+}
+
+async fn plan_measurements(
+    connection: &mut SqliteConnection,
+    schema: &Schema,
+) -> Result<(Plan, Vec<Table>), Failure> {
+    let has_catalogue = exists(connection, "store_field").await?;
+    let mut all = Plan { statements: Vec::new(), conflicts: plan::same_names(Dialect::Sqlite, &schema.measurements) };
+    let mut tables = Vec::new();
+    for measurement in &schema.measurements {
+        let found = find(connection, measurement, has_catalogue).await?;
+        let (plan, table) = plan::measurement(Dialect::Sqlite, measurement, &found);
+        all.statements.extend(plan.statements);
+        all.conflicts.extend(plan.conflicts);
+        tables.push(table);
+    }
+    Ok((all, tables))
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    measurement: &Measurement,
+    has_catalogue: bool,
+) -> Result<Found, Failure> {
+    let name = &measurement.name;
+    let series = relation(connection, &format!("store_{name}_series")).await?;
+    let data = relation(connection, &format!("store_{name}_data")).await?;
+    let view = relation(connection, name).await?;
+    let index = format!("store_{name}_series_key");
+    let key = if exists(connection, &index).await? {
+        let tags: Vec<Option<String>> = sqlx::query_scalar("select name from pragma_index_info(?) order by seqno")
+            .bind(&index)
+            .fetch_all(&mut *connection)
+            .await?;
+        Some(Key { name: quote(&index), tags: tags.into_iter().flatten().collect() })
+    } else {
+        None
+    };
+    let types: Vec<(String, String)> = if has_catalogue {
+        sqlx::query_as("select name, type from store_field where measurement = ?").bind(name).fetch_all(connection).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Found { series, data, view, key, types: types.into_iter().collect::<BTreeMap<_, _>>() })
+}
+
+async fn relation(connection: &mut SqliteConnection, name: &str) -> Result<Option<Relation>, Failure> {
+    let shape: Option<String> =
+        sqlx::query_scalar("select type from sqlite_schema where name = ?").bind(name).fetch_optional(&mut *connection).await?;
+    let Some(shape) = shape else { return Ok(None) };
+    let shape = match shape.as_str() {
+        "table" => Shape::Table,
+        "view" => Shape::View,
+        other => Shape::Other(format!("an {other}")),
+    };
+    let columns: Vec<(String, String, bool)> = sqlx::query_as(
+        "select name, upper(type), \"notnull\" and dflt_value is null and pk = 0 from pragma_table_xinfo(?) order by cid",
+    )
+    .bind(name)
+    .fetch_all(connection)
+    .await?;
+    let column = |(name, r#type, required)| Column { name, r#type, required, comment: None };
+    Ok(Some(Relation { shape, columns: columns.into_iter().map(column).collect() }))
+}
+
+/// Writes what the mapping says of the measurements, where it has changed. What others wrote stays.
+async fn catalogue(connection: &mut SqliteConnection, catalogue: &Catalogue<'_>) -> Result<(), Failure> {
+    let text = format!(
+        "insert into store_measurement (name, tags, created_at) values (?, ?, {NOW})
+         on conflict (name) do update set tags = excluded.tags where store_measurement.tags <> excluded.tags"
+    );
+    for (name, tags) in catalogue.names.iter().zip(&catalogue.tags) {
+        sqlx::query(AssertSqlSafe(text.as_str())).bind(*name).bind(tags).execute(&mut *connection).await?;
+    }
+    for field in &catalogue.fields {
+        sqlx::query(
+            "insert into store_field as f (measurement, name, position, type, kind, unit, description, decimals, min, max)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+             on conflict (measurement, name) do update set position = excluded.position, type = excluded.type, kind = excluded.kind,
+               unit = excluded.unit, description = excluded.description, decimals = excluded.decimals, min = excluded.min, max = excluded.max
+             where (f.position, f.type, f.kind, f.unit, f.description, f.decimals, f.min, f.max) is not
+               (excluded.position, excluded.type, excluded.kind, excluded.unit, excluded.description, excluded.decimals, excluded.min, excluded.max)",
+        )
+        .bind(field.measurement)
+        .bind(field.name)
+        .bind(field.position)
+        .bind(field.r#type)
+        .bind(field.kind)
+        .bind(field.unit)
+        .bind(field.description)
+        .bind(field.decimals)
+        .bind(field.min)
+        .bind(field.max)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Finds and makes series, in a transaction of its own before the batch, as for PostgreSQL.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::text;
+use crate::row::Tags;
+use crate::store::error::{Class, Failure};
+use crate::store::plan::Table;
+use crate::store::series::Misses;
+use crate::store::split::Split;
+
+/// What became of the misses: ids per measurement, and SQLite's words for those it refused.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
+    pub(super) refused: HashMap<(usize, Tags), String>,
+}
+
+pub(super) async fn make(connection: &mut SqliteConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
+    super::command(connection, "begin immediate").await?;
+    match make_all(connection, tables, misses).await {
+        Ok(made) => {
+            super::command(connection, "commit").await?;
+            Ok(made)
+        }
+        Err(failure) => Err(super::roll_back(connection, failure).await),
+    }
+}
+
+async fn make_all(connection: &mut SqliteConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
+    let mut made = Made::default();
+    for (measurement, tags) in misses {
+        let table = &tables[*measurement];
+        same_tags(connection, table).await?;
+        let mut ids = vec![None; tags.len()];
+        find(connection, table, tags, &mut ids).await?;
+        if ids.contains(&None) {
+            let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
+            for (n, reason) in insert(connection, table, tags, missing).await? {
+                made.refused.insert((*measurement, tags[n].clone()), reason);
+            }
+            find(connection, table, tags, &mut ids).await?;
+        }
+        let found = tags.iter().zip(&ids).filter_map(|(tags, id)| Some((tags.clone(), (*id)?)));
+        made.found.push((*measurement, found.collect()));
+    }
+    Ok(made)
+}
+
+/// Fills in the ids that are not known yet.
+async fn find(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    tags: &[Tags],
+    ids: &mut [Option<i64>],
+) -> Result<(), Failure> {
+    let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
+    let mut rest = missing.as_slice();
+    while !rest.is_empty() {
+        let (part, later) = rest.split_at(text::block(rest.len(), 1 + table.tags.len()));
+        rest = later;
+        let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(text::find_series(table, part.len())));
+        for (place, &n) in (0_i64..).zip(part) {
+            query = query.bind(place);
+            for value in tags[n].iter().take(table.tags.len()) {
+                query = query.bind(value);
+            }
+        }
+        for (place, id) in query.fetch_all(&mut *connection).await? {
+            let place = usize::try_from(place).ok().and_then(|place| part.get(place));
+            let place = place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
+            ids[*place] = Some(id);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the key of the series is still what was planned: another Amber may have added a tag.
+async fn same_tags(connection: &mut SqliteConnection, table: &Table) -> Result<(), Failure> {
+    let tags: Option<String> = sqlx::query_scalar("select tags from store_measurement where name = ?")
+        .bind(&table.name)
+        .fetch_optional(connection)
+        .await?;
+    let mut now: Vec<String> = serde_json::from_str(tags.as_deref().unwrap_or("[]")).unwrap_or_default();
+    let mut planned: Vec<&str> = table.all_tags().collect();
+    now.sort_unstable();
+    planned.sort_unstable();
+    if now == planned {
+        return Ok(());
+    }
+    Err(Failure::stale(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
+}
+
+/// Makes the series at `missing`; gives those that were refused.
+async fn insert(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    tags: &[Tags],
+    missing: Vec<usize>,
+) -> Result<Vec<(usize, String)>, Failure> {
+    let mut split = Split::new(missing);
+    while let Some(mut part) = split.next() {
+        let block = text::block(part.len(), table.tags.len().max(1));
+        if block < part.len() {
+            split.later(part.split_off(block));
+        }
+        let mut query = sqlx::query(AssertSqlSafe(text::make_series(table, part.len())));
+        for &n in &part {
+            for value in tags[n].iter().take(table.tags.len()) {
+                query = query.bind(value);
+            }
+        }
+        // A statement that fails is undone alone; the transaction goes on.
+        match query.execute(&mut *connection).await.map_err(Failure::from) {
+            Ok(_) => split.accepted(part),
+            Err(failure) if failure.class == Class::Refused && !failure.lost => {
+                split.refused(part, format!("its series: {:#}", failure.source));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(split.into_refused())
+}

@@ -1,0 +1,190 @@
+//! Stores a batch in one transaction: gate, rows, rejects; and apart, when some row is refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+
+use super::text::{self, NOW};
+use crate::batch::Batch;
+use crate::row::Value;
+use crate::store::error::{Class, Failure};
+use crate::store::plan::{Dialect, Table};
+use crate::store::rejects::{self, RejectRow};
+use crate::store::series::Resolved;
+use crate::store::split::{Split, by_table};
+
+/// Texts, by table and rows in a block.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    rows: HashMap<(usize, usize), Arc<str>>,
+}
+
+/// What a batch is written under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate<'a> {
+    pub(super) writer: &'a str,
+    pub(super) epoch: i64,
+    pub(super) number: i64,
+    pub(super) packets: &'a [u8],
+}
+
+/// The gate's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    Stored,
+    /// The epoch is another's.
+    Fenced,
+}
+
+/// Stores the batch without the rows that `resolved` refuses, which become rejects. `apart`: finds those that SQLite
+/// refuses and adds them there; otherwise the first one fails the batch. `sent` is set once COMMIT is on its way.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    gate: Gate<'_>,
+    tables: &[Table],
+    kept: &mut Kept,
+    (batch, resolved): (&Batch, &mut Resolved),
+    apart: bool,
+    sent: &mut bool,
+) -> Result<Passed, Failure> {
+    super::command(connection, "begin immediate").await?;
+    let outcome = async {
+        if pass(connection, gate).await? == Passed::Fenced {
+            return Ok(Passed::Fenced);
+        }
+        for (table, positions) in by_table(batch, &resolved.refused) {
+            if apart {
+                let refused = split(connection, tables, kept, table, (batch, positions, &resolved.ids)).await?;
+                resolved.refused.extend(refused);
+            } else {
+                insert_rows(connection, tables, kept, table, (batch, &positions, &resolved.ids)).await?;
+            }
+        }
+        resolved.refused.sort_unstable_by_key(|(position, _)| *position);
+        insert_rejects(connection, &rejects::rows(batch, &resolved.refused)).await?;
+        Ok(Passed::Stored)
+    };
+    let outcome = outcome.await;
+    match outcome {
+        Ok(Passed::Stored) => {
+            *sent = true;
+            match super::command(connection, "commit").await {
+                Ok(()) => Ok(Passed::Stored),
+                // Whether it is done, only a look at the file tells.
+                Err(failure) => Err(Failure { lost: true, ..failure }),
+            }
+        }
+        Ok(Passed::Fenced) => {
+            super::command(connection, "rollback").await?;
+            Ok(Passed::Fenced)
+        }
+        Err(failure) => Err(super::roll_back(connection, failure).await),
+    }
+}
+
+async fn pass(connection: &mut SqliteConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
+    let text = format!("update store_delivery set seq = ?, packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq < ?");
+    let query = sqlx::query(AssertSqlSafe(text)).bind(gate.number).bind(gate.packets);
+    let query = query.bind(gate.writer).bind(gate.epoch).bind(gate.number);
+    let done = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
+}
+
+/// Inserts the rows at `positions`, all of one table; fewer than all is refused.
+async fn insert_rows(
+    connection: &mut SqliteConnection,
+    tables: &[Table],
+    kept: &mut Kept,
+    table: usize,
+    (batch, positions, series): (&Batch, &[usize], &[i64]),
+) -> Result<(), Failure> {
+    let mut rest = positions;
+    while !rest.is_empty() {
+        let (block, later) = rest.split_at(text::block(rest.len(), text::row_columns(&tables[table])));
+        rest = later;
+        let text = kept.rows.entry((table, block.len()));
+        let text = text.or_insert_with(|| text::insert_rows(&tables[table], block.len()).into());
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+        for &position in block {
+            let (origin, row) = &batch.rows[position];
+            query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
+            for value in &row.fields {
+                query = bind(query, value.as_ref());
+            }
+        }
+        let stored = query.execute(&mut *connection).await?.rows_affected();
+        if stored != block.len() as u64 {
+            let target = Dialect::Sqlite.data(&tables[table].name);
+            return Err(Failure::refused(format!("a trigger on {target} keeps rows away; rows let through: {stored} of {}", block.len())));
+        }
+    }
+    Ok(())
+}
+
+fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, value: Option<&'q Value>) -> Query<'q, Sqlite, SqliteArguments> {
+    match value {
+        None => query.bind(None::<i64>),
+        Some(Value::Float(value)) => query.bind(*value),
+        Some(Value::Int(value)) => query.bind(*value),
+        Some(Value::Bool(value)) => query.bind(i64::from(*value)),
+        Some(Value::Time(value)) => query.bind(value.0),
+        Some(Value::Text(value) | Value::Json(value)) => query.bind(&**value),
+    }
+}
+
+async fn insert_rejects(connection: &mut SqliteConnection, rows: &[RejectRow<'_>]) -> Result<(), Failure> {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let (block, later) = rest.split_at(text::block(rest.len(), text::REJECT_COLUMNS));
+        rest = later;
+        let mut query = sqlx::query(AssertSqlSafe(text::insert_rejects(block.len())));
+        for row in block {
+            query = query
+                .bind(row.message.received_at.0)
+                .bind(row.topic())
+                .bind(row.payload())
+                .bind(row.payload_bytes())
+                .bind(i64::from(row.message.qos.level()))
+                .bind(row.message.retain)
+                .bind(row.mapping)
+                .bind(row.reason.word())
+                .bind(&*row.detail);
+        }
+        query.execute(&mut *connection).await.map_err(|error| Failure::from(error).rowless())?;
+    }
+    Ok(())
+}
+
+/// Stores the rows of one table that SQLite takes; gives the others. Standing if it takes none of many.
+async fn split(
+    connection: &mut SqliteConnection,
+    tables: &[Table],
+    kept: &mut Kept,
+    table: usize,
+    (batch, positions, series): (&Batch, Vec<usize>, &[i64]),
+) -> Result<Vec<(usize, String)>, Failure> {
+    let mut split = Split::new(positions);
+    while let Some(part) = split.next() {
+        // A part may be several statements.
+        super::command(connection, "savepoint one").await?;
+        match insert_rows(connection, tables, kept, table, (batch, &part, series)).await {
+            Ok(()) => {
+                super::command(connection, "release one").await?;
+                split.accepted(part);
+            }
+            Err(failure) if failure.class == Class::Refused && !failure.lost => {
+                super::command(connection, "rollback to one; release one").await?;
+                split.refused(part, format!("{:#}", failure.source));
+            }
+            Err(failure) => return Err(failure),
+        }
+        if split.hopeless() {
+            let target = Dialect::Sqlite.data(&tables[table].name);
+            return Err(Failure::standing(format!("{target} takes no row at all: {}", split.last_reason())));
+        }
+    }
+    Ok(split.into_refused())
+}
