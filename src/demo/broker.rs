@@ -9,7 +9,6 @@
 //! to last lasts as long as the broker). If it ever must, a broker from elsewhere takes its place.
 
 mod connection;
-mod filter;
 mod packet;
 mod script;
 mod state;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::filter;
 use super::packet::{Connect, Delivery, Granted, Message, RetainHandling, Subscription, ToClient};
 use super::script::Script;
 use crate::message::Qos;
+use crate::topic::TopicFilter;
 
 /// Kept for a client, those in flight not counted; the newest is dropped beyond it.
 pub(super) const MAX_QUEUED: usize = 10_000;
@@ -40,7 +40,7 @@ struct Session {
     /// Rung when there may be something to send, or when the connection is no longer current.
     wake: Arc<Notify>,
     window: usize,
-    subscriptions: BTreeMap<String, Subscription>,
+    subscriptions: BTreeMap<TopicFilter, Subscription>,
     queue: VecDeque<Delivery>,
     in_flight: VecDeque<InFlight>,
     /// Identifiers of those in flight.
@@ -123,8 +123,7 @@ impl State {
     }
 
     fn current(&mut self, client_id: &str, generation: u64) -> Result<&mut Session, NotCurrent> {
-        let session = self.sessions.get_mut(client_id).ok_or(NotCurrent)?;
-        if session.generation == Some(generation) { Ok(session) } else { Err(NotCurrent) }
+        current(&mut self.sessions, client_id, generation)
     }
 
     /// Delivers `message` to all who want it, and keeps it if it is retained. `from`: who published it.
@@ -138,7 +137,7 @@ impl State {
         }
         for (client_id, session) in &mut self.sessions {
             let wanted = session.subscriptions.iter().filter(|(filter, subscription)| {
-                filter::matches(filter, &message.topic) && !(subscription.no_local && from == Some(client_id.as_str()))
+                filter.matches(&message.topic) && !(subscription.no_local && from == Some(client_id.as_str()))
             });
             let mut deliveries: Vec<Delivery> = Vec::new();
             for (_, subscription) in wanted {
@@ -192,32 +191,21 @@ impl State {
         generation: u64,
         filters: Vec<(String, Subscription)>,
     ) -> Result<Vec<Granted>, NotCurrent> {
-        self.current(client_id, generation)?;
-        let mut granted = Vec::new();
-        for (filter, subscription) in filters {
-            if filter.starts_with("$share/") {
-                granted.push(Granted::SharedNotSupported);
-            } else if !filter::is_valid(&filter) {
-                granted.push(Granted::Invalid);
-            } else if self.script.refuse_filters.contains(&filter) {
-                granted.push(Granted::NotAuthorized);
-            } else {
-                granted.push(Granted::Qos(subscription.qos));
-                let session = self.sessions.get_mut(client_id).expect("it is current");
-                let is_new = session.subscriptions.insert(filter.clone(), subscription.clone()).is_none();
-                let wanted = match subscription.retain_handling {
-                    RetainHandling::Always => true,
-                    RetainHandling::IfNew => is_new,
-                    RetainHandling::Never => false,
-                };
-                if wanted {
-                    for message in self.retained.values().filter(|message| filter::matches(&filter, &message.topic)) {
-                        session.enqueue(delivery(message, message.qos.min(subscription.qos), true, &subscription));
-                    }
+        let State { script, sessions, retained, .. } = self;
+        let session = current(sessions, client_id, generation)?;
+        Ok(filters
+            .into_iter()
+            .map(|(text, subscription)| match TopicFilter::new(&text) {
+                Err(_) => Granted::Invalid,
+                Ok(filter) if filter.group().is_some() => Granted::SharedNotSupported,
+                Ok(_) if script.refuse_filters.contains(&text) => Granted::NotAuthorized,
+                Ok(filter) => {
+                    let qos = subscription.qos;
+                    session.subscribe(filter, subscription, retained.values());
+                    Granted::Qos(qos)
                 }
-            }
-        }
-        Ok(granted)
+            })
+            .collect())
     }
 
     /// Returns of each filter whether it was subscribed.
@@ -228,7 +216,8 @@ impl State {
         filters: &[String],
     ) -> Result<Vec<bool>, NotCurrent> {
         let session = self.current(client_id, generation)?;
-        Ok(filters.iter().map(|filter| session.subscriptions.remove(filter).is_some()).collect())
+        let remove = |text: &String| TopicFilter::new(text).is_ok_and(|it| session.subscriptions.remove(&it).is_some());
+        Ok(filters.iter().map(remove).collect())
     }
 
     /// PUBACK, PUBCOMP, or a PUBREC that refuses: the message is done. Unknown identifiers are passed over.
@@ -303,9 +292,19 @@ impl State {
             generation: self.generations,
             in_flight: session.in_flight.iter().map(|it| it.delivery.id).collect(),
             queued: session.queue.len(),
-            filters: session.subscriptions.keys().cloned().collect(),
+            filters: session.subscriptions.keys().map(ToString::to_string).collect(),
         })
     }
+}
+
+/// The session of a connection, if that is its current one.
+fn current<'a>(
+    sessions: &'a mut HashMap<String, Session>,
+    client_id: &str,
+    generation: u64,
+) -> Result<&'a mut Session, NotCurrent> {
+    let session = sessions.get_mut(client_id).ok_or(NotCurrent)?;
+    if session.generation == Some(generation) { Ok(session) } else { Err(NotCurrent) }
 }
 
 fn delivery(message: &Message, qos: Qos, retain: bool, subscription: &Subscription) -> Delivery {
@@ -343,6 +342,26 @@ impl Session {
             self.last_id = self.in_flight.back().map_or(0, |it| it.delivery.id);
             self.used = self.in_flight.iter().map(|it| it.delivery.id).collect();
         }
+    }
+
+    /// Subscribes, and enqueues those of the `retained` messages that are wanted (MQTT 5, 3.8.3.1).
+    fn subscribe<'a>(
+        &mut self,
+        filter: TopicFilter,
+        subscription: Subscription,
+        retained: impl Iterator<Item = &'a Message>,
+    ) {
+        let wanted = match subscription.retain_handling {
+            RetainHandling::Always => true,
+            RetainHandling::IfNew => !self.subscriptions.contains_key(&filter),
+            RetainHandling::Never => false,
+        };
+        if wanted {
+            for message in retained.filter(|message| filter.matches(&message.topic)) {
+                self.enqueue(delivery(message, message.qos.min(subscription.qos), true, &subscription));
+            }
+        }
+        self.subscriptions.insert(filter, subscription);
     }
 
     fn enqueue(&mut self, delivery: Delivery) {
