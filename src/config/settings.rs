@@ -218,7 +218,8 @@ fn log(section: &Section<'_>, faults: &mut Faults) -> Log {
         let wrong = level.value.split(',').map(level_of).find(|word| !LEVELS.contains(&word.as_str()));
         if let Some(word) = wrong {
             let what = format!("{word:?} is not a level");
-            let remedy = format!("{}; `amber=debug` sets it for one module", vocabulary::suggest(&word, LEVELS));
+            let remedy =
+                format!("{} (for one module: `info,amber::session=debug`)", vocabulary::suggest(&word, LEVELS));
             faults.push(Fault::new(&level.place, section.path("level"), what, remedy));
             return false;
         }
