@@ -202,3 +202,23 @@ impl Store {
 
 /// Reason under which a refused row is kept.
 pub const REFUSED: Reason = Reason::Refused;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: T) {}
+
+    /// `delivery` runs in a task of its own, on any thread.
+    #[expect(dead_code, reason = "compiled, not run")]
+    fn calls_may_move_between_threads(store: &mut Store, schema: &Schema, batch: &Batch) {
+        is_send(store.prepare(schema));
+        is_send(store.plan(schema));
+        is_send(store.adopt());
+        is_send(store.write(batch, 1, &[]));
+        is_send(store.write_apart(batch, 1, &[]));
+        is_send(store.write_ledger(&[]));
+        is_send(store.write_filters(""));
+        is_send(store.close());
+    }
+}

@@ -10,7 +10,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type as SqlxType};
 
 use super::plan::Table;
-use crate::batch::Batch;
+use super::series::Rows;
 use crate::message::Time;
 use crate::row::{Row, Value};
 use crate::schema::Type;
@@ -134,8 +134,8 @@ impl ColumnBuf {
         self.element(value.as_bytes());
     }
 
-    /// The ends of the range mean ±infinity to the server, which would take them: what is out of range becomes a
-    /// value that it refuses (22008).
+    /// The lowest value means -infinity to the server, which would take it: what is out of range becomes a value that
+    /// it refuses (22008). The upper end of 64 bits is out of reach, since PostgreSQL counts from later on.
     pub(super) fn time(&mut self, value: Time) {
         const REFUSED: i64 = i64::MAX - 1;
         let micros = value.0.checked_sub(POSTGRES_EPOCH).filter(|micros| *micros != i64::MIN);
@@ -232,8 +232,8 @@ impl Block {
         Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect() }
     }
 
-    /// Replaces its content by the rows at `positions` of the batch; `series` goes beside `batch.rows`.
-    pub(super) fn fill(&mut self, batch: &Batch, positions: &[usize], series: &[i64]) {
+    /// Replaces its content by the rows at `positions` of the batch.
+    pub(super) fn fill(&mut self, Rows { batch, series }: Rows<'_>, positions: &[usize]) {
         self.columns.iter_mut().for_each(ColumnBuf::clear);
         let [time, id, received, fields @ ..] = self.columns.as_mut_slice() else {
             unreachable!("a block has three columns and its fields");

@@ -112,9 +112,9 @@ impl From<MigrateError> for Failure {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::from(error),
-            MigrateError::VersionMissing(version) => {
-                Self::standing(format!("the store was made by a newer Amber (it has migration {version}); run that one"))
-            }
+            MigrateError::VersionMissing(version) => Self::standing(format!(
+                "the store was made by a newer Amber (it has migration {version}); run that one"
+            )),
             error => Self::new(Class::Standing, error.into()),
         }
     }
@@ -152,7 +152,9 @@ fn words(error: &PgDatabaseError) -> String {
 fn postgres_class(code: &str) -> Class {
     match code {
         // Cancelled, shut down, starting; on a standby; idle too long; serialisation, deadlock; locked.
-        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "40001" | "40P01" | "55P03" => Class::Away,
+        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "40001" | "40P01" | "55P03" => {
+            Class::Away
+        }
         _ => match code.get(..2).unwrap_or_default() {
             // Connection, resources (disk full included), system.
             "08" | "53" | "58" => Class::Away,
@@ -197,13 +199,18 @@ fn sqlite(code: i32, message: &str) -> Failure {
         // READONLY
         8 => (Class::Standing, false, "Amber must be able to write the file and its folder"),
         // CORRUPT
-        11 => (Class::Standing, true, "keep a copy of the file; restore it, or recover what there is with `.recover` of sqlite3"),
+        11 => (
+            Class::Standing,
+            true,
+            "keep a copy of the file; restore it, or recover what there is with `.recover` of sqlite3",
+        ),
         // NOTADB
         26 => (Class::Standing, true, "name another file in [store] url"),
         _ => (Class::Standing, false, ""),
     };
     // SCHEMA, or ERROR for a name that is not there.
-    let stale = code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
+    let stale =
+        code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
     Failure { class, lost, stale, source: anyhow!("{message} [{code}]"), advice }
 }
 

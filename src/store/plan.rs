@@ -207,7 +207,9 @@ impl Planner<'_> {
             }
         }
         self.strangers(&table, relation, |name| {
-            SERIES.contains(&name) || self.wanted.tags.iter().any(|tag| tag == name) || key.iter().any(|tag| tag == name)
+            SERIES.contains(&name)
+                || self.wanted.tags.iter().any(|tag| tag == name)
+                || key.iter().any(|tag| tag == name)
         });
         if found.key.is_none() || self.wanted.tags.iter().any(|tag| !key.contains(tag)) {
             if let Some(key) = &found.key {
@@ -239,7 +241,8 @@ impl Planner<'_> {
                 Dialect::Postgres => ("timestamp with time zone", "bigint", ""),
                 Dialect::Sqlite => ("INTEGER", "INTEGER", " strict"),
             };
-            let fields: String = self.wanted.fields.iter().map(|field| format!(",\n  {}", self.column(field))).collect();
+            let fields: String =
+                self.wanted.fields.iter().map(|field| format!(",\n  {}", self.column(field))).collect();
             self.run(format!(
                 "create table {table} (\n  time {time} not null,\n  series_id {id} not null,\n  received_at {time} not null{fields}\n){options}"
             ));
@@ -326,7 +329,9 @@ impl Planner<'_> {
             Some(Relation { shape: Shape::View, columns: found }) => {
                 let same = |found: &Column, (name, _): &(String, String)| found.name == *name;
                 match self.dialect {
-                    Dialect::Sqlite if found.len() == columns.len() && found.iter().zip(&columns).all(|(f, c)| same(f, c)) => {
+                    Dialect::Sqlite
+                        if found.len() == columns.len() && found.iter().zip(&columns).all(|(f, c)| same(f, c)) =>
+                    {
                         return;
                     }
                     Dialect::Sqlite => self.run(format!("drop view {view}")),
@@ -431,7 +436,9 @@ impl Planner<'_> {
             ("boolean", Type::Float | Type::Int) => format!("{column}::integer::{}", r#type),
             (found, Type::Bool) if number(found) => format!("{column} <> 0"),
             (found, Type::Time) if number(found) => format!("to_timestamp({column})"),
-            ("timestamp with time zone", Type::Float | Type::Int) => format!("extract(epoch from {column})::{}", r#type),
+            ("timestamp with time zone", Type::Float | Type::Int) => {
+                format!("extract(epoch from {column})::{}", r#type)
+            }
             (_, Type::Json) => format!("to_jsonb({column})"),
             (found, Type::Float | Type::Int) if number(found) => format!("{column}::{}", r#type),
             _ => format!("{column}::text::{}", r#type),

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use self::write::{Gate, Kept, Passed};
 use super::error::Failure;
 use super::plan::{self, Dialect, Found, Table};
-use super::series::{Cache, Resolved};
+use super::series::{Cache, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
 use crate::config::Secret;
@@ -164,7 +164,8 @@ impl Postgres {
         let gate = Gate { writer: &self.writer, epoch, number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
-        let stored = write::write(&mut connection, gate, tables, kept, (batch, &resolved.ids), &mut sent);
+        let rows = Rows { batch, series: &resolved.ids };
+        let stored = write::write(&mut connection, gate, tables, kept, rows, &mut sent);
         let outcome = within(LIMIT, stored).await;
         self.passed(connection, outcome, sent)?;
         Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
@@ -290,7 +291,12 @@ impl Postgres {
         }
     }
 
-    fn passed(&mut self, connection: PgConnection, outcome: Result<Passed, Failure>, sent: bool) -> Result<(), WriteError> {
+    fn passed(
+        &mut self,
+        connection: PgConnection,
+        outcome: Result<Passed, Failure>,
+        sent: bool,
+    ) -> Result<(), WriteError> {
         match self.give_back(connection, outcome, sent)? {
             Passed::Stored => Ok(()),
             Passed::Fenced => {
@@ -357,7 +363,11 @@ async fn adopt(
          on conflict (writer) do update set owner = excluded.owner, epoch = d.epoch + 1, updated_at = now()
          returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
     };
-    let row: Option<(i64, i64, Vec<u8>, String, String)> =
-        sqlx::query_as(text).bind(writer).bind(owner).fetch_optional(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    let row: Option<(i64, i64, Vec<u8>, String, String)> = sqlx::query_as(text)
+        .bind(writer)
+        .bind(owner)
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| Failure::from(error).rowless())?;
     Ok(row.map(|(epoch, seq, packets, filters, instance)| Adopted { epoch, seq, packets, filters, instance }))
 }

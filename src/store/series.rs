@@ -25,6 +25,13 @@ pub(super) struct Resolved {
     pub(super) refused: Vec<(usize, String)>,
 }
 
+/// A batch with the series of its rows, in step with `Batch::rows`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) series: &'a [i64],
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     measurements: Vec<HashMap<Tags, i64>>,
@@ -77,7 +84,12 @@ impl Cache {
     }
 
     /// The ids of all rows. A row whose series was refused has the reason in `refused`.
-    pub(super) fn resolve(&self, batch: &Batch, tables: &[Table], refused: &HashMap<(usize, Tags), String>) -> Resolved {
+    pub(super) fn resolve(
+        &self,
+        batch: &Batch,
+        tables: &[Table],
+        refused: &HashMap<(usize, Tags), String>,
+    ) -> Resolved {
         let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), refused: Vec::new() };
         for (position, (_, row)) in batch.rows.iter().enumerate() {
             let id = match check(row, tables) {

@@ -63,7 +63,8 @@ impl Split {
             // The caller gives up; nothing of this is stored.
             self.todo.clear();
         } else if self.refused.len() >= 16 * MAX_REFUSED || Instant::now() >= self.end {
-            let reason = format!("{reason}; refused together with {} others, too many to try one by one", part.len() - 1);
+            let reason =
+                format!("{reason}; refused together with {} others, too many to try one by one", part.len() - 1);
             self.refused.extend(part.into_iter().map(|position| (position, reason.clone())));
         } else {
             let second = part.split_off(part.len() / 2);

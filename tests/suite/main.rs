@@ -11,3 +11,4 @@ mod broker;
 mod documents;
 mod smoke;
 mod stack;
+mod store;

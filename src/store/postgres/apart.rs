@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects;
-use crate::store::series::Resolved;
+use crate::store::series::{Resolved, Rows};
 use crate::store::split::{Split, by_table};
 
 /// `resolved.refused` grows by what the server refuses.
@@ -28,7 +28,8 @@ pub(super) async fn write(
             return Ok(Passed::Fenced);
         }
         for (table, positions) in by_table(batch, &resolved.refused) {
-            let refused = split(connection, tables, kept, table, (batch, positions, &resolved.ids)).await?;
+            let rows = Rows { batch, series: &resolved.ids };
+            let refused = split(connection, tables, kept, table, rows, positions).await?;
             resolved.refused.extend(refused);
         }
         resolved.refused.sort_unstable_by_key(|(position, _)| *position);
@@ -45,12 +46,13 @@ async fn split(
     tables: &[Table],
     kept: &mut Kept,
     table: usize,
-    (batch, positions, series): (&Batch, Vec<usize>, &[i64]),
+    rows: Rows<'_>,
+    positions: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
     let mut split = Split::new(positions);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
-        match insert_rows(connection, tables, kept, table, (batch, &part, series)).await {
+        match insert_rows(connection, tables, kept, table, rows, &part).await {
             Ok(()) => {
                 super::command(connection, "release savepoint one; savepoint one").await?;
                 split.accepted(part);

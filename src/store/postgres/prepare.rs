@@ -91,10 +91,11 @@ async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), Failu
 
 /// Not `if not exists`: that asks for the right to create even if there is nothing to do.
 async fn missing_schemas(connection: &mut PgConnection) -> Result<Vec<String>, Failure> {
-    let found: Vec<String> =
-        sqlx::query_scalar("select nspname::text from pg_catalog.pg_namespace where nspname in ('amber', 'amber_store')")
-            .fetch_all(connection)
-            .await?;
+    let found: Vec<String> = sqlx::query_scalar(
+        "select nspname::text from pg_catalog.pg_namespace where nspname in ('amber', 'amber_store')",
+    )
+    .fetch_all(connection)
+    .await?;
     let wanted = ["amber_store", "amber"].into_iter().filter(|schema| !found.iter().any(|found| found == schema));
     Ok(wanted.map(|schema| format!("create schema {schema}")).collect())
 }
@@ -134,7 +135,8 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Re
 async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<String, Found>, Failure> {
     let mut found: HashMap<String, Found> = HashMap::new();
     let names: Vec<&str> = schema.measurements.iter().map(|measurement| measurement.name.as_str()).collect();
-    let tables: Vec<String> = names.iter().flat_map(|name| [format!("{name}_series"), format!("{name}_data")]).collect();
+    let tables: Vec<String> =
+        names.iter().flat_map(|name| [format!("{name}_series"), format!("{name}_data")]).collect();
     type Attribute = (String, String, String, Option<String>, Option<String>, Option<bool>, Option<String>);
     let attributes: Vec<Attribute> = sqlx::query_as(
         "select n.nspname::text, c.relname::text, c.relkind::text, a.attname::text, format_type(a.atttypid, a.atttypmod),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::text;
-use crate::batch::Batch;
 use crate::store::columns::{Block, ColumnBuf};
 use crate::store::error::Failure;
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
+use crate::store::series::Rows;
 use crate::store::split::by_table;
 
 /// Beyond these a batch takes several statements: planning one grows with both.
@@ -79,7 +79,8 @@ impl Kept {
             self.rejects = text::reject_elements().map(ColumnBuf::new).collect();
         }
         self.rejects.iter_mut().for_each(ColumnBuf::clear);
-        let [received, topic, payload, bytes, qos, retain, mapping, reason, detail] = self.rejects.as_mut_slice() else {
+        let [received, topic, payload, bytes, qos, retain, mapping, reason, detail] = self.rejects.as_mut_slice()
+        else {
             unreachable!("a reject has nine columns");
         };
         for row in rows {
@@ -105,19 +106,19 @@ pub(super) async fn write(
     gate: Gate<'_>,
     tables: &[Table],
     kept: &mut Kept,
-    (batch, series): (&Batch, &[i64]),
+    rows: Rows<'_>,
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
-    let parts = by_table(batch, &[]);
+    let parts = by_table(rows.batch, &[]);
     let parameters: usize = parts.iter().map(|(table, _)| 3 + tables[*table].fields.len()).sum();
     if parts.len() > MAX_TABLES || parameters > MAX_PARAMETERS {
-        return write_parts(connection, gate, tables, kept, (batch, series, &parts), sent).await;
+        return write_parts(connection, gate, tables, kept, rows, &parts, sent).await;
     }
-    let rejects = rejects::rows(batch, &[]);
+    let rejects = rejects::rows(rows.batch, &[]);
     let set: Vec<usize> = parts.iter().map(|(table, _)| *table).collect();
     let text = kept.batch_text(tables, &set, !rejects.is_empty());
     for (table, positions) in &parts {
-        kept.block(tables, *table).fill(batch, positions, series);
+        kept.block(tables, *table).fill(rows, positions);
     }
     let mut query =
         sqlx::query(AssertSqlSafe(text)).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
@@ -134,11 +135,14 @@ pub(super) async fn write(
     }
     *sent = true;
     let row = query.fetch_one(connection).await?;
-    let expected = parts.iter().map(|(_, positions)| positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
+    let expected =
+        parts.iter().map(|(_, positions)| positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
     let counts = (0..row.len()).map(|n| row.try_get::<i64, _>(n)).collect::<Result<Vec<_>, _>>()?;
     match counts.as_slice() {
-        [1, rows @ ..] if rows.iter().copied().eq(expected.map(|n| i64::try_from(n).unwrap_or(i64::MAX))) => Ok(Passed::Stored),
-        [0, rows @ ..] if rows.iter().all(|n| *n == 0) => Ok(Passed::Fenced),
+        [1, stored @ ..] if stored.iter().copied().eq(expected.map(|n| i64::try_from(n).unwrap_or(i64::MAX))) => {
+            Ok(Passed::Stored)
+        }
+        [0, stored @ ..] if stored.iter().all(|n| *n == 0) => Ok(Passed::Fenced),
         // The statement itself fails where rows are kept away, so that this cannot be; what is there, the next
         // adoption tells.
         counts => Err(Failure::away(format!("a fault in Amber: the database counts {counts:?}"))),
@@ -151,7 +155,8 @@ async fn write_parts(
     gate: Gate<'_>,
     tables: &[Table],
     kept: &mut Kept,
-    (batch, series, parts): (&Batch, &[i64], &[(usize, Vec<usize>)]),
+    rows: Rows<'_>,
+    parts: &[(usize, Vec<usize>)],
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
     super::command(connection, "begin").await?;
@@ -160,9 +165,9 @@ async fn write_parts(
             return Ok(Passed::Fenced);
         }
         for (table, positions) in parts {
-            insert_rows(connection, tables, kept, *table, (batch, positions, series)).await?;
+            insert_rows(connection, tables, kept, *table, rows, positions).await?;
         }
-        insert_rejects(connection, kept, &rejects::rows(batch, &[])).await?;
+        insert_rejects(connection, kept, &rejects::rows(rows.batch, &[])).await?;
         Ok(Passed::Stored)
     };
     let outcome = outcome.await;
@@ -202,11 +207,12 @@ pub(super) async fn insert_rows(
     tables: &[Table],
     kept: &mut Kept,
     table: usize,
-    (batch, positions, series): (&Batch, &[usize], &[i64]),
+    rows: Rows<'_>,
+    positions: &[usize],
 ) -> Result<(), Failure> {
     let text = kept.rows_text(tables, table);
     let block = kept.block(tables, table);
-    block.fill(batch, positions, series);
+    block.fill(rows, positions);
     let mut query = sqlx::query(AssertSqlSafe(text));
     for column in block.columns() {
         query = query.bind(column);

@@ -94,10 +94,7 @@ async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, F
     Ok(query.bind(name).fetch_one(connection).await?)
 }
 
-async fn plan_measurements(
-    connection: &mut SqliteConnection,
-    schema: &Schema,
-) -> Result<(Plan, Vec<Table>), Failure> {
+async fn plan_measurements(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let has_catalogue = exists(connection, "store_field").await?;
     let mut all = Plan { statements: Vec::new(), conflicts: plan::same_names(Dialect::Sqlite, &schema.measurements) };
     let mut tables = Vec::new();
@@ -131,7 +128,10 @@ async fn find(
         None
     };
     let types: Vec<(String, String)> = if has_catalogue {
-        sqlx::query_as("select name, type from store_field where measurement = ?").bind(name).fetch_all(connection).await?
+        sqlx::query_as("select name, type from store_field where measurement = ?")
+            .bind(name)
+            .fetch_all(connection)
+            .await?
     } else {
         Vec::new()
     };
@@ -139,8 +139,10 @@ async fn find(
 }
 
 async fn relation(connection: &mut SqliteConnection, name: &str) -> Result<Option<Relation>, Failure> {
-    let shape: Option<String> =
-        sqlx::query_scalar("select type from sqlite_schema where name = ?").bind(name).fetch_optional(&mut *connection).await?;
+    let shape: Option<String> = sqlx::query_scalar("select type from sqlite_schema where name = ?")
+        .bind(name)
+        .fetch_optional(&mut *connection)
+        .await?;
     let Some(shape) = shape else { return Ok(None) };
     let shape = match shape.as_str() {
         "table" => Shape::Table,

@@ -18,7 +18,11 @@ pub(super) struct Made {
     pub(super) refused: HashMap<(usize, Tags), String>,
 }
 
-pub(super) async fn make(connection: &mut SqliteConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
+pub(super) async fn make(
+    connection: &mut SqliteConnection,
+    tables: &[Table],
+    misses: &Misses,
+) -> Result<Made, Failure> {
     super::command(connection, "begin immediate").await?;
     match make_all(connection, tables, misses).await {
         Ok(made) => {
@@ -70,7 +74,8 @@ async fn find(
         }
         for (place, id) in query.fetch_all(&mut *connection).await? {
             let place = usize::try_from(place).ok().and_then(|place| part.get(place));
-            let place = place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
+            let place =
+                place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
             ids[*place] = Some(id);
         }
     }

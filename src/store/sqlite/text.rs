@@ -33,7 +33,8 @@ pub(super) fn row_columns(table: &Table) -> usize {
 }
 
 pub(super) fn insert_rows(table: &Table, rows: usize) -> String {
-    let columns = ["time", "series_id", "received_at"].into_iter().chain(table.fields.iter().map(|(name, _)| name.as_str()));
+    let columns =
+        ["time", "series_id", "received_at"].into_iter().chain(table.fields.iter().map(|(name, _)| name.as_str()));
     let target = Dialect::Sqlite.data(&table.name);
     format!("insert into {target} ({}) values {}", list(columns), values(rows, row_columns(table)))
 }

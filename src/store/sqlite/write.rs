@@ -13,7 +13,7 @@ use crate::row::Value;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
-use crate::store::series::Resolved;
+use crate::store::series::{Resolved, Rows};
 use crate::store::split::{Split, by_table};
 
 /// Texts, by table and rows in a block.
@@ -56,11 +56,12 @@ pub(super) async fn write(
             return Ok(Passed::Fenced);
         }
         for (table, positions) in by_table(batch, &resolved.refused) {
+            let rows = Rows { batch, series: &resolved.ids };
             if apart {
-                let refused = split(connection, tables, kept, table, (batch, positions, &resolved.ids)).await?;
+                let refused = split(connection, tables, kept, table, rows, positions).await?;
                 resolved.refused.extend(refused);
             } else {
-                insert_rows(connection, tables, kept, table, (batch, &positions, &resolved.ids)).await?;
+                insert_rows(connection, tables, kept, table, rows, &positions).await?;
             }
         }
         resolved.refused.sort_unstable_by_key(|(position, _)| *position);
@@ -86,7 +87,9 @@ pub(super) async fn write(
 }
 
 async fn pass(connection: &mut SqliteConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
-    let text = format!("update store_delivery set seq = ?, packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq < ?");
+    let text = format!(
+        "update store_delivery set seq = ?, packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq < ?"
+    );
     let query = sqlx::query(AssertSqlSafe(text)).bind(gate.number).bind(gate.packets);
     let query = query.bind(gate.writer).bind(gate.epoch).bind(gate.number);
     let done = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?;
@@ -99,7 +102,8 @@ async fn insert_rows(
     tables: &[Table],
     kept: &mut Kept,
     table: usize,
-    (batch, positions, series): (&Batch, &[usize], &[i64]),
+    Rows { batch, series }: Rows<'_>,
+    positions: &[usize],
 ) -> Result<(), Failure> {
     let mut rest = positions;
     while !rest.is_empty() {
@@ -118,7 +122,10 @@ async fn insert_rows(
         let stored = query.execute(&mut *connection).await?.rows_affected();
         if stored != block.len() as u64 {
             let target = Dialect::Sqlite.data(&tables[table].name);
-            return Err(Failure::refused(format!("a trigger on {target} keeps rows away; rows let through: {stored} of {}", block.len())));
+            return Err(Failure::refused(format!(
+                "a trigger on {target} keeps rows away; rows let through: {stored} of {}",
+                block.len()
+            )));
         }
     }
     Ok(())
@@ -164,13 +171,14 @@ async fn split(
     tables: &[Table],
     kept: &mut Kept,
     table: usize,
-    (batch, positions, series): (&Batch, Vec<usize>, &[i64]),
+    rows: Rows<'_>,
+    positions: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
     let mut split = Split::new(positions);
     while let Some(part) = split.next() {
         // A part may be several statements.
         super::command(connection, "savepoint one").await?;
-        match insert_rows(connection, tables, kept, table, (batch, &part, series)).await {
+        match insert_rows(connection, tables, kept, table, rows, &part).await {
             Ok(()) => {
                 super::command(connection, "release one").await?;
                 split.accepted(part);

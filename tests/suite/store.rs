@@ -1,0 +1,8 @@
+//! Both stores, for real: what is stored, what is refused, and who may store at all.
+
+mod adoption;
+mod refused;
+mod schema;
+mod subject;
+mod upgrade;
+mod values;

@@ -1,0 +1,273 @@
+//! Who may store: facts that exactly-once rests on.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::thread;
+
+use amber::store::WriteError;
+
+use super::subject::{Home, Subject, WRITER, away, climate, temperatures};
+use crate::support::postgres::{self, Postgres};
+use crate::support::proxy::{Cut, Mode, Proxy};
+use crate::support::{equal, eventually};
+
+#[test]
+fn adoption_counts_epochs_and_remembers_number_ledger_filters_and_store() {
+    for home in Home::both() {
+        let mut first = home.store(1);
+        first.prepare(&climate()).unwrap();
+        assert!(!first.store.is_adopted());
+        let adopted = first.adopt().unwrap();
+        assert_eq!((adopted.epoch, adopted.seq, &*adopted.packets, &*adopted.filters), (1, 0, &b"\x01"[..], ""));
+        assert!(first.store.is_adopted());
+        first.write_packets(&temperatures([21.5]), 1, b"\x01keys").unwrap();
+        first.runtime.block_on(first.store.write_filters("[\"a/#\"]")).unwrap();
+        first.runtime.block_on(first.store.close());
+        assert!(!first.store.is_adopted());
+        let mut second = home.store(2);
+        second.prepare(&climate()).unwrap();
+        let again = second.adopt().unwrap();
+        assert_eq!((again.epoch, again.seq, &*again.packets, &*again.filters), (2, 1, &b"\x01keys"[..], "[\"a/#\"]"));
+        assert_eq!(again.instance, adopted.instance);
+        assert_eq!(again.instance.len(), 36);
+    }
+}
+
+#[test]
+fn adoption_waits_for_a_running_transaction_and_sees_its_number() {
+    for home in Home::both() {
+        let mut first = home.ready(&climate());
+        first.runtime.block_on(first.store.close());
+        let mut running = home.sql();
+        running.run(if home.is_postgres() { "begin" } else { "begin immediate" });
+        running.run(&format!("update {} set seq = 7 where writer = '{WRITER}' and epoch = 1", home.table("delivery")));
+        let mut second = home.store(2);
+        let adopting = thread::spawn(move || second.adopt());
+        if home.is_postgres() {
+            let mut sql = home.sql();
+            eventually("the adoption waits for the row", || {
+                let waiting = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'amber' and wait_event_type = 'Lock'";
+                equal(sql.number(waiting), 1)
+            });
+        }
+        running.run("commit");
+        let adopted = adopting.join().unwrap().unwrap();
+        assert_eq!((adopted.epoch, adopted.seq), (2, 7));
+    }
+}
+
+#[test]
+fn a_statement_of_an_older_epoch_stores_nothing() {
+    for home in Home::both() {
+        let mut older = home.ready(&climate());
+        older.write(&temperatures([20.0]), 1).unwrap();
+        // The same process, connected anew while its older connection lives on.
+        let mut newer = home.store(1);
+        newer.prepare(&climate()).unwrap();
+        assert_eq!(newer.adopt().unwrap().epoch, 2);
+        let late = temperatures([21.0]);
+        assert!(matches!(older.write(&late, 2), Err(WriteError::Fenced)));
+        assert!(!older.store.is_adopted());
+        assert_eq!(home.count("climate"), 1);
+        older.adopt().unwrap();
+        assert!(matches!(newer.runtime.block_on(newer.store.write_ledger(b"\x01")), Err(WriteError::Fenced)));
+        older.write(&late, 2).unwrap();
+        assert_eq!(home.count("climate"), 2);
+    }
+}
+
+#[test]
+fn a_second_process_stops_the_first() {
+    for home in Home::both() {
+        let mut first = home.ready(&climate());
+        let mut second = home.store(2);
+        second.prepare(&climate()).unwrap();
+        second.adopt().unwrap();
+        assert!(matches!(first.write(&temperatures([1.0]), 1), Err(WriteError::Fenced)));
+        assert!(matches!(first.adopt(), Err(WriteError::Fenced)));
+        assert!(matches!(first.adopt(), Err(WriteError::Fenced)), "and it does not fight");
+        assert!(matches!(first.write_apart(&temperatures([1.0]), 1), Err(WriteError::Away { in_doubt: false, .. })));
+        second.write(&temperatures([2.0]), 1).unwrap();
+        assert_eq!(home.count("climate"), 1);
+    }
+}
+
+#[test]
+fn a_number_is_taken_once() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        store.write(&temperatures([1.0]), 1).unwrap();
+        assert!(matches!(store.write(&temperatures([1.0]), 1), Err(WriteError::Fenced)));
+        assert_eq!(store.adopt().unwrap().seq, 1);
+        assert_eq!(home.count("climate"), 1);
+    }
+}
+
+#[test]
+fn a_lost_adoption_answer_is_harmless() {
+    let database = postgres::database();
+    let proxy = Proxy::to(database.port);
+    let mut store = Subject::postgres(&database.url_through(proxy.port), 1);
+    store.prepare(&climate()).unwrap();
+    // At start, and on a later connection.
+    for epoch in [1, 3] {
+        proxy.swallow_answer_to(WRITER);
+        thread::scope(|scope| {
+            let adopting = scope.spawn(|| store.adopt());
+            let mut sql = database.sql();
+            eventually("the adoption is done", || equal(sql.number("select epoch from amber_store.delivery"), epoch));
+            proxy.cut(Cut::Reset);
+            assert!(!away(adopting.join().unwrap()).0);
+        });
+        proxy.set(Mode::Pass);
+        assert_eq!(store.adopt().unwrap().epoch, epoch + 1);
+        store.write(&temperatures([1.0]), epoch).unwrap();
+        proxy.cut(Cut::Close);
+        assert!(away(store.write(&temperatures([1.0]), epoch + 1)).0);
+    }
+}
+
+#[test]
+fn a_cancelled_adoption_is_harmless() {
+    for home in Home::both() {
+        let mut store = home.store(1);
+        store.prepare(&climate()).unwrap();
+        store.runtime.block_on(async {
+            let mut adopting = pin!(store.store.adopt());
+            let first = poll_fn(|context| Poll::Ready(adopting.as_mut().poll(context))).await;
+            assert!(first.is_pending() || matches!(first, Poll::Ready(Ok(_))));
+        });
+        store.adopt().unwrap();
+        store.write(&temperatures([1.0]), 1).unwrap();
+    }
+}
+
+#[test]
+fn an_unanswered_commit_is_settled_by_adoption() {
+    let database = postgres::database();
+    let proxy = Proxy::to(database.port);
+    let mut store = Subject::postgres(&database.url_through(proxy.port), 1);
+    store.prepare(&climate()).unwrap();
+    store.adopt().unwrap();
+    let mut sql = database.sql();
+    // The statement ran, and its answer is lost.
+    proxy.swallow_answer_to("keys of the first");
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| store.write_packets(&temperatures([1.0]), 1, b"\x01keys of the first"));
+        eventually("the row is stored", || equal(sql.number("select count(*) from amber.climate"), 1));
+        proxy.cut(Cut::Reset);
+        let (in_doubt, why) = away(writing.join().unwrap());
+        assert!(in_doubt, "{why}");
+    });
+    assert!(!store.store.is_adopted());
+    proxy.set(Mode::Pass);
+    assert_eq!(store.adopt().unwrap().seq, 1);
+    store.write(&temperatures([2.0]), 2).unwrap();
+    // The statement did not run.
+    proxy.set(Mode::DownstreamOnly);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| store.write(&temperatures([3.0]), 3));
+        proxy.cut(Cut::Reset);
+        assert!(away(writing.join().unwrap()).0);
+    });
+    proxy.set(Mode::Pass);
+    assert_eq!(store.adopt().unwrap().seq, 2);
+    store.write(&temperatures([3.0]), 3).unwrap();
+    assert_eq!(sql.number("select count(*) from amber.climate"), Ok(3));
+}
+
+#[test]
+fn a_commit_of_several_statements_that_is_not_answered_is_in_doubt_and_not_before() {
+    let database = postgres::database();
+    let proxy = Proxy::to(database.port);
+    let mut store = Subject::postgres(&database.url_through(proxy.port), 1);
+    store.prepare(&climate()).unwrap();
+    store.adopt().unwrap();
+    let mut sql = database.sql();
+    store.write(&temperatures([1.0]), 1).unwrap();
+    proxy.swallow_answer_to("set constraints all immediate");
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| store.write_apart(&temperatures([1.0]), 2));
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'amber' and query like 'set constraints%' and state = 'idle in transaction'";
+        eventually("the statement is answered", || equal(sql.number(waiting), 1));
+        proxy.cut(Cut::Reset);
+        assert!(!away(writing.join().unwrap()).0);
+    });
+    proxy.set(Mode::Pass);
+    store.adopt().unwrap();
+    store.write(&temperatures([1.0]), 2).unwrap();
+    proxy.swallow_answer_to("commit");
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| store.write_apart(&temperatures([1.0]), 3));
+        eventually("the row is stored", || equal(sql.number("select count(*) from amber.climate"), 3));
+        proxy.cut(Cut::Reset);
+        assert!(away(writing.join().unwrap()).0);
+    });
+    proxy.set(Mode::Pass);
+    assert_eq!(store.adopt().unwrap().seq, 3);
+}
+
+#[test]
+fn a_ledger_only_write_keeps_seq() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        store.write_packets(&temperatures([1.0]), 5, b"\x01many keys").unwrap();
+        store.runtime.block_on(store.store.write_ledger(b"\x01")).unwrap();
+        let adopted = store.adopt().unwrap();
+        assert_eq!((adopted.seq, &*adopted.packets), (5, &b"\x01"[..]));
+    }
+}
+
+#[test]
+fn a_server_that_restarts_is_away_and_then_adopted() {
+    let mut server = Postgres::start();
+    let database = server.database();
+    let mut store = Subject::postgres(&database.url(), 1);
+    store.prepare(&climate()).unwrap();
+    store.adopt().unwrap();
+    store.write(&temperatures([1.0]), 1).unwrap();
+    server.stop();
+    assert!(away(store.write(&temperatures([2.0]), 2)).0);
+    let (_, why) = away(store.adopt());
+    assert!(why.contains(&format!("cannot connect to PostgreSQL at 127.0.0.1:{}", server.port)), "{why}");
+    server.start_again();
+    assert_eq!(store.adopt().unwrap().seq, 1);
+    store.write(&temperatures([2.0]), 2).unwrap();
+    server.kill();
+    assert!(away(store.write(&temperatures([3.0]), 3)).0);
+    server.start_again();
+    assert_eq!(store.adopt().unwrap().seq, 2);
+    assert_eq!(database.sql().number("select count(*) from amber.climate"), Ok(2));
+}
+
+#[test]
+fn a_file_that_another_process_holds_is_away_and_a_file_of_something_else_is_standing() {
+    let home = Home::Sqlite(crate::support::folder::Folder::new());
+    let Home::Sqlite(folder) = &home else { unreachable!() };
+    let mut store = home.ready(&climate());
+    let mut other = home.sql();
+    other.run("begin immediate");
+    let (in_doubt, why) = away(store.write(&temperatures([1.0]), 1));
+    assert!(!in_doubt && why.contains("another process holds it"), "{why}");
+    other.run("rollback");
+    store.write(&temperatures([1.0]), 1).unwrap();
+    let path = folder.write("letter.db", &"This is a letter, and long enough to be read. ".repeat(50));
+    let mut letter = Subject::new(amber::config::StoreUrl::Sqlite(path), 1);
+    let text = super::subject::standing(letter.prepare(&climate()));
+    assert!(text.contains("letter.db") && text.contains("not a database"), "{text}");
+    let mut nowhere = Subject::new(amber::config::StoreUrl::Sqlite(folder.join("a/b.db")), 1);
+    let text = super::subject::standing(nowhere.prepare(&climate()));
+    assert!(text.contains("mkdir -p"), "{text}");
+}
+
+#[test]
+fn a_wrong_database_or_password_is_standing_and_says_neither_password_nor_nothing() {
+    let database = postgres::database();
+    let url = format!("postgres://postgres:secret@127.0.0.1:{}/nowhere?sslmode=disable", database.port);
+    let text = super::subject::standing(Subject::postgres(&url, 1).prepare(&climate()));
+    assert!(text.contains("127.0.0.1") && text.contains("nowhere") && text.contains("create database"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    let (_, text) = away(Subject::postgres("postgres://postgres@127.0.0.1:1/x", 1).adopt());
+    assert!(text.contains("127.0.0.1:1/x"), "{text}");
+}
