@@ -1,7 +1,125 @@
-//! Arguments; one file per command.
+//! Arguments, and what is the same for every command: loading the configuration, logging, exit codes.
+//!
+//! 0: done. 1: it failed. 2: the arguments or the configuration are wrong.
+
+mod check;
+mod demo;
+mod health;
+mod run;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, LogFormat};
+use crate::fault::{Fault, Severity};
+use crate::mapping::Mapping;
+
+/// Keeps what sensors say: MQTT in, typed rows in PostgreSQL or SQLite, every message once.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+struct Args {
+    /// The configuration file; otherwise ./config.toml, then /etc/amber/config.toml
+    #[arg(long, short, global = true, env = "AMBER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Run,
+    /// List every fault of the configuration, and the tables it would make, as SQL
+    Check(check::CheckArgs),
+    /// Ask a running Amber whether it is alive (exit code 0 or 1), for container checks
+    Health,
+    /// See it work with nothing installed: embedded broker, simulated sensors, SQLite
+    Demo(demo::DemoArgs),
+}
+
+/// The configuration is wrong; all its faults have been printed.
+#[derive(Debug)]
+struct Wrong;
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration is wrong")
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let args = Args::parse();
+    let result = match &args.command {
+        Command::Run => run::run(&args),
+        Command::Check(check) => check::check(&args, check),
+        Command::Health => health::health(&args),
+        Command::Demo(demo) => demo::demo(demo),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Wrong>() => ExitCode::from(2),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("amber: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// `amber explain … | head` is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.
+fn load(args: &Args) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
+    compiled(config::load(args.config.as_deref(), config::environment()))
+}
+
+/// The same from what was loaded already.
+fn compiled(mut loaded: config::Loaded) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
+    let mut mapping = None;
+    if let Some(config) = &loaded.config {
+        let (compiled, faults) = Mapping::new(&config.mappings);
+        mapping = compiled;
+        loaded.add(faults);
+    }
+    if !loaded.is_faulty()
+        && let (Some(config), Some(mapping)) = (loaded.config, mapping)
+    {
+        return Ok((config, mapping, loaded.faults));
+    }
+    for fault in &loaded.faults {
+        eprintln!("{fault}");
+    }
+    let count = loaded.faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
+    eprintln!("amber: {count} fault{} in the configuration", if count == 1 { "" } else { "s" });
+    Err(Wrong.into())
+}
+
+/// Logs to standard error: text for people, JSON for machines.
+fn start_logging(log: &config::Log) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    match log.format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// One runtime for the command: a thread a core.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -1,1 +1,320 @@
-//! delivery
+//! Brings a batch to rest: commit, retry, split off the refused row. Nobody is told that a message is settled
+//! before the store has proved it.
+//!
+//! Invariants (ARCHITECTURE.md has the counterexample behind each):
+//! - One batch at a time, each under its own number. A number that was sent belongs to its batch until an
+//!   adoption says that the database has an older one.
+//! - Every new connection adopts the writer row first. What it answers settles every commit that is in doubt;
+//!   there is no blind retry.
+//! - A failure is *away* (wait and try again), *standing* (the same, loudly, not ready) or *refused* (this row
+//!   becomes a reject, its neighbours are stored).
+//!
+//! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::backoff::Backoff;
+use crate::batch::Batch;
+use crate::metrics::Metrics;
+use crate::row::Reason;
+use crate::schema::Schema;
+use crate::session::InHand;
+use crate::status::{Condition, Status};
+use crate::store::{Adopted, Store, WriteError, Written};
+
+/// The first wait for a store that is away, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A ledger that shrank is written alone after this long without a batch (facts of the ledger, row 13).
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A batch that will not grow any more.
+#[derive(Debug)]
+pub struct Sealed {
+    pub batch: Batch,
+    pub sealed_at: Instant,
+    /// The store is taken until this is dropped.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Another process writes under our client identifier: this one must end, or the two would fight for ever.
+#[derive(Debug)]
+pub struct Fenced;
+
+impl std::fmt::Display for Fenced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "another Amber with the same `broker.client_id` has taken over this store; give each its own client_id",
+        )
+    }
+}
+
+impl std::error::Error for Fenced {}
+
+/// The store and who waits for it.
+pub struct Delivery {
+    store: Store,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    backoff: Backoff,
+    /// Of each measurement.
+    rows_written: Vec<IntCounter>,
+    /// Number of the last batch that was sealed.
+    number: i64,
+    /// The largest number with a receipt.
+    settled: i64,
+    /// Bytes of the ledger as it was last written.
+    ledger_bytes: usize,
+    /// What the store remembers as subscribed; `None` while it must be written.
+    remembered: Option<String>,
+}
+
+impl Delivery {
+    /// Prepares the store and adopts the writer row; waits for as long as the store is away or standing.
+    ///
+    /// Comes before the broker is connected: without the ledger a redelivered message could not be recognised.
+    ///
+    /// # Errors
+    /// `Fenced` cannot happen here but is passed on; everything else is waited out.
+    pub async fn open(
+        store: Store,
+        schema: &Schema,
+        metrics: Arc<Metrics>,
+        status: Arc<Status>,
+    ) -> Result<(Self, Adopted), Fenced> {
+        let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let rows_written = schema
+            .measurements
+            .iter()
+            .map(|measurement| metrics.rows_written.with_label_values(&[&measurement.name]))
+            .collect();
+        let mut delivery = Self {
+            store,
+            metrics,
+            status,
+            backoff,
+            rows_written,
+            number: 0,
+            settled: 0,
+            ledger_bytes: 0,
+            remembered: None,
+        };
+        let adopted = loop {
+            let opened = match delivery.store.prepare(schema).await {
+                Ok(()) => delivery.store.adopt().await,
+                Err(error) => Err(error),
+            };
+            match opened {
+                Ok(adopted) => break adopted,
+                Err(error) => delivery.wait_out(error).await?,
+            }
+        };
+        delivery.number = adopted.seq;
+        delivery.settled = adopted.seq;
+        delivery.ledger_bytes = adopted.packets.len();
+        delivery.remembered = Some(adopted.filters.clone());
+        delivery.up();
+        Ok((delivery, adopted))
+    }
+
+    /// Takes batches until the channel closes, then closes the store.
+    ///
+    /// # Errors
+    /// `Fenced`: another process has taken the writer.
+    pub async fn run(
+        mut self,
+        in_hand: Arc<InHand>,
+        mut batches: mpsc::Receiver<Sealed>,
+        mut subscribed: watch::Receiver<String>,
+    ) -> Result<(), Fenced> {
+        let mut subscribing = true;
+        loop {
+            tokio::select! {
+                biased;
+                sealed = batches.recv() => match sealed {
+                    Some(sealed) => self.bring_to_rest(sealed, &in_hand).await?,
+                    None => break,
+                },
+                changed = subscribed.changed(), if subscribing => match changed {
+                    Ok(()) => self.remembered = None,
+                    Err(_) => subscribing = false,
+                },
+                () = tokio::time::sleep(IDLE) => self.write_ledger_if_smaller(&in_hand).await?,
+            }
+            if self.remembered.is_none() {
+                let filters = subscribed.borrow_and_update().clone();
+                self.remember(filters).await?;
+            }
+        }
+        self.write_ledger_if_smaller(&in_hand).await?;
+        self.store.close().await;
+        Ok(())
+    }
+
+    async fn bring_to_rest(&mut self, sealed: Sealed, in_hand: &InHand) -> Result<(), Fenced> {
+        let Sealed { batch, sealed_at, permit } = sealed;
+        let number = self.number + 1;
+        self.number = number;
+        let written = self.store_under(&batch, number, in_hand).await?;
+        self.settled = number;
+        self.count(&batch, written.as_ref());
+        self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
+        in_hand.settle(&batch.messages, Some(number));
+        drop(permit);
+        Ok(())
+    }
+
+    /// Returns once the batch is stored under `number`. `None`: it was in doubt, and the adoption has said so.
+    async fn store_under(&mut self, batch: &Batch, number: i64, in_hand: &InHand) -> Result<Option<Written>, Fenced> {
+        let mut in_doubt = false;
+        let mut apart = false;
+        loop {
+            if !self.store.is_adopted() {
+                let adopted = self.adopt_again().await?;
+                if in_doubt && adopted.seq >= number {
+                    return Ok(None);
+                }
+                in_doubt = false;
+            }
+            let packets = in_hand.snapshot(batch.deliveries(), number);
+            let result = if apart {
+                self.store.write_apart(batch, number, &packets).await
+            } else {
+                self.store.write(batch, number, &packets).await
+            };
+            match result {
+                Ok(written) => {
+                    self.ledger_bytes = packets.len();
+                    self.up();
+                    return Ok(Some(written));
+                }
+                Err(WriteError::Refused(why)) if !apart => {
+                    self.metrics.write_failures.with_label_values(&["refused"]).inc();
+                    warn!(
+                        number,
+                        rows = batch.rows.len(),
+                        reason = format!("{why:#}"),
+                        "a row was refused; writing the batch apart"
+                    );
+                    apart = true;
+                }
+                // The gate's answer alone does not tell whose the row is; the next adoption does.
+                Err(WriteError::Fenced) if !self.store.is_adopted() => in_doubt = true,
+                Err(error) => {
+                    in_doubt = matches!(error, WriteError::Away { in_doubt: true, .. });
+                    self.wait_out(error).await?;
+                }
+            }
+        }
+    }
+
+    /// Adopts the writer row on a new connection, for as long as it takes.
+    async fn adopt_again(&mut self) -> Result<Adopted, Fenced> {
+        loop {
+            match self.store.adopt().await {
+                Ok(adopted) => {
+                    if adopted.seq < self.settled {
+                        self.metrics.store_went_back.inc();
+                        error!(
+                            has = adopted.seq,
+                            confirmed = self.settled,
+                            "the store went back in time (restored, or a late replica): what it confirmed since is gone"
+                        );
+                        self.settled = adopted.seq;
+                    }
+                    self.up();
+                    return Ok(adopted);
+                }
+                Err(error) => self.wait_out(error).await?,
+            }
+        }
+    }
+
+    /// Says what is wrong, once per change, and waits before the next try.
+    async fn wait_out(&mut self, error: WriteError) -> Result<(), Fenced> {
+        let (kind, condition, wait) = match error {
+            WriteError::Fenced => {
+                self.metrics.write_failures.with_label_values(&["fenced"]).inc();
+                error!("{Fenced}");
+                return Err(Fenced);
+            }
+            WriteError::Away { in_doubt, source } => {
+                let kind = if in_doubt { "in_doubt" } else { "away" };
+                (kind, Condition::Away(format!("{source:#}")), self.backoff.next_wait())
+            }
+            // A refused row reaches this place only if it was refused when the batch was written apart, too.
+            WriteError::Standing(source) | WriteError::Refused(source) => {
+                ("standing", Condition::Standing(format!("{source:#}")), self.backoff.longest_wait())
+            }
+        };
+        self.metrics.write_failures.with_label_values(&[kind]).inc();
+        self.metrics.up.with_label_values(&["store"]).set(0);
+        if self.status.store.set(condition.clone()) {
+            match condition {
+                Condition::Standing(reason) => error!(reason, "the store does not take batches; a person must act"),
+                Condition::Away(reason) => warn!(reason, "the store is away; messages wait at the broker"),
+                Condition::Starting | Condition::Up => {}
+            }
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    fn up(&mut self) {
+        self.backoff.reset();
+        self.metrics.up.with_label_values(&["store"]).set(1);
+        if self.status.store.set(Condition::Up) {
+            info!("the store is up");
+        }
+    }
+
+    fn count(&self, batch: &Batch, written: Option<&Written>) {
+        self.metrics.batches_written.inc();
+        let refused: &[(usize, String)] = written.map_or(&[], |written| &written.refused);
+        for (position, (_, row)) in batch.rows.iter().enumerate() {
+            if refused.binary_search_by_key(&position, |(refused, _)| *refused).is_err() {
+                self.rows_written[row.measurement].inc();
+            }
+        }
+        for (_, reject) in &batch.rejects {
+            self.metrics.rejects.with_label_values(&[reject.reason.word()]).inc();
+        }
+        for (position, why) in refused {
+            self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc();
+            let mapping = &*batch.rows[*position].1.mapping;
+            warn!(mapping, reason = why, "the store refused a row; it is kept among the rejects");
+        }
+    }
+
+    /// Lets go of confirmed keys while there is nothing else to write; takes no number.
+    async fn write_ledger_if_smaller(&mut self, in_hand: &InHand) -> Result<(), Fenced> {
+        if !self.store.is_adopted() {
+            self.adopt_again().await?;
+        }
+        let packets = in_hand.snapshot([], self.number);
+        if packets.len() >= self.ledger_bytes {
+            return Ok(());
+        }
+        match self.store.write_ledger(&packets).await {
+            Ok(()) => self.ledger_bytes = packets.len(),
+            Err(error) => self.wait_out(error).await?,
+        }
+        Ok(())
+    }
+
+    async fn remember(&mut self, filters: String) -> Result<(), Fenced> {
+        if !self.store.is_adopted() {
+            self.adopt_again().await?;
+        }
+        match self.store.write_filters(&filters).await {
+            Ok(()) => self.remembered = Some(filters),
+            Err(error) => self.wait_out(error).await?,
+        }
+        Ok(())
+    }
+}

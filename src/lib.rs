@@ -3,6 +3,7 @@
 //! The map, in the order in which a message travels back from its acknowledgement. A module uses only
 //! modules below it.
 
+pub mod backoff; // how long to wait before trying again
 pub mod batch; // outcomes to Batch, closed by rows, bytes or the store being free
 pub mod cli; // arguments; one file per command
 pub mod config; // files and environment to a checked Config, all faults at once

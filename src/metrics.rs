@@ -5,6 +5,18 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::row::{Ignored, Reason};
+
+/// One metric as it is declared below.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared {
+    pub name: &'static str,
+    /// The type's name in the `prometheus` crate.
+    pub kind: &'static str,
+    pub help: &'static str,
+    pub labels: &'static [&'static str],
+}
+
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident = $name:literal $({ $($label:literal),+ })? $([ $($bucket:literal),+ ])?;)+) => {
         /// All of Amber's metrics and their registry.
@@ -13,6 +25,11 @@ macro_rules! metrics {
             registry: Registry,
             $($(#[doc = $help])+ pub $field: $kind,)+
         }
+
+        /// What `docs/metrics.md` lists.
+        pub const DECLARED: &[Declared] = &[
+            $(Declared { name: $name, kind: stringify!($kind), help: concat!($($help),+), labels: &[$($($label),+)?] },)+
+        ];
 
         impl Metrics {
             /// Registers all of them, and those of the process (`process_*`, Linux only).
@@ -27,7 +44,9 @@ macro_rules! metrics {
                 registry
                     .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
                     .expect("names are unique");
-                Self { registry, $($field,)+ }
+                let metrics = Self { registry, $($field,)+ };
+                metrics.show_closed_sets();
+                metrics
             }
         }
     };
@@ -65,7 +84,7 @@ metrics! {
     batches_written: IntCounter = "amber_batches_written_total";
     /// Seconds from sealing a batch to its proof of storage, waits included.
     commit_seconds: Histogram = "amber_commit_seconds" [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
-    /// Attempts to write that failed, by kind: away, in_doubt, standing, refused.
+    /// Attempts to write that failed, by kind: away, in_doubt, standing, refused, fenced.
     write_failures: IntCounterVec = "amber_write_failures_total" { "kind" };
     /// Messages received and not yet settled.
     in_hand_messages: IntGauge = "amber_in_hand_messages";
@@ -92,6 +111,38 @@ metrics! {
 }
 
 impl Metrics {
+    /// A counter that has not moved yet is shown as 0, so that a rate over it exists from the start.
+    fn show_closed_sets(&self) {
+        for qos in ["0", "1", "2"] {
+            self.messages_received.with_label_values(&[qos]);
+        }
+        for reason in Ignored::ALL {
+            self.messages_ignored.with_label_values(&[reason.word()]);
+        }
+        for reason in Reason::ALL {
+            self.rejects.with_label_values(&[reason.word()]);
+        }
+        for reason in ["absent", "outside"] {
+            self.times_received.with_label_values(&[reason]);
+        }
+        for kind in ["away", "in_doubt", "standing", "refused", "fenced"] {
+            self.write_failures.with_label_values(&[kind]);
+        }
+        for side in ["broker", "store"] {
+            self.up.with_label_values(&[side]);
+        }
+        self.messages_dropped.with_label_values(&["overload"]);
+    }
+
+    /// The sum over all labels of a counter by its name; 0 for one that is not there.
+    #[must_use]
+    pub fn total(&self, name: &str) -> u64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        family
+            .map_or(0, |family| family.get_metric().iter().map(|metric| metric.get_counter().get_value() as u64).sum())
+    }
+
     /// The text that Prometheus scrapes (version 0.0.4).
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
@@ -104,5 +155,47 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `docs/metrics.md` as it must be.
+    fn page() -> String {
+        let mut page = String::from(
+            "# Metrics\n\n\
+             `GET /metrics` on `[http] listen` (default `127.0.0.1:9583`), in Prometheus' text format. It shows no payload and\n\
+             no topic name and asks for no token. Labels come from closed sets: memory does not grow with the number of topics.\n\n\
+             | metric | type | labels | meaning |\n|---|---|---|---|\n",
+        );
+        for metric in DECLARED {
+            let kind = match metric.kind {
+                "IntCounter" | "IntCounterVec" => "counter",
+                "Histogram" => "histogram",
+                _ => "gauge",
+            };
+            let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+            page.push_str(&format!("| `{}` | {kind} | {labels} | {} |\n", metric.name, metric.help.trim()));
+        }
+        page.push_str("\nOn Linux also `process_*`: CPU seconds, resident memory, open files, threads, start time.\n");
+        page
+    }
+
+    #[test]
+    fn the_page_of_metrics_says_what_is_declared() {
+        let expected = page();
+        assert!(include_str!("../docs/metrics.md") == expected, "docs/metrics.md must read:\n{expected}");
+    }
+
+    #[test]
+    fn every_metric_without_an_open_label_is_shown_from_the_start() {
+        let text = String::from_utf8(Metrics::new().text()).unwrap();
+        for metric in DECLARED {
+            let open = metric.labels.iter().any(|label| ["mapping", "field", "measurement"].contains(label));
+            assert!(open || text.contains(metric.name), "{} is not shown", metric.name);
+        }
+        assert!(text.contains("process_resident_memory_bytes"));
     }
 }

@@ -1,1 +1,248 @@
-//! pipeline
+//! The line `session → mapping → batch → delivery → store`, started, joined and stopped. Alone in knowing all stages.
+//!
+//! Every task has a name and is awaited here; the first to end unasked, a panic included, stops the service.
+//! Stopping goes in the order of the flow: the session takes no further message and closes its channel, what is in
+//! hand is mapped and committed, the session acknowledges it and disconnects. What that leaves undone when the grace
+//! period ends comes again from the broker.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::delivery::{Delivery, Sealed};
+use crate::mapping::Mapping;
+use crate::message::{Clock, Message};
+use crate::metrics::Metrics;
+use crate::row::{Ignored, Mapped, Outcome, TimeSource};
+use crate::session::ledger::Ledger;
+use crate::session::{InHand, OUT_CAPACITY, Session};
+use crate::status::Status;
+use crate::store::Store;
+
+/// How long a graceful end may take; below the ten seconds after which Docker kills.
+pub const GRACE: Duration = Duration::from_secs(8);
+
+/// What the service shows of itself, shared with `http`.
+#[derive(Clone)]
+pub struct Face {
+    pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
+}
+
+impl Face {
+    #[must_use]
+    pub fn new() -> Self {
+        Self { metrics: Arc::new(Metrics::new()), status: Arc::new(Status::new()) }
+    }
+}
+
+impl Default for Face {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs the line until `stop` is cancelled, then ends it gracefully.
+///
+/// # Errors
+/// The first stage that ended unasked, and why.
+pub async fn run(
+    config: &Config,
+    mapping: Mapping,
+    face: Face,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Face { metrics, status } = face;
+    let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
+    let store = Store::new(&config.store, &config.broker.client_id, owner);
+    let opened = Delivery::open(store, mapping.schema(), metrics.clone(), status.clone());
+    let (delivery, adopted) = tokio::select! {
+        opened = opened => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let ledger = Ledger::load(&adopted.packets).context("the ledger in the store cannot be read")?;
+    let in_hand = Arc::new(InHand::new(ledger, metrics.clone()));
+
+    // The count in hand bounds what is in this channel, not its capacity: a burst holds one message or more.
+    let (session_out, mapping_in) = mpsc::channel(OUT_CAPACITY);
+    let (batch_out, delivery_in) = mpsc::channel(1);
+    let (subscribed, subscribed_now) = watch::channel(adopted.filters.clone());
+    let session = Session {
+        config: config.broker.clone(),
+        subscriptions: mapping.subscriptions(),
+        remembered: adopted.filters,
+        in_hand: in_hand.clone(),
+        out: session_out,
+        subscribed,
+        clock,
+        metrics: metrics.clone(),
+        status: status.clone(),
+        stop: stop.clone(),
+        grace: GRACE,
+    };
+    let mapper = Mapper {
+        mapping,
+        in_hand: in_hand.clone(),
+        metrics,
+        commit_interval: config.store.commit_interval,
+        out: batch_out,
+    };
+
+    let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    stages.spawn(async move { ("session", session.run().await.map_err(Into::into)) });
+    stages.spawn(async move {
+        mapper.run(mapping_in).await;
+        ("mapping", Ok(()))
+    });
+    let observed = in_hand.clone();
+    let end = stop.clone();
+    stages.spawn(async move {
+        observe(&observed, clock, end).await;
+        ("gauges", Ok(()))
+    });
+    let counted = in_hand.clone();
+    stages.spawn(
+        async move { ("delivery", delivery.run(counted, delivery_in, subscribed_now).await.map_err(Into::into)) },
+    );
+    let result = join(stages, &stop).await;
+    let left = in_hand.messages();
+    if left > 0 {
+        warn!(messages = left, "ended with messages in hand; those of QoS 1 and 2 come again from the broker");
+    }
+    result
+}
+
+/// Waits for all stages. Before `stop` none may end; after it they have the grace period.
+async fn join(mut stages: JoinSet<(&'static str, anyhow::Result<()>)>, stop: &CancellationToken) -> anyhow::Result<()> {
+    let first = tokio::select! {
+        ended = stages.join_next() => ended,
+        () = stop.cancelled() => None,
+    };
+    if let Some(ended) = first {
+        let (stage, result) = ended.context("a stage panicked")?;
+        result?;
+        // A stage that is quick to obey may be seen before the order.
+        if !stop.is_cancelled() {
+            anyhow::bail!("the stage `{stage}` ended unasked");
+        }
+    }
+    info!("stopping: storing what is in hand");
+    let deadline = Instant::now() + GRACE + Duration::from_secs(1);
+    loop {
+        match tokio::time::timeout_at(deadline, stages.join_next()).await {
+            Ok(Some(ended)) => {
+                let (stage, result) = ended.context("a stage panicked")?;
+                result?;
+                debug!(stage, "ended");
+            }
+            Ok(None) => return Ok(()),
+            Err(_) => {
+                warn!("the grace period is over");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Keeps the gauges of what is in hand up to date, for whoever scrapes.
+async fn observe(in_hand: &InHand, clock: Clock, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        in_hand.observe(clock());
+    }
+}
+
+/// Maps messages and gathers the outcomes while the store is busy.
+struct Mapper {
+    mapping: Mapping,
+    in_hand: Arc<InHand>,
+    metrics: Arc<Metrics>,
+    commit_interval: Duration,
+    out: mpsc::Sender<Sealed>,
+}
+
+impl Mapper {
+    /// Until `messages` closes; then the last batch leaves and the channel to delivery closes.
+    async fn run(self, mut messages: mpsc::Receiver<Vec<Message>>) {
+        let store = Arc::new(Semaphore::new(1));
+        let mut batch = Batch::default();
+        let mut first_at = Instant::now();
+        let mut open = true;
+        while open || !batch.is_empty() {
+            let due = !batch.is_empty()
+                && (!open || batch.is_full() || self.window_half_full() || first_at.elapsed() >= self.commit_interval);
+            let wait = first_at + self.commit_interval;
+            tokio::select! {
+                biased;
+                permit = store.clone().acquire_owned(), if due => {
+                    let Ok(permit) = permit else { return };
+                    let sealed = Sealed { batch: std::mem::take(&mut batch), sealed_at: Instant::now(), permit };
+                    if self.out.send(sealed).await.is_err() {
+                        return;
+                    }
+                }
+                burst = messages.recv(), if open && !batch.is_full() => match burst {
+                    Some(burst) => {
+                        if batch.is_empty() {
+                            first_at = Instant::now();
+                        }
+                        self.take_in(burst, &mut batch);
+                    }
+                    None => open = false,
+                },
+                () = tokio::time::sleep_until(wait), if !batch.is_empty() && !due => {}
+            }
+        }
+    }
+
+    /// A broker that waits for acknowledgements sends no more: a batch must not wait for what cannot come.
+    fn window_half_full(&self) -> bool {
+        self.in_hand.unsettled() >= self.in_hand.window() / 2
+    }
+
+    fn take_in(&self, burst: Vec<Message>, batch: &mut Batch) {
+        let mut ignored = Vec::new();
+        for message in burst {
+            let mapped = self.mapping.map(&message);
+            self.count(&mapped);
+            ignored.extend(batch.push(message, mapped));
+        }
+        if !ignored.is_empty() {
+            self.in_hand.settle(&ignored, None);
+        }
+    }
+
+    fn count(&self, mapped: &Mapped) {
+        match &mapped.outcome {
+            Outcome::Ignored(reason) => self.count_ignored(*reason),
+            Outcome::Rows { rows, .. } => {
+                for row in rows {
+                    let reason = match row.time_source {
+                        TimeSource::Payload | TimeSource::Receipt => continue,
+                        TimeSource::Absent => "absent",
+                        TimeSource::Outside => "outside",
+                    };
+                    self.metrics.times_received.with_label_values(&[reason]).inc();
+                }
+            }
+            Outcome::Rejected(_) => {}
+        }
+        for dropped in &mapped.dropped {
+            self.metrics.fields_dropped.with_label_values(&[&dropped.mapping, &dropped.field]).inc();
+        }
+    }
+
+    fn count_ignored(&self, reason: Ignored) {
+        self.metrics.messages_ignored.with_label_values(&[reason.word()]).inc();
+    }
+}

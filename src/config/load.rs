@@ -86,6 +86,9 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
         faults.push(Fault::warning(&start, "mapping", what, "write a `[mapping.<name>]` with `topic` and `fields`"));
     }
     let settings::Settings { broker, store, http, log } = settings;
+    for mapping in &mut mappings.list {
+        mapping.qos.get_or_insert(broker.qos);
+    }
     let config = Config { broker, store, http, log, mappings: mappings.list };
     Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned() }
 }

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn scaling_is_exact_in_decimal() {
         for (text, scale, offset, expected) in [
-            ("207", 0.1, 0.0, 20.7),
+            ("207", 0.1, 0.0, 20.7_f64),
             ("3", 0.1, 0.0, 0.3),
             ("3655", 0.001, 0.0, 3.655),
             ("29815", 0.01, -273.15, 25.0),

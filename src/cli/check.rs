@@ -1,0 +1,86 @@
+//! `amber check`: every fault of the configuration, and the plan of tables as SQL.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args as ClapArgs;
+
+use super::Args;
+use crate::config::{Config, StoreUrl};
+use crate::mapping::Mapping;
+use crate::session;
+use crate::store::{Plan, Store, WriteError};
+use crate::topic;
+
+#[derive(Debug, ClapArgs)]
+pub struct CheckArgs {
+    /// Try the broker and the store too; the plan is then the difference to what the store holds
+    #[arg(long)]
+    connect: bool,
+}
+
+pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
+    let (config, mapping, warnings) = super::load(args)?;
+    for warning in &warnings {
+        eprintln!("{warning}");
+    }
+    let reduced = topic::reduce(&mapping.subscriptions());
+    for subscription in &reduced.subscriptions {
+        println!("-- subscribes to `{}` at QoS {}", subscription.filter.as_str(), subscription.qos.level());
+    }
+    if !check.connect {
+        let store = Store::new(&config.store, &config.broker.client_id, 0);
+        print(&store.plan_for_empty(mapping.schema()), "an empty store");
+        return Ok(());
+    }
+    super::runtime()?.block_on(connect(&config, &mapping))
+}
+
+async fn connect(config: &Config, mapping: &Mapping) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    match plan(config, mapping).await {
+        Ok(plan) => {
+            print(&plan, "the store as it is");
+            failed.extend(plan.conflicts.iter().map(|conflict| format!("store: {conflict}")));
+        }
+        Err(error) => failed.push(format!("store: {error:#}")),
+    }
+    match Ok::<String, anyhow::Error>(format!("{:?}", session::MAX_BYTES)) {
+        Ok(answer) => println!("-- broker: {answer}"),
+        Err(error) => failed.push(format!("broker: {error:#}")),
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", failed.join("\namber: "));
+}
+
+/// The plan against the store. A SQLite file that does not exist is not made.
+async fn plan(config: &Config, mapping: &Mapping) -> anyhow::Result<Plan> {
+    let mut store = Store::new(&config.store, &config.broker.client_id, 0);
+    if let StoreUrl::Sqlite(path) = &config.store.url.value
+        && !path.exists()
+    {
+        return Ok(store.plan_for_empty(mapping.schema()));
+    }
+    let plan = tokio::time::timeout(Duration::from_secs(30), store.plan(mapping.schema()))
+        .await
+        .context("no answer within 30 s")?
+        .map_err(|error| match error {
+            WriteError::Away { source, .. } | WriteError::Standing(source) | WriteError::Refused(source) => source,
+            WriteError::Fenced => anyhow::anyhow!("fenced"),
+        })?;
+    store.close().await;
+    Ok(plan)
+}
+
+fn print(plan: &Plan, against: &str) {
+    if plan.statements.is_empty() && plan.conflicts.is_empty() {
+        println!("-- the store has all that the mappings need");
+        return;
+    }
+    println!("-- against {against}:");
+    for statement in &plan.statements {
+        println!("{};", statement.trim_end().trim_end_matches(';'));
+    }
+}

@@ -1,0 +1,187 @@
+//! `amber demo`: an embedded broker, simulated sensors, and the ordinary service that writes their rows into SQLite.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args as ClapArgs;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::run::{serve_on, stop_on_signal};
+use crate::config;
+use crate::demo::{self, sensors};
+use crate::http;
+use crate::message::Time;
+use crate::metrics::Metrics;
+use crate::pipeline::Face;
+
+const HTTP: &str = "127.0.0.1:9583";
+
+#[derive(Debug, ClapArgs)]
+pub struct DemoArgs {
+    /// End by itself after so long, as in `10s`, `2m`; otherwise Ctrl-C ends it
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Messages a second that the simulated sensors send
+    #[arg(long, value_name = "N", default_value_t = sensors::PER_SECOND, value_parser = rate)]
+    rate: f64,
+    /// The SQLite file
+    #[arg(long, value_name = "FILE", default_value = "amber-demo.db")]
+    database: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<jiff::SignedDuration, _> = text.parse();
+    parsed
+        .ok()
+        .and_then(|parsed| Duration::try_from(parsed).ok())
+        .filter(|parsed| !parsed.is_zero())
+        .ok_or_else(|| "a time with its unit is wanted, as `10s` or `2m`".into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
+        _ => Err("a number between 0 and 100000 is wanted".into()),
+    }
+}
+
+pub fn demo(args: &DemoArgs) -> anyhow::Result<()> {
+    super::runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        run(args, stop).await
+    })
+}
+
+async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let servers_stop = CancellationToken::new();
+    let broker = demo::start_broker(servers_stop.clone()).await.context("the broker of the demo cannot listen")?;
+    let address = broker.address();
+    let Some(database) = args.database.to_str() else { bail!("the name of the database file is not UTF-8") };
+    let environment = [
+        ("AMBER__BROKER__URL", format!("mqtt://{address}")),
+        ("AMBER__STORE__URL", format!("sqlite:{database}")),
+        ("AMBER__HTTP__LISTEN", HTTP.to_owned()),
+        ("AMBER__LOG__LEVEL", "warn".to_owned()),
+    ];
+    let loaded =
+        config::load_text("demo.toml", demo::config_text(), environment.map(|(name, value)| (name.into(), value)));
+    let (config, mapping, _) = super::compiled(loaded)?;
+    super::start_logging(&config.log);
+    let listener = match http::bind(config.http.listen.value).await {
+        Ok(listener) => listener,
+        Err(_) => http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("no port is free for the metrics")?,
+    };
+    welcome(&mut std::io::stdout().lock(), address, database, listener.local_addr()?)?;
+
+    let face = Face::new();
+    let sensors_stop = CancellationToken::new();
+    let sensors = tokio::spawn(sensors::run(address, args.rate, Time::now, sensors_stop.clone()));
+    let summary = tokio::spawn(summarise(face.metrics.clone(), stop.clone()));
+    if let Some(duration) = args.duration {
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            stop.cancel();
+        });
+    }
+    // The sensors fall silent first, so that the last row is in the file when the demo ends.
+    let quiet = async {
+        stop.cancelled().await;
+        sensors_stop.cancel();
+        sensors.await
+    };
+    let service_stop = CancellationToken::new();
+    let service = serve_on(listener, &config, mapping, face.clone(), service_stop.clone());
+    tokio::pin!(service);
+    let result = tokio::select! {
+        // Ended unasked.
+        result = &mut service => { sensors_stop.cancel(); result }
+        published = quiet => {
+            published.context("the sensors panicked")?;
+            service_stop.cancel();
+            service.await
+        }
+    };
+    stop.cancel();
+    servers_stop.cancel();
+    broker.stop().await;
+    summary.await.context("the summary panicked")?;
+    result?;
+    println!("{}", totals(&face.metrics));
+    println!("The rows are in {database}; run the demo again and it goes on where it ended.");
+    Ok(())
+}
+
+/// What runs where, and what to type to look.
+fn welcome(out: &mut impl std::io::Write, broker: SocketAddr, database: &str, http: SocketAddr) -> std::io::Result<()> {
+    let port = broker.port();
+    writeln!(
+        out,
+        "\
+Amber demo: simulated sensors -> MQTT -> mapping -> SQLite. Ctrl-C ends it.
+
+  broker    mqtt://{broker}{}
+  database  {database}
+  metrics   http://{http}/metrics   (also /health, /ready)
+
+Look at the rows, from another terminal:
+  sqlite3 {database} \"select * from climate order by time desc limit 5\"
+  sqlite3 {database} \"select reason, count(*), max(detail) from rejects group by reason\"
+
+Send a reading of your own:
+  mosquitto_pub -p {port} -q 1 -t home/attic/climate -m '{{\"temperature\": 18.5, \"humidity\": 61}}'
+
+Watch what the sensors say:
+  mosquitto_sub -p {port} -v -t '#'
+",
+        if port == 1883 { "" } else { "   (1883 is in use)" },
+    )?;
+    out.flush()
+}
+
+/// One line that follows the counts: rewritten on a terminal, a line every ten seconds in a pipe.
+async fn summarise(metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
+    let terminal = std::io::stdout().is_terminal();
+    let mut ticks = tokio::time::interval(Duration::from_secs(if terminal { 1 } else { 10 }));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut rows, mut at) = (0, Instant::now());
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => break,
+        }
+        let now = written(&metrics);
+        let per_second = (now - rows) as f64 / at.elapsed().as_secs_f64();
+        (rows, at) = (now, Instant::now());
+        let line = format!("{}   {per_second:.0} rows/s", totals(&metrics));
+        let mut out = std::io::stdout().lock();
+        let shown = if terminal { write!(out, "\r{line}\x1b[K") } else { writeln!(out, "{line}") };
+        if shown.and_then(|()| out.flush()).is_err() {
+            break;
+        }
+    }
+    if terminal {
+        println!();
+    }
+}
+
+fn written(metrics: &Metrics) -> u64 {
+    metrics.total("amber_rows_written_total")
+}
+
+fn totals(metrics: &Metrics) -> String {
+    format!(
+        "{} messages   {} rows   {} rejects   {} ignored   {} fields dropped",
+        metrics.total("amber_messages_received_total"),
+        written(metrics),
+        metrics.total("amber_rejects_total"),
+        metrics.total("amber_messages_ignored_total"),
+        metrics.total("amber_fields_dropped_total"),
+    )
+}

@@ -1,0 +1,84 @@
+//! `amber run`: the service.
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Args, Wrong};
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::http;
+use crate::mapping::Mapping;
+use crate::message::Time;
+use crate::pipeline::{self, Face};
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let (config, mapping, warnings) = super::load(args)?;
+    super::start_logging(&config.log);
+    for warning in &warnings {
+        warn!("{warning}");
+    }
+    super::runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(stop_on_signal(stop.clone()));
+        serve(&config, mapping, Face::new(), stop).await
+    })
+}
+
+async fn serve(config: &Config, mapping: Mapping, face: Face, stop: CancellationToken) -> anyhow::Result<()> {
+    let listen = &config.http.listen;
+    match http::bind(listen.value).await {
+        Ok(listener) => serve_on(listener, config, mapping, face, stop).await,
+        Err(error) => {
+            let what = format!("cannot listen on `{}`: {error}", listen.value);
+            let remedy = "choose another address, or end who listens there";
+            eprintln!("{}", Fault::new(&listen.place, "http.listen", what, remedy));
+            Err(Wrong.into())
+        }
+    }
+}
+
+/// Runs the line with its HTTP endpoints on `listener` until `stop` is cancelled.
+pub async fn serve_on(
+    listener: TcpListener,
+    config: &Config,
+    mapping: Mapping,
+    face: Face,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        http = %listener.local_addr()?,
+        mappings = config.mappings.len(),
+        "amber starts"
+    );
+    // The endpoints outlive the line, so that the end can be watched.
+    let http_stop = CancellationToken::new();
+    let server = tokio::spawn(http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone()));
+    let result = pipeline::run(config, mapping, face, Time::now, stop).await;
+    http_stop.cancel();
+    server.abort();
+    if result.is_ok() {
+        info!("ended");
+    }
+    result
+}
+
+/// The first SIGTERM or Ctrl-C stops gracefully, the second ends at once.
+pub async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    stop.cancel();
+    next().await;
+    warn!("ended at once; what was in hand comes again from the broker");
+    std::process::exit(1);
+}
