@@ -1,7 +1,7 @@
 //! `amber demo`: an embedded broker, simulated sensors, and the ordinary service that writes their rows into SQLite.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::pipeline::Face;
 
-const HTTP: &str = "127.0.0.1:9583";
+const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9583);
 
 #[derive(Debug, ClapArgs)]
 pub struct DemoArgs {
@@ -65,7 +65,7 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let environment = [
         ("AMBER__BROKER__URL", format!("mqtt://{address}")),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
-        ("AMBER__HTTP__LISTEN", HTTP.to_owned()),
+        ("AMBER__HTTP__LISTEN", HTTP.to_string()),
         ("AMBER__LOG__LEVEL", "warn".to_owned()),
     ];
     let loaded =
@@ -120,6 +120,7 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
 /// What runs where, and what to type to look.
 fn welcome(out: &mut impl std::io::Write, broker: SocketAddr, database: &str, http: SocketAddr) -> std::io::Result<()> {
     let port = broker.port();
+    let moved = |usual: u16, now: u16| if usual == now { String::new() } else { format!("   ({usual} is in use)") };
     writeln!(
         out,
         "\
@@ -127,7 +128,7 @@ Amber demo: simulated sensors -> MQTT -> mapping -> SQLite. Ctrl-C ends it.
 
   broker    mqtt://{broker}{}
   database  {database}
-  metrics   http://{http}/metrics   (also /health, /ready)
+  metrics   http://{http}/metrics   (also /health, /ready){}
 
 Look at the rows, from another terminal:
   sqlite3 {database} \"select * from climate order by time desc limit 5\"
@@ -139,7 +140,8 @@ Send a reading of your own:
 Watch what the sensors say:
   mosquitto_sub -p {port} -v -t '#'
 ",
-        if port == 1883 { "" } else { "   (1883 is in use)" },
+        moved(1883, port),
+        moved(HTTP.port(), http.port()),
     )?;
     out.flush()
 }
