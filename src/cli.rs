@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+pub mod explain;
 mod health;
 mod run;
 
@@ -34,6 +35,8 @@ enum Command {
     Run,
     /// List every fault of the configuration, and the tables it would make, as SQL
     Check(check::CheckArgs),
+    /// Say which mapping takes a message and which rows it gives, or why none
+    Explain(explain::ExplainArgs),
     /// Ask a running Amber whether it is alive (exit code 0 or 1), for container checks
     Health,
     /// See it work with nothing installed: embedded broker, simulated sensors, SQLite
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let result = match &args.command {
         Command::Run => run::run(&args),
         Command::Check(check) => check::check(&args, check),
+        Command::Explain(explain) => explain_command(&args, explain),
         Command::Health => health::health(&args),
         Command::Demo(demo) => demo::demo(demo),
     };
@@ -76,6 +80,12 @@ pub fn main() -> ExitCode {
 /// `amber explain … | head` is no failure.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn explain_command(args: &Args, explain: &explain::ExplainArgs) -> anyhow::Result<()> {
+    let (_, mapping, _) = load(args)?;
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    explain::explain(explain, &mapping, &mut std::io::stdout().lock(), colour)
 }
 
 /// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.

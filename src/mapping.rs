@@ -121,6 +121,15 @@ impl Mapping {
         self.subscriptions.clone()
     }
 
+    /// Each topic template with the name of its mapping, in the order of the configuration.
+    pub fn topics(&self) -> impl Iterator<Item = (&str, &str)> {
+        let template = |(mapping, template): &(usize, usize)| {
+            let mapping = &self.mappings[*mapping];
+            (&*mapping.name, &*mapping.topics[*template].text)
+        };
+        self.templates.iter().map(template)
+    }
+
     /// Maps one message.
     #[must_use]
     pub fn map(&self, message: &Message) -> Mapped {
@@ -200,7 +209,7 @@ impl Mapping {
         message: &Message,
         takers: Vec<Candidate<'_>>,
         any_retained: bool,
-        mut told: Option<&mut Vec<MappingExplained>>,
+        told: Option<&mut Vec<MappingExplained>>,
     ) -> Mapped {
         let text = match std::str::from_utf8(&message.payload) {
             Ok(text) => text,
@@ -224,7 +233,7 @@ impl Mapping {
                 made.push((taker.mapping, self.make(mapping, run, document, &plain, text)));
             }
         }
-        if let Some(told) = told.as_deref_mut() {
+        if let Some(told) = told {
             for taker in &takers {
                 let made = made.iter().find(|(mapping, _)| *mapping == taker.mapping).map(|(_, made)| made);
                 told.push(self.explained(taker, made.map_or(Verdict::NotNeeded, Verdict::of)));

@@ -191,8 +191,9 @@ impl<'c> Compiler<'c, '_> {
     }
 
     fn rows(&mut self) {
+        let topic = self.names.0.len();
         for rows in &self.config.rows {
-            let parsed = Path::parse(&rows.value, Catching::New(&mut self.names));
+            let parsed = Path::parse(&rows.value, Catching::New { names: &mut self.names, topic });
             let Some(path) = self.ok(parsed, &rows.place, "rows") else { continue };
             if path.root && !path.is_whole() {
                 let plain = rows.value.trim_start_matches("$.").trim_start_matches('$').to_owned();

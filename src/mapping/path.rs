@@ -39,8 +39,8 @@ pub(super) struct Path {
 
 /// What a path may catch.
 pub(super) enum Catching<'n> {
-    /// `rows`: holes that are not known yet are new captures.
-    New(&'n mut CaptureNames),
+    /// `rows`: holes that neither the topic (the first `topic` names) nor an earlier step catches are new.
+    New { names: &'n mut CaptureNames, topic: usize },
     /// Elsewhere: a hole stands for what was caught before.
     Known(&'n CaptureNames),
 }
@@ -51,7 +51,7 @@ impl Path {
     /// # Errors
     /// What is no path, and captures that nobody catches.
     pub fn parse(text: &str, catching: Catching<'_>) -> Result<Self, Wrong> {
-        Parser { text, rest: text, catching, steps: Vec::new() }.path()
+        Parser { text, rest: text, catching, caught: Vec::new(), steps: Vec::new() }.path()
     }
 
     /// The path that is one key, taken to the letter.
@@ -84,6 +84,8 @@ struct Parser<'t, 'n> {
     text: &'t str,
     rest: &'t str,
     catching: Catching<'n>,
+    /// Slots that this path catches.
+    caught: Vec<usize>,
     steps: Vec<Step>,
 }
 
@@ -223,13 +225,15 @@ impl Parser<'_, '_> {
                     names.find(name).ok_or_else(|| uncaught(text, name, names))
                 })?))
             }
-            Catching::New(names) if unknown.is_empty() => {
+            Catching::New { names, .. } if unknown.is_empty() => {
                 Ok(Step::CaughtKey(Pattern::new(pieces, |name| Ok::<_, Wrong>(names.slot(name)))?))
             }
-            Catching::New(names) if known == 0 => {
-                Ok(Step::Members(Pattern::new(pieces, |name| Ok::<_, Wrong>(names.slot(name)))?))
+            Catching::New { names, .. } if known == 0 => {
+                let pattern = Pattern::new(pieces, |name| Ok::<_, Wrong>(names.slot(name)))?;
+                self.caught.extend(pattern.slots());
+                Ok(Step::Members(pattern))
             }
-            Catching::New(_) => Err(Wrong::new(
+            Catching::New { .. } => Err(Wrong::new(
                 format!("one key of `{text}` holds a capture that is caught already and one that is not"),
                 "give the new one a level of its own, or another name to both",
             )),
@@ -238,7 +242,9 @@ impl Parser<'_, '_> {
 
     fn find(&self, name: &str) -> Option<usize> {
         match &self.catching {
-            Catching::New(names) => names.find(name),
+            Catching::New { names, topic } => {
+                names.find(name).filter(|slot| slot < topic || self.caught.contains(slot))
+            }
             Catching::Known(names) => names.find(name),
         }
     }
@@ -259,14 +265,14 @@ impl Parser<'_, '_> {
             if name.is_empty() || name.contains(['{', '}', '#']) {
                 return Err(Wrong::new(format!("`[{inner}]` in `{text}` is no position"), "write `[{i}]`"));
             }
-            match (&mut self.catching, name) {
-                (Catching::Known(names), name) => {
-                    Step::CaughtIndex(names.find(name).ok_or_else(|| uncaught(text, name, names))?)
+            match (self.find(name), &mut self.catching) {
+                (Some(slot), _) => Step::CaughtIndex(slot),
+                (None, Catching::Known(names)) => return Err(uncaught(text, name, names)),
+                (None, Catching::New { names, .. }) => {
+                    let slot = names.slot(name);
+                    self.caught.push(slot);
+                    Step::Each(Some(slot))
                 }
-                (Catching::New(names), name) => match names.find(name) {
-                    Some(slot) => Step::CaughtIndex(slot),
-                    None => Step::Each(Some(names.slot(name))),
-                },
             }
         } else if let Ok(index) = inner.parse() {
             Step::Index(index)
@@ -302,7 +308,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Path {
-        Path::parse(text, Catching::New(&mut CaptureNames(vec!["t".to_owned()]))).unwrap()
+        Path::parse(text, Catching::New { names: &mut CaptureNames(vec!["t".to_owned()]), topic: 1 }).unwrap()
     }
 
     fn key(name: &str) -> Step {
@@ -342,7 +348,10 @@ mod tests {
             "", "a.", ".a", "a..b", "a[", "a[x]", "a['b']", "a]", "a'b'", "'a", "'a'b", "{n}{m}", "{n#}", "*[]",
             "a*[]", "a[-1]", "{t}{n}", "{t}-{n}", "a[{}]",
         ] {
-            assert!(Path::parse(text, Catching::New(&mut CaptureNames(vec!["t".to_owned()]))).is_err(), "{text}");
+            assert!(
+                Path::parse(text, Catching::New { names: &mut CaptureNames(vec!["t".to_owned()]), topic: 1 }).is_err(),
+                "{text}"
+            );
         }
         let wrong = Path::parse("{n}", Catching::Known(&CaptureNames(vec!["t".to_owned()]))).unwrap_err();
         assert!(wrong.what.contains("caught nowhere"), "{wrong:?}");

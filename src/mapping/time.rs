@@ -248,7 +248,7 @@ mod tests {
             ("2019-10-31 18:55:09", Some("+05:30"), "2022-01-01T00:00:00Z", "2019-10-31T13:25:09Z"),
             ("2019-10-31", Some("UTC"), "2022-01-01T00:00:00Z", "2019-10-31T00:00:00Z"),
             ("yesterday", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
-            ("2019-10-31T18:55:09Z[Nowhere/Here]", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
+            ("2019-10-31T18:55:09[Nowhere/Here]", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
             // The hour that comes twice: the candidate nearest to receipt.
             ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T00:31:00Z", "2024-10-27T00:30:00Z"),
             ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T01:31:00Z", "2024-10-27T01:30:00Z"),

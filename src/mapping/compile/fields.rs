@@ -51,6 +51,11 @@ impl Compiler<'_, '_> {
         let name = &written.name;
         let mut paths = Vec::new();
         for path in &written.path {
+            // No path was written: then the name is the key, taken to the letter.
+            if path.place == name.place && path.value == name.value {
+                paths.push(self.default_path(written, key));
+                continue;
+            }
             let Some(located) = self.located(&path.value, &path.place, &format!("{key}.path")) else { continue };
             if pivoted {
                 self.check_pivoted(&located, &path.place, &format!("{key}.path"));
@@ -58,7 +63,7 @@ impl Compiler<'_, '_> {
             paths.push(located);
         }
         if written.path.is_empty() {
-            paths.push(Located::new(Path::key(&name.value), &self.rows));
+            paths.push(self.default_path(written, key));
         }
         let (r#type, words) = self.words(written, key)?;
         let mut missing = Vec::new();
@@ -107,6 +112,17 @@ impl Compiler<'_, '_> {
         let range = written.range.as_ref().map(|range| range.value);
         let reader = Reader { r#type, words, missing, scale, offset, min, max, range, zone: self.zone.clone() };
         Some((Field { name: Arc::from(name.value.as_str()), paths, reader, required: written.required }, column))
+    }
+
+    /// The path that is the field's name.
+    fn default_path(&mut self, written: &FieldConfig, key: &str) -> Located {
+        let name = &written.name;
+        if name.value.contains(['.', '[', ']', '{', '}', '\'', '"']) {
+            let what = format!("`{}` may be a key or a path, and no `path` says which", name.value);
+            let remedy = format!("write `name = \"'{0}'\"` for the key, `name = \"{0}\"` for the path", name.value);
+            self.fault(&name.place, key, what, remedy);
+        }
+        Located::new(Path::key(&name.value), &self.rows)
     }
 
     /// The type, as written or as `words` imply it, and the words as values of it.

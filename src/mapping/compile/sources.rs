@@ -33,16 +33,7 @@ impl Compiler<'_, '_> {
         let written = self.config.pivot.as_ref()?;
         match &written.value {
             config::Pivot::Capture(text) => {
-                if !text.starts_with('{') {
-                    self.fault(
-                        &written.place,
-                        "pivot",
-                        format!("`{text}` has no braces, so it is no capture"),
-                        format!("write `pivot = \"{{{text}}}\"`, or `pivot = {{ name = \"{text}\", value = \"value\" }}` for two keys of the payload"),
-                    );
-                    return None;
-                }
-                let name = self.subject(text, &written.place, "pivot")?;
+                let name = self.subject(&format!("{{{text}}}"), &written.place, "pivot")?;
                 let whole = Path { text: ".".into(), root: false, steps: Vec::new() };
                 Some(Pivot { name, value: Located::new(whole, &self.rows) })
             }

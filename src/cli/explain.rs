@@ -1,0 +1,240 @@
+//! `amber explain`: what becomes of a message, and why. No broker, no store; the outcome never changes the exit code.
+
+mod captured;
+mod json;
+mod text;
+
+use std::io::{BufRead, Read as _, Write};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+
+use crate::mapping::Mapping;
+use crate::message::{Message, Qos, Time};
+
+/// `amber explain TOPIC [PAYLOAD]`
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ExplainArgs {
+    /// Topic name, as it is published to
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub topic: Option<String>,
+    /// Payload; `-` reads it from standard input, `@FILE` from a file. Without one the payload is empty
+    #[arg(allow_negative_numbers = true, conflicts_with = "file")]
+    pub payload: Option<String>,
+    /// Captured messages, one `{"topic", "payload" | "payload_base64", "retain"?, "received_at"?}` a line; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// As if the message were retained
+    #[arg(long)]
+    pub retain: bool,
+    /// Time of receipt, RFC 3339; now unless given
+    #[arg(long, value_name = "TIME", value_parser = captured::time)]
+    pub received_at: Option<Time>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Explains the message of `args`, or each of its file, to `out`.
+///
+/// # Errors
+/// A payload or file that cannot be read; a line that is no message, with its number.
+pub fn explain(args: &ExplainArgs, mapping: &Mapping, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
+    let Some(file) = &args.file else {
+        let topic = args.topic.as_deref().unwrap_or_default();
+        let payload = payload(args.payload.as_deref().unwrap_or_default())?;
+        let received_at = args.received_at.unwrap_or_else(Time::now);
+        return one(&message(topic, payload, args.retain, received_at), args.json, mapping, out, colour);
+    };
+    let name = file.display();
+    let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let opened = std::fs::File::open(file).with_context(|| format!("{name} cannot be opened"))?;
+        Box::new(std::io::BufReader::new(opened))
+    };
+    let mut first = true;
+    for (index, line) in lines.split(b'\n').enumerate() {
+        let line = line.with_context(|| format!("{name} cannot be read"))?;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let captured = captured::parse(&line).map_err(|why| anyhow::anyhow!("{name}:{}: {why}", index + 1))?;
+        if !args.json && !std::mem::take(&mut first) {
+            writeln!(out)?;
+        }
+        let received_at = captured.received_at.or(args.received_at).unwrap_or_else(Time::now);
+        let message = message(&captured.topic, captured.payload, captured.retain || args.retain, received_at);
+        one(&message, args.json, mapping, out, colour)?;
+    }
+    Ok(())
+}
+
+fn one(message: &Message, json: bool, mapping: &Mapping, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
+    let explanation = mapping.explain(message);
+    if json {
+        json::write(&explanation.mapped, mapping.schema(), out)?;
+    } else {
+        text::write(message, &explanation, mapping, out, colour)?;
+    }
+    Ok(())
+}
+
+fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Message {
+    Message {
+        topic: topic.into(),
+        payload: Bytes::from(payload),
+        qos: Qos::AtLeastOnce,
+        retain,
+        received_at,
+        delivery: None,
+        malformed: None,
+    }
+}
+
+/// The bytes that the argument stands for.
+fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
+    if argument == "-" {
+        let mut payload = Vec::new();
+        std::io::stdin().read_to_end(&mut payload).context("the payload cannot be read from standard input")?;
+        return Ok(payload);
+    }
+    match argument.strip_prefix('@') {
+        Some(file) => std::fs::read(file).with_context(|| format!("the payload cannot be read from {file}")),
+        None => Ok(argument.as_bytes().to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAPPINGS: &str = r#"
+        [broker]
+        url = "mqtt://localhost"
+        [store]
+        url = "sqlite:x.db"
+        [mapping.climate]
+        topic = "home/{room}/climate"
+        time = "ts"
+        [mapping.climate.fields]
+        temperature = { unit = "°C" }
+        note = { type = "text" }
+        raw = { type = "json" }
+        count = { type = "int" }
+    "#;
+
+    fn run(args: &[&str]) -> Result<String, String> {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: ExplainArgs,
+        }
+        let args = ["explain", "--received-at", "2024-01-01T00:00:00Z"].iter().chain(args);
+        let args = <Command as clap::Parser>::try_parse_from(args).map_err(|error| error.to_string())?.args;
+        let config = crate::config::load_text("config.toml", MAPPINGS, []).config.unwrap();
+        let mapping = Mapping::new(&config.mappings).0.unwrap();
+        let mut out = Vec::new();
+        explain(&args, &mapping, &mut out, false).map_err(|error| format!("{error:#}"))?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        for (payload, expected) in [
+            (
+                r#"{"temperature":21.5,"note":"ä\n","raw":{"b": [1.10, "x y"],
+                 "a":1},"count":"x","ts":1700000000}"#,
+                concat!(
+                    r#"{"outcome":"rows","rows":[{"mapping":"climate","measurement":"climate","time":"2023-11-14T22:13:20Z","#,
+                    r#""time_source":"payload","tags":{"room":"bath"},"fields":{"temperature":21.5,"note":"ä\n","#,
+                    r#""raw":{"b":[1.10,"x y"],"a":1}}}],"dropped":[{"mapping":"climate","field":"count","detail":"field `count` "#,
+                    r#"at `$.count` got \"x\", which is no number: add `type`, or `words`"}]}"#
+                ),
+            ),
+            (
+                r#"{"count":9223372036854775807}"#,
+                concat!(
+                    r#"{"outcome":"rows","rows":[{"mapping":"climate","measurement":"climate","time":"2024-01-01T00:00:00Z","#,
+                    r#""time_source":"received","tags":{"room":"bath"},"fields":{"count":9223372036854775807}}],"dropped":[]}"#
+                ),
+            ),
+            ("", r#"{"outcome":"ignored","rows":[],"ignored":"empty","dropped":[]}"#),
+            (
+                "-5",
+                concat!(
+                    r#"{"outcome":"rejected","rows":[],"reject":{"mapping":"climate","reason":"payload","detail":"the payload is "#,
+                    r#"one value, and the mapping reads members of an object: write `temperature = { path = \".\" }` "#,
+                    r#"if it is the value"},"dropped":[]}"#
+                ),
+            ),
+        ] {
+            assert_eq!(run(&["home/bath/climate", payload, "--json"]).unwrap(), format!("{expected}\n"), "{payload}");
+        }
+    }
+
+    #[test]
+    fn text_tells_the_mapping_and_the_row_or_the_reason() {
+        let text = run(&["home/bath/climate", r#"{"temperature":21.5,"count":"x"}"#]).unwrap();
+        for part in
+            ["climate", "home/{room}/climate", "room = bath", "temperature = 21.5 °C", "float", "count", "dropped"]
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        let text = run(&["home/bath/clmate", "1"]).unwrap();
+        assert!(text.contains("no mapping") && text.contains("home/{room}/climate"), "{text}");
+        let text = run(&["home/bath/climate", "{"]).unwrap();
+        assert!(text.contains("rejected") && text.contains("not JSON"), "{text}");
+    }
+
+    #[test]
+    fn payloads_come_from_files_and_captured_messages_from_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("payload");
+        std::fs::write(&file, r#"{"temperature":1}"#).unwrap();
+        let at = format!("@{}", file.display());
+        assert!(run(&["home/bath/climate", &at, "--json"]).unwrap().contains(r#""temperature":1.0"#));
+        assert!(run(&["home/bath/climate", "@/no/such/file"]).unwrap_err().contains("/no/such/file"));
+
+        std::fs::write(
+            &file,
+            concat!(
+                r#"{"topic":"home/a/climate","payload":"{\"temperature\":1}","qos":1}"#,
+                "\n\n",
+                r#"{"topic":"home/b/climate","payload_base64":"eyJ0ZW1wZXJhdHVyZSI6Mn0=","received_at":"2025-01-01T00:00:00Z"}"#,
+                "\n",
+                r#"{"topic":"home/c/climate","payload":"{\"temperature\":1}","retain":true}"#,
+                "\n",
+            ),
+        )
+        .unwrap();
+        let path = file.display().to_string();
+        let lines = run(&["--file", &path, "--json"]).unwrap();
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].contains(r#""time":"2024-01-01T00:00:00Z""#), "{}", lines[0]);
+        assert!(lines[1].contains(r#""room":"b""#) && lines[1].contains("2025-01-01T00:00:00Z"), "{}", lines[1]);
+        assert!(lines[2].contains(r#""ignored":"retained""#), "{}", lines[2]);
+        assert_eq!(run(&["--file", &path]).unwrap().matches("home/").count(), 6, "topic and template of each");
+
+        for (line, why) in [
+            ("{", "is no message"),
+            (r#"{"payload":"x"}"#, "`topic`"),
+            (r#"{"topic":"a"}"#, "neither `payload` nor `payload_base64`"),
+            (r#"{"topic":"a","payload":"x","payload_base64":"eA=="}"#, "both"),
+            (r#"{"topic":"a","payload_base64":"e!"}"#, "no base64"),
+            (r#"{"topic":"a","payload":"x","received_at":"soon"}"#, "received_at"),
+        ] {
+            std::fs::write(&file, format!("{{\"topic\":\"a\",\"payload\":\"\"}}\n{line}\n")).unwrap();
+            let error = run(&["--file", &path, "--json"]).unwrap_err();
+            assert!(error.contains(&format!("{path}:2: ")) && error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_or_a_file_is_needed_and_not_both() {
+        assert!(run(&[]).is_err());
+        assert!(run(&["a", "--file", "x"]).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! `explain` for people: the message, who took it and who did not, then the rows or the reason.
+
+use std::io::{self, Write};
+
+use crate::mapping::{Explanation, Mapping, MappingExplained, Verdict};
+use crate::message::Message;
+use crate::row::{Ignored, Outcome, Row, TimeSource, Value};
+use crate::schema::Measurement;
+
+/// Topics listed where none matches.
+const MAX_TOPICS: usize = 8;
+
+/// Escape sequences, or nothing.
+#[derive(Clone, Copy)]
+struct Style(bool);
+
+impl Style {
+    fn paint(self, code: &str, text: impl std::fmt::Display) -> String {
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
+    }
+    fn strong(self, text: impl std::fmt::Display) -> String {
+        self.paint("1", text)
+    }
+    fn faint(self, text: impl std::fmt::Display) -> String {
+        self.paint("2", text)
+    }
+    fn good(self, text: impl std::fmt::Display) -> String {
+        self.paint("32", text)
+    }
+    fn bad(self, text: impl std::fmt::Display) -> String {
+        self.paint("31", text)
+    }
+    fn odd(self, text: impl std::fmt::Display) -> String {
+        self.paint("33", text)
+    }
+}
+
+/// Writes what became of `message`.
+pub(super) fn write(
+    message: &Message,
+    explanation: &Explanation,
+    mapping: &Mapping,
+    out: &mut impl Write,
+    colour: bool,
+) -> io::Result<()> {
+    let style = Style(colour);
+    let bytes = match message.payload.len() {
+        1 => "1 byte".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    };
+    let retained = if message.retain { ", retained" } else { "" };
+    writeln!(out, "{} {}", style.strong(plain(&message.topic)), style.faint(format!("({bytes}{retained})")))?;
+    for one in &explanation.mappings {
+        explained(one, style, out)?;
+    }
+    match &explanation.mapped.outcome {
+        Outcome::Rows { rows, rejects } => {
+            for row in rows {
+                shown(row, &mapping.schema().measurements[row.measurement], style, out)?;
+            }
+            for reject in rejects {
+                let name = reject.mapping.as_deref().unwrap_or_default();
+                let label = style.bad(format!("rejected ({}, {name})", reject.reason.word()));
+                writeln!(out, "  {label} {}", plain(&reject.detail))?;
+            }
+        }
+        Outcome::Ignored(why) => {
+            let text = match why {
+                Ignored::Unmapped if explanation.mappings.is_empty() => "no mapping has a topic that matches",
+                Ignored::Unmapped => "no mapping takes it",
+                Ignored::Empty => "nothing in it has a value",
+                Ignored::Retained => "it is retained, and those who would take it skip retained messages",
+            };
+            writeln!(out, "  {} {text}", style.odd("ignored:"))?;
+            if explanation.mappings.is_empty() {
+                topics(mapping, style, out)?;
+            }
+        }
+        Outcome::Rejected(reject) => {
+            let label = style.bad(format!("rejected ({}):", reject.reason.word()));
+            writeln!(out, "  {label} {}", plain(&reject.detail))?;
+        }
+    }
+    for dropped in &explanation.mapped.dropped {
+        writeln!(out, "  {} {}: {}", style.odd("dropped"), dropped.mapping, plain(&dropped.detail))?;
+    }
+    Ok(())
+}
+
+fn topics(mapping: &Mapping, style: Style, out: &mut impl Write) -> io::Result<()> {
+    for (name, topic) in mapping.topics().take(MAX_TOPICS) {
+        writeln!(out, "    {} {topic}", style.faint(name))?;
+    }
+    match mapping.topics().count().saturating_sub(MAX_TOPICS) {
+        0 => Ok(()),
+        more => writeln!(out, "    {}", style.faint(format!("and {more} more"))),
+    }
+}
+
+fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let verdict = match &one.verdict {
+        Verdict::Took { rows: 1, rejected: 0 } => style.good("1 row"),
+        Verdict::Took { rows, rejected: 0 } => style.good(format!("{rows} rows")),
+        Verdict::Took { rows, rejected } => style.odd(format!("{rows} rows, {rejected} rejected")),
+        Verdict::Rejected { reason, .. } => style.bad(format!("rejects it ({})", reason.word())),
+        Verdict::Empty => style.odd("takes it, and nothing in it has a value"),
+        Verdict::Unmet(why) => style.faint(format!("does not take it: {}", plain(why))),
+        Verdict::Excepted => style.faint("does not take it: `except` names the topic"),
+        Verdict::Retained => style.faint("skips it: the message is retained (`retained = \"store\"` takes those)"),
+        Verdict::NotNeeded => style.faint("is a fallback, and another mapping took it"),
+    };
+    writeln!(out, "  mapping {} {} {verdict}", style.strong(&one.mapping), style.faint(&one.topic))?;
+    for (name, text) in &one.captures {
+        writeln!(out, "    {} {name} = {}", style.faint("caught"), plain(text))?;
+    }
+    Ok(())
+}
+
+fn shown(row: &Row, measurement: &Measurement, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let source = match row.time_source {
+        TimeSource::Payload => "from the payload",
+        TimeSource::Receipt => "time of receipt: the mapping names no `time`",
+        TimeSource::Absent => "time of receipt: the message has none",
+        TimeSource::Outside => "time of receipt: the payload's is not between `not_before` and `not_after`",
+    };
+    writeln!(out, "  row of {} {} {}", style.strong(&measurement.name), row.time, style.faint(format!("({source})")))?;
+    for (name, value) in measurement.tags.iter().zip(row.tags.iter()).filter(|(_, value)| !value.is_empty()) {
+        writeln!(out, "    {} {name} = {}", style.faint("tag  "), plain(value))?;
+    }
+    for (field, value) in measurement.fields.iter().zip(&row.fields) {
+        let Some(value) = value else { continue };
+        let unit = field.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        let label = style.faint("field");
+        let word = style.faint(field.r#type.word());
+        writeln!(out, "    {label} {} = {}{unit} {word}", field.name, style.good(typed(value)))?;
+    }
+    Ok(())
+}
+
+fn typed(value: &Value) -> String {
+    match value {
+        Value::Float(number) => format!("{number:?}"),
+        Value::Int(number) => number.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Json(json) => plain(json),
+        Value::Time(time) => time.to_string(),
+    }
+}
+
+/// Text from outside, so that no device writes escape sequences to a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}

@@ -1,0 +1,106 @@
+use super::*;
+
+/// The faults of `toml`, which is the text behind `[mapping.m]`.
+fn faults(toml: &str) -> Vec<String> {
+    let (mapping, faults) = load(&format!("[mapping.m]\n{toml}"));
+    let only_warnings = faults.iter().all(|fault| fault.severity == Severity::Warning);
+    assert!(mapping.is_some() || !only_warnings, "without a fault there is a mapping");
+    faults.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_fault_is_named_with_place_and_remedy() {
+    for (toml, expected) in [
+        ("topic = \"a/{b}{c}\"\nfields = [\"v\"]", "config.toml:6:9: mapping.m.topic: two captures follow one another"),
+        ("topic = \"a/#/b\"\nfields = [\"v\"]", "write `{_x#}`"),
+        ("topic = [\"a\", \"b/c#\"]\nfields = [\"v\"]", "config.toml:6:15: mapping.m.topic: "),
+        ("topic = [\"a\", \"a\"]\nfields = [\"v\"]", "listed twice"),
+        ("topic = \"a\"\nexcept = [\"#\"]\nfields = [\"v\"]", "never match"),
+        ("topic = \"a\"\nfields = { v = \"a..b\" }", "mapping.m.fields.v.path: a key is missing in `a..b`"),
+        ("topic = \"a\"\nfields = { v = \"a[]\" }", "leads to several values"),
+        ("topic = \"a\"\nfields = { v = \"{x}\" }", "caught nowhere"),
+        ("topic = \"a\"\nfields = [\"a.b\"]", "may be a key or a path"),
+        ("topic = \"a\"\nfields = [\"time\"]", "reserved"),
+        ("topic = \"a/{time}\"\nfields = [\"v\"]", "or `{_time}` to catch it without a tag"),
+        ("topic = \"a/{v}\"\nfields = [\"v\"]", "`v` is a tag of this mapping too"),
+        ("topic = \"a\"\nfields = { Temp = \"a\", temp = \"b\" }", "differ only in case"),
+        ("topic = \"a/{x}\"\ntags = { X = \"y\" }\nfields = [\"v\"]", "differ only in case"),
+        ("topic = \"a\"\nmeasurement = \"rejects\"\nfields = [\"v\"]", "reserved"),
+        ("topic = \"a/{x}\"\nmeasurement = \"m_{x}\"\nfields = [\"v\"]", "list the names"),
+        ("topic = \"a/{x}\"\nmeasurement = \"m_{x}\"\nwhen = { x = \"a*\" }\nfields = [\"v\"]", "list the names"),
+        ("topic = \"a\"\nzone = \"Europe/Zurch\"\nfields = [\"v\"]", "did you mean `Europe/Zurich`?"),
+        ("topic = \"a\"\ntime = { path = \"t\", format = \"%Y-%E\" }\nfields = [\"v\"]", "is no format"),
+        ("topic = \"a\"\ntime = { path = \"t\", unit = \"min\" }\nfields = [\"v\"]", "mapping.m.time.unit"),
+        ("topic = \"a/{room}\"\ntime = \"{rom}\"\nfields = [\"v\"]", "did you mean `{room}`?"),
+        ("topic = \"a\"\nnot_before = \"once\"\nfields = [\"v\"]", "mapping.m.not_before"),
+        ("topic = \"a\"\npivot = \"{x}\"\nfields = [\"v\"]", "caught neither in `topic` nor in `rows`"),
+        ("topic = \"a/{x}\"\npivot = \"{x}\"\nfields = { v = \".\" }", "begins with no name"),
+        ("topic = \"a\"\nfields = { v = { words = { A = 1, B = true } } }", "a field has one type"),
+        ("topic = \"a\"\nfields = { v = { type = \"int\", words = { A = true } } }", "leave `type` out"),
+        ("topic = \"a\"\nfields = { v = { words = { on = 1, ON = 2 } } }", "listed twice"),
+        ("topic = \"a\"\nfields = { v = { words = { on = 1 }, missing = [\"ON\"] } }", "none in `missing`"),
+        ("topic = \"a\"\nfields = { v = { type = \"bool\", scale = 2 } }", "`scale` is for numbers"),
+        ("topic = \"a\"\nfields = { v = { range = \"reject\" } }", "needs `min` or `max`"),
+        ("topic = \"a\"\nfields = { v = { min = 5, max = 1 } }", "is below `min`"),
+        ("topic = \"a\"\ntags = { x = { words = { a = \"b\" } } }\nfields = [\"v\"]", "is no capture"),
+        ("topic = \"a/{room}\"\ntags = { x = \"{roon}-1\" }\nfields = [\"v\"]", "did you mean `{room}`?"),
+        ("topic = \"a\"\ntags = { x = false }\nfields = [\"v\"]", "no tag `x` to remove"),
+        ("topic = \"a\"\nformat = \"text\"\nfields = [\"v\"]", "write `path = \".\"`"),
+        ("topic = \"a\"\nrows = \"a*[]\"\nfields = [\"v\"]", "comes later"),
+        ("topic = \"a\"\nrows = \"$.a[]\"\nfields = [\"v\"]", "write `a[]`"),
+        (
+            "topic = \"a/{room}\"\nwhen = { rom = \"x\" }\nfields = [\"v\"]",
+            "warning: mapping.m.when: `rom` is no capture",
+        ),
+        ("topic = \"a\"\nfields = [\"PM\"]", "warning: "),
+    ] {
+        let faults = faults(toml);
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{toml}\n   got {faults:#?}\nwanted {expected}");
+    }
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let faults = faults(
+        "topic = \"a/{x}{y}\"\nzone = \"Nowhere/Here\"\nnot_before = \"never\"\ntime = { path = \"a..b\", zone = \"UTD\" }\n[mapping.m.fields]\ntime = {}\nb = { path = \"[\", min = 2, max = 1 }\n[mapping.n]\ntopic = \"#/a\"\nfields = [\"v\"]",
+    );
+    for part in [
+        "follow one another",
+        "Nowhere/Here",
+        "not_before",
+        "`a..b`",
+        "UTD",
+        "fields.time",
+        "fields.b",
+        "mapping.n.topic",
+    ] {
+        assert!(faults.iter().any(|fault| fault.contains(part)), "{part} in {faults:#?}");
+    }
+}
+
+#[test]
+fn mappings_that_feed_one_measurement_must_agree() {
+    let two = |first: &str, second: &str| {
+        faults(&format!(
+            "topic = \"a/{{x}}\"\nmeasurement = \"k\"\n{first}\n[mapping.n]\ntopic = \"b/{{y}}\"\nmeasurement = \"k\"\n{second}"
+        ))
+    };
+    for (first, second, expected) in [
+        ("fields = { v = {} }", "fields = { v = { type = \"int\" } }", "`int` here and `float` in `mapping.m`"),
+        ("fields = { v = { unit = \"°C\" } }", "fields = { v = { unit = \"°F\" } }", "the unit is `°F` here and `°C`"),
+        ("fields = { v = {} }", "fields = { V = \"v\" }", "differ only in case"),
+        ("fields = { v = {} }", "fields = { w = {}, x = \"v\" }", "a field here and a tag"),
+        ("fields = { y = {} }", "fields = { w = {} }", "a tag here and a field"),
+        ("fields = { v = {} }", "tags = { X = \"x\" }\nfields = { v = {} }", "differ only in case"),
+    ] {
+        let faults = two(first, second);
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{first} / {second}: {faults:#?}");
+    }
+    assert!(two("fields = { v = { unit = \"V\" } }", "fields = { v = {} }").is_empty());
+}
+
+#[test]
+fn measurements_that_differ_only_in_case_are_a_fault() {
+    let faults = faults("topic = \"a\"\nfields = [\"v\"]\n[mapping.M]\ntopic = \"b\"\nfields = [\"v\"]");
+    assert!(faults.iter().any(|fault| fault.contains("differ only in case")), "{faults:?}");
+}

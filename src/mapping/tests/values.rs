@@ -1,0 +1,232 @@
+use super::*;
+
+/// One field `v` of a payload `{"v": …}`.
+fn field(table: &str, cases: &[(&str, &[&str])]) {
+    let toml = format!("[mapping.m]\ntopic = \"a\"\nfields = {{ v = {table}, w = {{ type = \"int\" }} }}");
+    let mapping = mapping(&toml);
+    for (json, expected) in cases {
+        let lines = lines(&mapping, &message("a", format!(r#"{{"v": {json}}}"#)));
+        let equal = lines.len() == expected.len()
+            && lines.iter().zip(*expected).all(|(line, expected)| line.starts_with(expected));
+        assert!(equal, "{table} on {json}\n   got {lines:?}\nwanted {expected:?}");
+    }
+}
+
+#[test]
+fn floats_are_numbers_or_texts_that_are() {
+    field(
+        "{}",
+        &[
+            ("21.5", &["m | v=21.5"]),
+            ("\" 21.5 \"", &["m | v=21.5"]),
+            ("\"1e3\"", &["m | v=1000.0"]),
+            ("0.1", &["m | v=0.1"]),
+            ("123456789012345678901234567890", &["m | v=1.2345678901234568e29"]),
+            ("null", &["ignored empty"]),
+            ("\"\"", &["ignored empty"]),
+            ("\" \"", &["ignored empty"]),
+            ("\"N/A\"", &["ignored empty"]),
+            ("\"Unavailable\"", &["ignored empty"]),
+            ("\"nan\"", &["ignored empty"]),
+            ("\"ON\"", &["rejected field: field `v` at `$.v` got \"ON\", which is no number: add `type`"]),
+            ("true", &["rejected field: field `v` at `$.v` got true, which is no number: add `type = \"bool\"`"]),
+            ("\"inf\"", &["rejected field: "]),
+            ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
+            ("{\"a\":1}", &["rejected field: field `v` at `$.v` got an object"]),
+            ("1e400", &["rejected unstorable: field `v` at `$.v` got 1e400"]),
+            ("\"-1e400\"", &["rejected unstorable: "]),
+        ],
+    );
+}
+
+#[test]
+fn ints_are_exact_to_64_bits() {
+    field(
+        "{ type = \"int\" }",
+        &[
+            ("9223372036854775807", &["m | v=9223372036854775807"]),
+            ("-9223372036854775808", &["m | v=-9223372036854775808"]),
+            (
+                "9223372036854775808",
+                &["rejected unstorable: field `v` at `$.v` got 9223372036854775808: beyond 64 bits"],
+            ),
+            ("3.0", &["m | v=3"]),
+            ("1e3", &["m | v=1000"]),
+            ("\"42\"", &["m | v=42"]),
+            ("1.5", &["rejected field: field `v` at `$.v` got 1.5, which is no whole number"]),
+            ("1e40", &["rejected unstorable: "]),
+        ],
+    );
+}
+
+#[test]
+fn bools_understand_words_and_the_numbers_0_and_1() {
+    field(
+        "{ type = \"bool\" }",
+        &[
+            ("true", &["m | v=true"]),
+            ("\"ON\"", &["m | v=true"]),
+            ("\"offline\"", &["m | v=false"]),
+            ("\"Closed\"", &["m | v=false"]),
+            ("1", &["m | v=true"]),
+            ("\"0\"", &["m | v=false"]),
+            ("2", &["rejected field: field `v` at `$.v` got 2, which is no bool: add `words`"]),
+            ("\"maybe\"", &["rejected field: "]),
+            ("\"unknown\"", &["ignored empty"]),
+        ],
+    );
+}
+
+#[test]
+fn text_keeps_digits_as_sent() {
+    field(
+        "{ type = \"text\" }",
+        &[
+            ("3", &["m | v=\"3\""]),
+            ("2019.10", &["m | v=\"2019.10\""]),
+            ("\"unknown\"", &["m | v=\"unknown\""]),
+            ("\" x \"", &["m | v=\" x \""]),
+            ("\"\"", &["ignored empty"]),
+            ("\"a\\nb\\u00e9\\ud83d\\ude00\"", &["m | v=\"a\\nbé😀\""]),
+            ("true", &["m | v=\"true\""]),
+            ("\"a\\u0000b\"", &["rejected unstorable: field `v` at `$.v` got a text with a NUL character at byte 1"]),
+            ("\"\\ud800\"", &["rejected unstorable: field `v` at `$.v` got a text with a lone surrogate"]),
+            ("[1]", &["rejected field: "]),
+        ],
+    );
+}
+
+#[test]
+fn json_is_kept_as_sent_unless_no_store_takes_it() {
+    field(
+        "{ type = \"json\" }",
+        &[
+            (r#"{"a": [1.10, "x"]}"#, &[r#"m | v={"a": [1.10, "x"]}"#]),
+            ("[]", &["m | v=[]"]),
+            ("\"x\"", &["m | v=\"x\""]),
+            ("null", &["ignored empty"]),
+            (r#"["\u0000"]"#, &["rejected unstorable: field `v` at `$.v` got JSON with `\\u0000`"]),
+            (r#"["\ud800"]"#, &["rejected unstorable: "]),
+        ],
+    );
+}
+
+#[test]
+fn times_are_fields_too() {
+    field(
+        "{ type = \"time\" }",
+        &[
+            ("1661461942", &["m | v=2022-08-25T21:12:22Z"]),
+            ("\"2022-08-25T21:12:53.828332832Z\"", &["m | v=2022-08-25T21:12:53.828332Z"]),
+            ("\"soon\"", &["rejected field: "]),
+            (
+                "\"2022-08-25T21:12:53\"",
+                &["rejected field: field `v` at `$.v` got \"2022-08-25T21:12:53\", which bears no zone"],
+            ),
+            ("1e30", &["rejected unstorable: "]),
+        ],
+    );
+}
+
+#[test]
+fn words_imply_the_type_and_come_before_all_else() {
+    field(
+        "{ words = { OK = true, LOW = false, 2 = true } }",
+        &[("\"ok\"", &["m | v=true"]), ("2", &["m | v=true"]), ("2.0", &["m | v=true"]), ("\"on\"", &["m | v=true"])],
+    );
+    field("{ words = { L = 0, H = 1 } }", &[("\"h\"", &["m | v=1"]), ("7", &["m | v=7"])]);
+    field("{ words = { L = 0, H = 1.5 } }", &[("\"l\"", &["m | v=0.0"]), ("7", &["m | v=7.0"])]);
+    field(
+        "{ type = \"float\", words = { OFF = 0, unknown = -1 } }",
+        &[("\"off\"", &["m | v=0.0"]), ("\"Unknown\"", &["m | v=-1.0"])],
+    );
+    field("{ words = { bz = \"bath\" } }", &[("\"BZ\"", &["m | v=\"bath\""]), ("\"other\"", &["m | v=\"other\""])]);
+}
+
+#[test]
+fn missing_values_are_absent() {
+    field(
+        "{ missing = [327.67, \"none\"] }",
+        &[
+            ("327.67", &["ignored empty"]),
+            ("\"327.670\"", &["ignored empty"]),
+            ("\"None\"", &["ignored empty"]),
+            ("327.6", &["m | v=327.6"]),
+        ],
+    );
+    field(
+        "{ type = \"text\", missing = [\"none\"] }",
+        &[("\"None\"", &["ignored empty"]), ("\"N/A\"", &["m | v=\"N/A\""])],
+    );
+}
+
+#[test]
+fn scale_offset_and_range_are_applied_in_this_order() {
+    field(
+        "{ scale = 0.1 }",
+        &[("207", &["m | v=20.7"]), ("\"3\"", &["m | v=0.3"]), ("1e400", &["rejected unstorable: "])],
+    );
+    field("{ scale = 1.8, offset = 32 }", &[("100", &["m | v=212.0"])]);
+    field("{ type = \"int\", scale = 1000 }", &[("1.5", &["m | v=1500"]), ("0.0001", &["rejected field: "])]);
+    field("{ min = 0, max = 100 }", &[("101", &["m | v=101.0"])]);
+    field("{ min = 0, max = 100, range = \"missing\" }", &[("101", &["ignored empty"]), ("100", &["m | v=100.0"])]);
+    field(
+        "{ scale = 10, max = 100, range = \"reject\" }",
+        &[("11", &["rejected field: field `v` at `$.v` got 110, above `max` 100"])],
+    );
+}
+
+#[test]
+fn one_unreadable_field_among_good_ones_is_dropped_and_a_required_one_rejects() {
+    check(
+        "[mapping.m]\ntopic = \"a\"\nfields = { a = {}, b = {}, c = { required = true } }",
+        &[
+            ("a", r#"{"a":1,"b":"x","c":2}"#, &["m | a=1.0 c=2.0", "-b"]),
+            ("a", r#"{"a":1}"#, &["rejected field: field `c` is required and has no value"]),
+            ("a", r#"{"a":1,"c":"x"}"#, &["rejected field: field `c` at `$.c` got \"x\"…"]),
+            ("a", r#"{}"#, &["rejected field: field `c` is required and has no value"]),
+            ("a", r#"{"a":"x","b":"x"}"#, &["rejected field: field `a` at `$.a` got \"x\"…"]),
+        ],
+    );
+}
+
+#[test]
+fn tags_come_from_captures_paths_templates_and_constants() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "a/{room}/{n}/{gone}"
+        fields = ["v"]
+        [mapping.m.tags]
+        room = { words = { bz = "bath" } }
+        id = "ids.eui"
+        name = "{room}-{n}"
+        site = { value = "north" }
+        model = { path = "model", words = { x1 = "X One" } }
+        gone = false
+        "#,
+        &[
+            (
+                "a/BZ/3/q",
+                r#"{"v":1,"ids":{"eui":17},"model":"X1"}"#,
+                &["m room=bath n=3 id=17 name=BZ-3 site=north model=X One | v=1.0"],
+            ),
+            ("a/wc/3/q", r#"{"v":1,"ids":null}"#, &["m room=wc n=3 name=wc-3 site=north | v=1.0"]),
+            (
+                "a/wc/3/q",
+                r#"{"v":1,"ids":{"eui":[]}}"#,
+                &["rejected tag: tag `id` at `$.ids.eui` got an array, which is no text"],
+            ),
+            ("a/wc/3/q", r#"{"v":1,"model":"\u0000"}"#, &["rejected unstorable: tag `model` holds a NUL character"]),
+        ],
+    );
+    let long = "x".repeat(256);
+    check(
+        "[mapping.m]\ntopic = \"a/{x}\"\nfields = [\"v\"]",
+        &[(&format!("a/{long}"), r#"{"v":1}"#, &["rejected tag: tag `x` has 256 bytes, 255 is the most"])],
+    );
+    check(
+        "[mapping.m]\ntopic = \"a\"\ntags = { id = { path = \"id\", required = true } }\nfields = [\"v\"]",
+        &[("a", r#"{"v":1,"id":""}"#, &["rejected tag: tag `id` is required and has no value"])],
+    );
+}
