@@ -17,7 +17,6 @@ use tokio::time::{Instant, Sleep};
 
 use super::Run;
 use super::dial::Transport;
-use super::ledger::Reply;
 use super::link::Link;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
@@ -185,10 +184,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         let outgoing = &mut self.link.writer.outgoing;
         let mut replies = 0;
         while let Some(reply) = state.ledger.next_reply() {
-            match reply {
-                Reply::PubAck(packet_id) => outgoing.puback(packet_id),
-                Reply::PubRec(packet_id) => outgoing.pubrec(packet_id),
-            }
+            outgoing.reply(reply);
             replies += 1;
         }
         let (unmarked, is_pinging) = (state.ledger.unmarked(), state.ledger.is_pinging());

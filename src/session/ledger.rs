@@ -16,7 +16,9 @@
 mod packets;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+#[cfg(test)]
+use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::message::{Delivery, Key};
 
@@ -35,6 +37,27 @@ pub struct Ledger {
     /// The identity that the last delivery got.
     last: u64,
     connection: Connection,
+    #[cfg(test)]
+    without: Option<Rule>,
+}
+
+/// The rules that the checker switches off one by one, to see that each is needed; they name their places below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Rule {
+    AcknowledgeAfterSettling,
+    KnownNeedsDup,
+    KnownNeedsDupAlsoAtQos2,
+    KnownIsAcknowledged,
+    KnownIsAcknowledgedOnce,
+    ReleaseLeftovers,
+    ForgetAfterRoundTrip,
+    MarkPerPing,
+    SurviveConnections,
+    AcknowledgeOnlyWhatCame,
+    SettleByDelivery,
+    ConfirmByDelivery,
+    LostSessionClears,
+    KeepAfterPubrel,
 }
 
 /// What dies with a connection.
@@ -98,6 +121,8 @@ pub enum Reply {
     PubAck(u16),
     /// QoS 2.
     PubRec(u16),
+    /// To a PUBREL.
+    PubComp(u16),
 }
 
 impl Ledger {
@@ -120,8 +145,11 @@ impl Ledger {
     /// A CONNACK has come: what the old connection owed is forgotten, and without a session all entries are.
     /// Returns how many leftovers were dropped because there are too many (0 is normal).
     pub fn connected(&mut self, session_present: bool) -> usize {
-        self.connection = Connection::default();
-        if !session_present {
+        let old = std::mem::take(&mut self.connection);
+        if self.lacks(Rule::AcknowledgeOnlyWhatCame) {
+            self.connection.acks = old.sent.into_iter().chain(old.acks).collect();
+        }
+        if (!session_present && !self.lacks(Rule::LostSessionClears)) || self.lacks(Rule::SurviveConnections) {
             // Deliveries in hand go on being stored; their receipts find no entry.
             self.entries.clear();
             self.exactly_once.clear();
@@ -143,8 +171,14 @@ impl Ledger {
 
     /// A PUBLISH of QoS 1 or 2 has come.
     pub fn publish(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
-        if dup && let Some(entry) = self.entries.get_mut(&key) {
-            if entry.here == Here::No {
+        let qos_2_needs_no_dup = key.exactly_once && self.lacks(Rule::KnownNeedsDupAlsoAtQos2);
+        let (silent, again) = (self.lacks(Rule::KnownIsAcknowledged), self.lacks(Rule::KnownIsAcknowledgedOnce));
+        let is_known = |entry: &Entry| dup || (qos_2_needs_no_dup && entry.state != State::Acked);
+        let needs_dup = !self.lacks(Rule::KnownNeedsDup);
+        if let Some(entry) = self.entries.get_mut(&key)
+            && (is_known(entry) || !needs_dup)
+        {
+            if (entry.here == Here::No || again) && !silent {
                 entry.here = Here::Received;
                 self.connection.acks.push_back(Delivery { key, id: entry.delivery });
             }
@@ -153,7 +187,9 @@ impl Ledger {
         let late = dup && self.connection.resumed;
         if !dup && !retain && !self.connection.resumed {
             self.connection.resumed = true;
-            self.release_leftovers();
+            if !self.lacks(Rule::ReleaseLeftovers) && !self.lacks(Rule::KnownNeedsDupAlsoAtQos2) {
+                self.release_leftovers();
+            }
         }
         self.last += 1;
         let delivery = Delivery { key, id: self.last };
@@ -193,8 +229,9 @@ impl Ledger {
     /// `delivery` is at rest: in batch `number`, or ignored. By delivery, not by key: a receipt for an older
     /// delivery of the same key settles nothing.
     pub fn settle(&mut self, delivery: Delivery, number: Option<i64>) {
+        let by_key = self.lacks(Rule::SettleByDelivery);
         match self.entries.get_mut(&delivery.key) {
-            Some(entry) if entry.delivery == delivery.id => {
+            Some(entry) if entry.delivery == delivery.id || by_key => {
                 if entry.state == State::Pending {
                     entry.state = State::Settled;
                     entry.number = number;
@@ -210,13 +247,16 @@ impl Ledger {
     pub fn next_reply(&mut self) -> Option<Reply> {
         let delivery = *self.connection.acks.front()?;
         let Delivery { key, id } = delivery;
+        let (too_soon, at_once) = (self.lacks(Rule::AcknowledgeAfterSettling), self.lacks(Rule::ForgetAfterRoundTrip));
         match self.entries.get_mut(&key) {
             Some(entry) if entry.delivery == id => {
-                if entry.state == State::Pending {
+                if entry.state == State::Pending && !too_soon {
                     return None;
                 }
                 entry.here = Here::Acked;
-                if !key.exactly_once && entry.state != State::Acked {
+                if at_once {
+                    self.remove(key);
+                } else if !key.exactly_once && entry.state != State::Acked {
                     entry.state = State::Acked;
                     self.connection.sent.push_back(delivery);
                 }
@@ -230,7 +270,7 @@ impl Ledger {
     }
 
     /// A PUBREL has come; PUBCOMP is always the answer, whether it is known or not.
-    pub fn pubrel(&mut self, packet_id: u16) {
+    pub fn pubrel(&mut self, packet_id: u16) -> Reply {
         let entries = &self.entries;
         let oldest = self
             .exactly_once
@@ -246,7 +286,11 @@ impl Ledger {
                 entry.state = State::Acked;
             }
             self.connection.sent.push_back(delivery);
+            if self.lacks(Rule::KeepAfterPubrel) {
+                self.remove(delivery.key);
+            }
         }
+        Reply::PubComp(packet_id)
     }
 
     /// A PINGREQ is being sent, for whatever reason.
@@ -258,14 +302,19 @@ impl Ledger {
     /// Returns how many left.
     pub fn pong(&mut self) -> usize {
         // A PINGRESP that nobody asked for confirms nothing.
-        let mark = self.connection.marks.pop_front().unwrap_or(0);
+        let mut mark = self.connection.marks.pop_front().unwrap_or(0);
+        if self.lacks(Rule::MarkPerPing) {
+            mark = self.connection.marks.pop_back().unwrap_or(mark);
+        }
         for other in &mut self.connection.marks {
             *other -= mark;
         }
+        let by_key = self.lacks(Rule::ConfirmByDelivery);
         let mut confirmed = 0;
         for _ in 0..mark {
             let Some(Delivery { key, id }) = self.connection.sent.pop_front() else { break };
-            if self.entries.get(&key).is_some_and(|entry| entry.delivery == id && entry.state == State::Acked) {
+            let is_it = |entry: &Entry| (entry.delivery == id && entry.state == State::Acked) || by_key;
+            if self.entries.get(&key).is_some_and(is_it) {
                 self.remove(key);
                 confirmed += 1;
             }
@@ -322,6 +371,29 @@ impl Ledger {
         packets::encode(groups)
     }
 
+    /// Whether the checker has switched `rule` off.
+    #[cfg(test)]
+    fn lacks(&self, rule: Rule) -> bool {
+        self.without == Some(rule)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "as in tests")]
+    const fn lacks(&self, _: Rule) -> bool {
+        false
+    }
+
+    /// Whether `next_reply` would give one.
+    #[cfg(test)]
+    fn owes_now(&self) -> bool {
+        self.connection.acks.front().is_some_and(|delivery| match self.entries.get(&delivery.key) {
+            Some(entry) if entry.delivery == delivery.id => {
+                entry.state != State::Pending || self.lacks(Rule::AcknowledgeAfterSettling)
+            }
+            _ => !self.connection.displaced.contains(&delivery.id),
+        })
+    }
+
     fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
         let old = self.entries.insert(key, entry);
         if key.exactly_once && old.is_none() {
@@ -372,5 +444,17 @@ impl Hasher for KeyHasher {
     }
 }
 
+/// The same value for equal ledgers, whatever the order of their maps; for the checker.
+#[cfg(test)]
+impl Hash for Ledger {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|&(key, _)| *key);
+        (entries, self.last, &self.connection).hash(hasher);
+    }
+}
+
+#[cfg(test)]
+mod checker;
 #[cfg(test)]
 mod tests;

@@ -87,8 +87,7 @@ impl<S: Transport> Connection<'_, S> {
                             in_hand.lock().ledger.pong();
                         }
                         Some(Ok(Packet::PubRel { packet_id })) => {
-                            in_hand.lock().ledger.pubrel(packet_id);
-                            writer.outgoing.pubcomp(packet_id);
+                            writer.outgoing.reply(in_hand.lock().ledger.pubrel(packet_id));
                         }
                         // Messages are not taken any more: they come again.
                         Some(Ok(_)) => {}

@@ -64,8 +64,7 @@ impl<S: Transport> Connection<'_, S> {
                     taken.extend(message);
                 }
                 Packet::PubRel { packet_id } => {
-                    state.ledger.pubrel(packet_id);
-                    self.link.writer.outgoing.pubcomp(packet_id);
+                    self.link.writer.outgoing.reply(state.ledger.pubrel(packet_id));
                 }
                 Packet::PingResp => {
                     state.ledger.pong();

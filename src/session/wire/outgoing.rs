@@ -8,6 +8,7 @@ use super::Version;
 use crate::config::Broker;
 use crate::message::Qos;
 use crate::session::hand::RECEIVE_MAXIMUM;
+use crate::session::ledger::Reply;
 use crate::topic::Subscription;
 
 /// The bytes that are to be sent.
@@ -112,16 +113,13 @@ impl Outgoing {
 
     // Without reason code and properties both versions write the acknowledgements and pings alike.
 
-    pub fn puback(&mut self, packet_id: u16) {
-        v4::PubAck::new(packet_id).write(&mut self.bytes).expect(BOUNDED);
-    }
-
-    pub fn pubrec(&mut self, packet_id: u16) {
-        v4::PubRec::new(packet_id).write(&mut self.bytes).expect(BOUNDED);
-    }
-
-    pub fn pubcomp(&mut self, packet_id: u16) {
-        v4::PubComp::new(packet_id).write(&mut self.bytes).expect(BOUNDED);
+    pub fn reply(&mut self, reply: Reply) {
+        match reply {
+            Reply::PubAck(packet_id) => v4::PubAck::new(packet_id).write(&mut self.bytes),
+            Reply::PubRec(packet_id) => v4::PubRec::new(packet_id).write(&mut self.bytes),
+            Reply::PubComp(packet_id) => v4::PubComp::new(packet_id).write(&mut self.bytes),
+        }
+        .expect(BOUNDED);
     }
 
     pub fn pingreq(&mut self) {
