@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use std::hash::{Hash as _, Hasher};
 
 use super::Rule;
-use world::{Event, Setup, Task, Violation, World};
+use proptest::prelude::*;
+use world::{Event, FAULTS, Setup, Task, Violation, World};
 
 /// What a search found.
 struct Found {
@@ -124,7 +125,7 @@ const SMALL: Setup = Setup {
     ids: 8,
     lowest_free: false,
     qos_2: 0,
-    equal: false,
+    contents: u8::MAX,
     calm: false,
     told: false,
     prompt: false,
@@ -142,7 +143,7 @@ const SMALL: Setup = Setup {
 };
 
 /// Equal payloads on a broker that gives the lowest free identifier; exact if no fault comes while one is unsettled.
-const EQUAL: Setup = Setup { equal: true, lowest_free: true, calm: true, window: 1, ..SMALL };
+const EQUAL: Setup = Setup { contents: 1, lowest_free: true, calm: true, window: 1, ..SMALL };
 
 const ALL_QOS_2: u8 = 0xFF;
 
@@ -207,13 +208,13 @@ fn each_ping_confirms_what_was_before_it() {
 
 #[test]
 fn leftovers_are_released_before_their_identifiers_come_again() {
-    let wrap = Setup { messages: 7, window: 1, ids: 6, prompt: true, equal: true, ..SMALL };
+    let wrap = Setup { messages: 7, window: 1, ids: 6, prompt: true, contents: 1, ..SMALL };
     needs(&[Rule::ReleaseLeftovers], &[], &Setup { crashes: 0, cuts: 2, store_losses: 0, ..wrap });
 }
 
 #[test]
 fn a_lost_session_clears_the_ledger_and_receipts_go_by_delivery() {
-    let lost = Setup { equal: true, crashes: 0, store_losses: 0, sessions_lost: 1, told: true, ..SMALL };
+    let lost = Setup { contents: 1, crashes: 0, store_losses: 0, sessions_lost: 1, told: true, ..SMALL };
     needs(&[Rule::SettleByDelivery], &[], &Setup { cuts: 0, ..lost });
     needs(&[Rule::LostSessionClears], &[], &Setup { window: 1, ..lost });
 }
@@ -228,4 +229,61 @@ fn qos_2_entries_outlive_pubrel_and_pubrel_is_always_answered() {
 #[test]
 fn reading_stops_by_what_is_unsettled_alone() {
     needs(&[], &[Task::LimitCountsUnsettled], &Setup { limit: 1, crashes: 0, store_losses: 0, ..SMALL });
+}
+
+/// One long run of random events, faults at one in twenty; then the tail without faults.
+fn run(setup: &Setup, mut random: u64) -> Result<(), (Violation, Vec<Event>)> {
+    let mut world = World::new(setup);
+    let mut events = Vec::new();
+    for _ in 0..20_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let wants_fault = random % 20 == 0;
+        let possible: Vec<Event> =
+            world.events(setup).filter(|event| FAULTS.contains(event) == wants_fault).collect();
+        if possible.is_empty() {
+            if wants_fault {
+                continue;
+            }
+            break;
+        }
+        let event = possible[(random >> 32) as usize % possible.len()];
+        events.push(event);
+        if let Err(violation) = world.apply(event, setup) {
+            return Err((violation, events));
+        }
+    }
+    world.tail(setup).map_err(|violation| (violation, events))
+}
+
+const LONG: Setup = Setup {
+    messages: 200,
+    ids: 40,
+    crashes: u8::MAX,
+    cuts: u8::MAX,
+    store_losses: u8::MAX,
+    repeats: u8::MAX,
+    ..SMALL
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if is_long() { 20_000 } else { 40 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn long_runs_are_exact(random in 1_u64.., window in 1..=20_usize, lowest_free: bool, qos_2: u8, restarts: bool) {
+        let restarts = if restarts { u8::MAX } else { 0 };
+        let setup = Setup { window, lowest_free, qos_2, restarts, ..LONG };
+        prop_assert_eq!(run(&setup, random), Ok(()));
+    }
+
+    #[test]
+    fn long_runs_of_three_contents_are_exact_without_wrap(random in 1_u64.., window in 1..=20_usize, qos_2: u8) {
+        let setup = Setup { window, qos_2, ids: 60_000, contents: 3, ..LONG };
+        prop_assert_eq!(run(&setup, random), Ok(()));
+    }
 }
