@@ -1,12 +1,10 @@
 # Builder and runtime are the same Debian release: a binary linked against a newer C library does not
 # start on an older one. Cache mounts keep the crates and the compiled dependencies between builds, so
-# that a change in src compiles our own crate only.
+# that a change in src compiles our own crate only. What is copied: .dockerignore.
 
 FROM rust:1.95-slim-trixie AS build
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
-COPY migrations migrations
-COPY src src
+COPY . .
 ARG TARGETPLATFORM
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=amber-target-$TARGETPLATFORM,target=/build/target,sharing=locked \
