@@ -471,27 +471,49 @@ fn comment(field: &Field) -> Option<String> {
     }
 }
 
-/// Names that one database cannot tell apart: SQLite's have no case.
-pub(super) fn same_names(dialect: Dialect, measurements: &[Measurement]) -> Vec<String> {
-    if dialect == Dialect::Postgres {
-        return Vec::new();
-    }
+/// Names that the database cannot take, or cannot tell apart.
+pub(super) fn names(dialect: Dialect, measurements: &[Measurement]) -> Vec<String> {
     let mut conflicts = Vec::new();
-    let mut check = |place: &str, names: Vec<&str>| {
+    let mut check = |place: &str, names: Vec<&str>, max_bytes: usize| {
         let mut seen = BTreeMap::new();
         for name in names {
-            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
-                conflicts.push(format!(
-                    "{place}`{other}` and `{name}` differ in case only, which SQLite's names do not; name one of them otherwise in the mapping"
-                ));
+            match dialect {
+                // PostgreSQL cuts longer names in silence, and two of them may become one.
+                Dialect::Postgres if name.len() > max_bytes => {
+                    conflicts.push(format!(
+                        "{place}`{name}` is longer than {max_bytes} bytes; name it shorter in the mapping"
+                    ));
+                }
+                Dialect::Postgres if SYSTEM.contains(&name) => {
+                    conflicts.push(format!(
+                        "{place}`{name}` is a column of PostgreSQL's own; name it otherwise in the mapping"
+                    ));
+                }
+                Dialect::Postgres => {}
+                Dialect::Sqlite => {
+                    if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                        conflicts.push(format!(
+                            "{place}`{other}` and `{name}` differ in case only, which SQLite's names do not; name one of them otherwise in the mapping"
+                        ));
+                    }
+                }
             }
         }
     };
-    check("the measurements ", measurements.iter().map(|measurement| measurement.name.as_str()).collect());
+    let names = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+    check("the measurements ", names, MAX_NAME - "_series".len());
     for measurement in measurements {
         let fields = measurement.fields.iter().map(|field| field.name.as_str());
         let names = measurement.tags.iter().map(String::as_str).chain(fields).collect();
-        check(&format!("in `{}`, ", measurement.name), names);
+        check(&format!("in `{}`, ", measurement.name), names, MAX_NAME);
     }
     conflicts
 }
+
+/// Bytes of an identifier in PostgreSQL.
+const MAX_NAME: usize = 63;
+/// Columns that every table in PostgreSQL has.
+const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
+#[cfg(test)]
+mod tests;

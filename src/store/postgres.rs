@@ -70,7 +70,7 @@ pub struct Postgres {
 
 /// What an empty database would be given.
 pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
-    let mut all = Plan::default();
+    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Postgres, &schema.measurements) };
     all.statements.extend(["create schema amber_store".to_owned(), "create schema amber".to_owned()]);
     all.statements.extend(prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()));
     for measurement in &schema.measurements {

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use crate::batch::Batch;
 
-/// Refused one by one up to here.
+/// So many refused and none accepted: it is not the rows.
 pub(super) const MAX_REFUSED: usize = 64;
-/// Refused one by one for so long; less than what a database waits for an idle transaction.
-const MAX_TIME: Duration = Duration::from_secs(10);
+/// Refused one by one up to here if others are accepted.
+const MAX_SINGLE: usize = 1_024;
+/// Refused one by one for so long, in all tables of a batch.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Positions of the rows per table, both ascending, without those that are refused already.
 pub(super) fn by_table(batch: &Batch, refused: &[(usize, String)]) -> Vec<(usize, Vec<usize>)> {
@@ -37,9 +39,10 @@ pub(super) struct Split {
 }
 
 impl Split {
-    pub(super) fn new(positions: Vec<usize>) -> Self {
+    /// `end`: when the time for single rows is over.
+    pub(super) fn new(positions: Vec<usize>, end: Instant) -> Self {
         let todo = if positions.is_empty() { vec![] } else { vec![positions] };
-        Self { todo, accepted: 0, refused: Vec::new(), end: Instant::now() + MAX_TIME }
+        Self { todo, accepted: 0, refused: Vec::new(), end }
     }
 
     /// The next part to try. In the order of the rows.
@@ -59,10 +62,7 @@ impl Split {
     pub(super) fn refused(&mut self, mut part: Vec<usize>, reason: String) {
         if part.len() == 1 {
             self.refused.push((part[0], reason));
-        } else if self.hopeless() {
-            // The caller gives up; nothing of this is stored.
-            self.todo.clear();
-        } else if self.refused.len() >= 16 * MAX_REFUSED || Instant::now() >= self.end {
+        } else if self.refused.len() >= MAX_SINGLE || Instant::now() >= self.end {
             let reason =
                 format!("{reason}; refused together with {} others, too many to try one by one", part.len() - 1);
             self.refused.extend(part.into_iter().map(|position| (position, reason.clone())));
@@ -95,7 +95,7 @@ mod tests {
 
     /// Tries all parts against a database that refuses what `bad` says; gives the refused and the number of tries.
     fn run(rows: usize, bad: impl Fn(usize) -> bool) -> (Split, usize) {
-        let mut split = Split::new((0..rows).collect());
+        let mut split = Split::new((0..rows).collect(), Instant::now() + MAX_TIME);
         let mut tries = 0;
         while !split.hopeless() {
             let Some(part) = split.next() else { break };

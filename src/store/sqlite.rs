@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use self::text::NOW;
 use self::wal::Wal;
 use self::write::{Gate, Kept, Passed};
-use super::error::Failure;
+use super::error::{Class, Failure};
 use super::plan::{self, Dialect, Found, Table};
 use super::series::{Cache, Resolved};
 use super::{Adopted, Plan, WriteError, Written};
@@ -60,7 +60,7 @@ pub struct Sqlite {
 /// What an empty file would be given.
 pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
     let statements = prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()).collect();
-    let mut all = Plan { statements, conflicts: plan::same_names(Dialect::Sqlite, &schema.measurements) };
+    let mut all = Plan { statements, conflicts: plan::names(Dialect::Sqlite, &schema.measurements) };
     for measurement in &schema.measurements {
         let (plan, _) = plan::measurement(Dialect::Sqlite, measurement, &Found::default());
         all.statements.extend(plan.statements);
@@ -323,13 +323,26 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
         .statement_cache_capacity(512)
         .thread_name(|_| "amber-sqlite".to_owned())
         .disable_statement_logging();
-    let mut connection = options.connect().await?;
+    let mut connection = open(options).await?;
     let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(&mut connection).await?;
     let numbers: Vec<u32> = version.split('.').filter_map(|number| number.parse().ok()).collect();
     if numbers.as_slice() < &OLDEST_VERSION[..] {
         return Err(Failure::standing(format!("Amber was built with SQLite {version}, and needs 3.51.3 or later")));
     }
     Ok(connection)
+}
+
+/// Opens the file. Setting a new one to WAL needs it alone for a moment, for which SQLite does not wait by itself.
+async fn open(options: SqliteConnectOptions) -> Result<SqliteConnection, Failure> {
+    let end = Instant::now() + BUSY_LIMIT;
+    loop {
+        match options.connect().await.map_err(Failure::from) {
+            Err(failure) if failure.class == Class::Away && !failure.lost && Instant::now() < end => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// A statement without parameters or answer, or several.

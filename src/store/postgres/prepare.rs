@@ -119,7 +119,8 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<Migration>, Failur
 
 async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let mut found = find(connection, schema).await?;
-    let (mut all, mut tables) = (Plan::default(), Vec::new());
+    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Postgres, &schema.measurements) };
+    let mut tables = Vec::new();
     for measurement in &schema.measurements {
         let found = found.remove(&measurement.name).unwrap_or_default();
         let (plan, table) = plan::measurement(Dialect::Postgres, measurement, &found);

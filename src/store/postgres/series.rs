@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
+use tokio::time::Instant;
 
 use super::text;
 use crate::row::Tags;
@@ -11,7 +12,7 @@ use crate::store::columns::{ColumnBuf, Element};
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
 use crate::store::series::Misses;
-use crate::store::split::Split;
+use crate::store::split::{MAX_TIME, Split};
 
 /// What became of the misses: ids per measurement, and the server's words for those it refused.
 #[derive(Default)]
@@ -97,7 +98,7 @@ async fn insert(
     missing: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
     let sql = text::make_series(table);
-    let mut split = Split::new(missing);
+    let mut split = Split::new(missing, Instant::now() + MAX_TIME);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
         let columns = columns(table, tags, &part);

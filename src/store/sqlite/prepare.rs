@@ -96,7 +96,7 @@ async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, F
 
 async fn plan_measurements(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let has_catalogue = exists(connection, "store_field").await?;
-    let mut all = Plan { statements: Vec::new(), conflicts: plan::same_names(Dialect::Sqlite, &schema.measurements) };
+    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Sqlite, &schema.measurements) };
     let mut tables = Vec::new();
     for measurement in &schema.measurements {
         let found = find(connection, measurement, has_catalogue).await?;

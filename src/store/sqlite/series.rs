@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
+use tokio::time::Instant;
 
 use super::text;
 use crate::row::Tags;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
 use crate::store::series::Misses;
-use crate::store::split::Split;
+use crate::store::split::{MAX_TIME, Split};
 
 /// What became of the misses: ids per measurement, and SQLite's words for those it refused.
 #[derive(Default)]
@@ -105,7 +106,7 @@ async fn insert(
     tags: &[Tags],
     missing: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
-    let mut split = Split::new(missing);
+    let mut split = Split::new(missing, Instant::now() + MAX_TIME);
     while let Some(mut part) = split.next() {
         let block = text::block(part.len(), table.tags.len().max(1));
         if block < part.len() {

@@ -54,3 +54,30 @@ impl Wal {
         super::command(connection, "pragma busy_timeout = 5000").await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_log_is_started_anew_and_after_a_pause_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wal = Wal::new(&folder.path().join("a.db"));
+        assert!(!wal.is_long(), "there is none");
+        let file = File::create(folder.path().join("a.db-wal")).unwrap();
+        file.set_len(LONG_BYTES).unwrap();
+        assert!(!wal.is_long());
+        file.set_len(LONG_BYTES + 1).unwrap();
+        assert!(wal.is_long());
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        wal.checkpoint(&mut connection).await.unwrap();
+        assert!(!wal.is_long(), "not at once again");
+        tokio::time::pause();
+        tokio::time::advance(PAUSE).await;
+        assert!(wal.is_long());
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use tokio::time::Instant;
 
 use super::text::{self, NOW};
 use crate::batch::Batch;
@@ -14,7 +15,7 @@ use crate::store::error::{Class, Failure};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
-use crate::store::split::{Split, by_table};
+use crate::store::split::{MAX_TIME, Split, by_table};
 
 /// Texts, by table and rows in a block.
 #[derive(Debug, Default)]
@@ -51,6 +52,7 @@ pub(super) async fn write(
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
     super::command(connection, "begin immediate").await?;
+    let end_of_singles = Instant::now() + MAX_TIME;
     let outcome = async {
         if pass(connection, gate).await? == Passed::Fenced {
             return Ok(Passed::Fenced);
@@ -58,7 +60,7 @@ pub(super) async fn write(
         for (table, positions) in by_table(batch, &resolved.refused) {
             let rows = Rows { batch, series: &resolved.ids };
             if apart {
-                let refused = split(connection, tables, kept, table, rows, positions).await?;
+                let refused = split(connection, tables, kept, table, rows, (positions, end_of_singles)).await?;
                 resolved.refused.extend(refused);
             } else {
                 insert_rows(connection, tables, kept, table, rows, &positions).await?;
@@ -172,9 +174,9 @@ async fn split(
     kept: &mut Kept,
     table: usize,
     rows: Rows<'_>,
-    positions: Vec<usize>,
+    (positions, end): (Vec<usize>, Instant),
 ) -> Result<Vec<(usize, String)>, Failure> {
-    let mut split = Split::new(positions);
+    let mut split = Split::new(positions, end);
     while let Some(part) = split.next() {
         // A part may be several statements.
         super::command(connection, "savepoint one").await?;

@@ -1,0 +1,145 @@
+use super::*;
+use crate::schema::Kind;
+
+fn field(name: &str, r#type: Type) -> Field {
+    let (unit, description) = (Some("°C".to_owned()), Some("outside".to_owned()));
+    Field { name: name.to_owned(), kind: Kind::Gauge, r#type, unit, description, decimals: None, min: None, max: None }
+}
+
+fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
+    Measurement {
+        name: "climate".to_owned(),
+        tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        fields: fields.iter().map(|(name, r#type)| field(name, *r#type)).collect(),
+    }
+}
+
+fn table(columns: &[(&str, &str)]) -> Relation {
+    let column = |&(name, r#type): &(&str, &str)| Column {
+        name: name.to_owned(),
+        r#type: r#type.to_owned(),
+        required: false,
+        comment: None,
+    };
+    Relation { shape: Shape::Table, columns: columns.iter().map(column).collect() }
+}
+
+fn view(columns: &[&str]) -> Relation {
+    let columns: Vec<(&str, &str)> = columns.iter().map(|&name| (name, "any")).collect();
+    Relation { shape: Shape::View, ..table(&columns) }
+}
+
+/// `climate (room; temperature)` in PostgreSQL as Amber made it.
+fn found() -> Found {
+    Found {
+        series: Some(table(&[("series_id", "bigint"), ("retired_at", "timestamp with time zone"), ("room", "text")])),
+        data: Some(table(&[
+            ("time", "timestamp with time zone"),
+            ("series_id", "bigint"),
+            ("received_at", "timestamp with time zone"),
+            ("temperature", "double precision"),
+        ])),
+        view: Some(view(&["time", "room", "temperature", "received_at"])),
+        key: Some(Key { name: "amber_store.climate_series_room_idx".to_owned(), tags: vec!["room".to_owned()] }),
+        types: BTreeMap::new(),
+    }
+}
+
+fn without_comments(plan: &super::super::Plan) -> Vec<&str> {
+    plan.statements.iter().map(String::as_str).filter(|sql| !sql.starts_with("comment")).collect()
+}
+
+#[test]
+fn a_new_measurement_is_two_tables_their_indexes_and_a_view() {
+    let (plan, planned) =
+        measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", Type::Float)]), &Found::default());
+    assert_eq!(
+        without_comments(&plan),
+        [
+            "create table amber_store.\"climate_series\" (\n  series_id bigint generated always as identity primary key,\n  retired_at timestamp with time zone,\n  \"room\" text collate \"C\" not null default ''\n)",
+            "create unique index on amber_store.\"climate_series\" (\"room\")",
+            "create table amber_store.\"climate_data\" (\n  time timestamp with time zone not null,\n  series_id bigint not null,\n  received_at timestamp with time zone not null,\n  \"temperature\" double precision\n)",
+            "create index on amber_store.\"climate_data\" (series_id, time)",
+            "create index on amber_store.\"climate_data\" using brin (time timestamptz_minmax_multi_ops) with (pages_per_range = 32, autosummarize = on)",
+            "create view amber.\"climate\" as\nselect d.\"time\", s.\"room\", d.\"temperature\", d.\"received_at\"\nfrom amber_store.\"climate_data\" d\nleft join amber_store.\"climate_series\" s on s.series_id = d.series_id",
+        ]
+    );
+    assert!(
+        plan.statements.contains(&"comment on column amber.\"climate\".\"temperature\" is '°C: outside'".to_owned())
+    );
+    assert_eq!(planned.fields, [("temperature".to_owned(), Type::Float)]);
+}
+
+#[test]
+fn a_new_field_and_a_new_tag_are_appended_to_a_view_that_is_there() {
+    let wanted = wanted(&["room", "floor"], &[("temperature", Type::Float), ("humidity", Type::Float)]);
+    let (plan, _) = measurement(Dialect::Postgres, &wanted, &found());
+    assert_eq!(
+        without_comments(&plan),
+        [
+            "alter table amber_store.\"climate_series\" add column \"floor\" text collate \"C\" not null default ''",
+            "drop index amber_store.climate_series_room_idx",
+            "create unique index on amber_store.\"climate_series\" (\"room\", \"floor\")",
+            "alter table amber_store.\"climate_data\" add column \"humidity\" double precision",
+            "create or replace view amber.\"climate\" as\nselect d.\"time\", s.\"room\", d.\"temperature\", d.\"received_at\", s.\"floor\", d.\"humidity\"\nfrom amber_store.\"climate_data\" d\nleft join amber_store.\"climate_series\" s on s.series_id = d.series_id",
+        ]
+    );
+    assert!(plan.conflicts.is_empty());
+}
+
+#[test]
+fn what_others_have_added_stays_and_their_tags_are_part_of_the_key() {
+    let mut found = found();
+    found.key = Some(Key { name: "k".to_owned(), tags: vec!["floor".to_owned(), "room".to_owned()] });
+    found.series = Some(table(&[("series_id", "bigint"), ("floor", "text"), ("room", "text"), ("note", "text")]));
+    found.data.as_mut().unwrap().columns.push(Column {
+        name: "humidity".to_owned(),
+        r#type: "double precision".to_owned(),
+        required: false,
+        comment: None,
+    });
+    found.view = Some(view(&["time", "floor", "room", "humidity", "temperature", "received_at"]));
+    let (plan, planned) = measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", Type::Float)]), &found);
+    assert_eq!(without_comments(&plan), [""; 0]);
+    assert_eq!(planned.other_tags, ["floor"]);
+    assert_eq!(planned.all_tags().collect::<Vec<_>>(), ["room", "floor"]);
+}
+
+#[test]
+fn the_remedy_for_another_type_converts_what_is_there() {
+    let cases = [
+        ("boolean", Type::Float, "\"temperature\"::integer::double precision"),
+        ("bigint", Type::Bool, "\"temperature\" <> 0"),
+        ("double precision", Type::Time, "to_timestamp(\"temperature\")"),
+        ("timestamp with time zone", Type::Int, "extract(epoch from \"temperature\")::bigint"),
+        ("text", Type::Float, "\"temperature\"::text::double precision"),
+        ("double precision", Type::Int, "\"temperature\"::bigint"),
+        ("text", Type::Json, "to_jsonb(\"temperature\")"),
+    ];
+    for (has, wants, using) in cases {
+        let mut found = found();
+        found.data.as_mut().unwrap().columns[3].r#type = has.to_owned();
+        let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", wants)]), &found);
+        let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
+        assert!(conflict.contains(&format!("using {using}`")), "{conflict}");
+        assert!(conflict.contains(&format!("is `{has}`")), "{conflict}");
+    }
+}
+
+#[test]
+fn names_that_the_database_would_cut_or_mistake_are_conflicts() {
+    let long = "m".repeat(57);
+    let measurements =
+        [Measurement { name: long, tags: vec![], fields: vec![] }, wanted(&["ctid"], &[("temperature", Type::Float)])];
+    assert_eq!(names(Dialect::Postgres, &measurements).len(), 2);
+    assert_eq!(names(Dialect::Sqlite, &measurements).len(), 0);
+    let measurements = [wanted(&["Room"], &[("room", Type::Float)])];
+    assert_eq!(names(Dialect::Postgres, &measurements).len(), 0);
+    assert_eq!(names(Dialect::Sqlite, &measurements).len(), 1);
+}
+
+#[test]
+fn a_tag_that_is_a_field_elsewhere_is_a_conflict() {
+    let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room", "temperature"], &[]), &found());
+    assert!(plan.conflicts[0].contains("is a tag in one table and a field in the other"), "{plan:?}");
+}
