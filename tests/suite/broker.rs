@@ -1,55 +1,17 @@
 //! The embedded broker against clients that were written by others: Mosquitto's tools and paho.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use amber::demo::broker::{Broker, Script};
+use amber::demo::broker::Script;
 use amber::message::Qos;
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::client::{self, Publisher};
 use crate::support::eventually;
-
-/// The broker on a runtime of its own, for tests that are not asynchronous themselves.
-struct Served {
-    broker: Option<Broker>,
-    runtime: Runtime,
-}
-
-impl Served {
-    fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let start = Broker::start(address, Script::default(), CancellationToken::new());
-        Self { broker: Some(runtime.block_on(start).unwrap()), runtime }
-    }
-
-    fn broker(&self) -> &Broker {
-        self.broker.as_ref().unwrap()
-    }
-
-    fn port(&self) -> u16 {
-        self.broker().address().port()
-    }
-
-    fn wait_for(&self, client_id: &str) {
-        eventually("the client has subscribed", || {
-            let seen = self.broker().seen(client_id).ok_or("no session")?;
-            if seen.connected && !seen.filters.is_empty() { Ok(()) } else { Err(format!("{seen:?}")) }
-        });
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.runtime.block_on(self.broker.take().unwrap().stop());
-    }
-}
+use crate::support::served::Served;
 
 #[test]
 fn mosquitto_publishes_and_subscribes_at_every_quality_over_both_versions() {
-    let served = Served::start();
+    let served = Served::start(Script::default());
     for version in ["mqttv311", "mqttv5"] {
         for qos in ["0", "1", "2"] {
             let args =
@@ -71,7 +33,7 @@ fn mosquitto_publishes_and_subscribes_at_every_quality_over_both_versions() {
 
 #[test]
 fn messages_wait_for_a_session_that_lasts() {
-    let served = Served::start();
+    let served = Served::start(Script::default());
     for version in [&["-V", "mqttv311"][..], &["-V", "mqttv5", "-x", "3600"]] {
         let keep = [version, &["-c", "-i", "keeper", "-q", "2", "-t", "k/#"]].concat();
         client::mosquitto_sub(served.port(), &[&keep[..], &["-E"]].concat());
@@ -92,7 +54,7 @@ fn messages_wait_for_a_session_that_lasts() {
 
 #[test]
 fn retained_messages_are_sent_to_new_subscribers_until_they_are_cleared() {
-    let served = Served::start();
+    let served = Served::start(Script::default());
     client::mosquitto_pub(served.port(), &["-r", "-t", "r/a", "-m", "kept", "-q", "1"]);
     let args = ["-t", "r/#", "-C", "1", "-W", "30", "-F", "%r %p"];
     assert_eq!(client::mosquitto_sub(served.port(), &args), ["1 kept"]);
@@ -106,7 +68,7 @@ fn retained_messages_are_sent_to_new_subscribers_until_they_are_cleared() {
 
 #[test]
 fn the_will_of_a_client_that_is_lost_is_published() {
-    let served = Served::start();
+    let served = Served::start(Script::default());
     let args = ["-i", "heir", "-t", "will/#", "-C", "1", "-W", "30"];
     let listener = client::mosquitto_sub_started(served.port(), &args);
     served.wait_for("heir");
@@ -120,7 +82,7 @@ fn the_will_of_a_client_that_is_lost_is_published() {
 
 #[test]
 fn paho_of_both_versions_talks_to_paho_of_both() {
-    let served = Served::start();
+    let served = Served::start(Script::default());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/exchange.py");
     let output = Command::new(client::python()).args([script, &served.port().to_string()]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

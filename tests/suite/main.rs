@@ -9,6 +9,7 @@ mod support;
 
 mod broker;
 mod documents;
+mod kill;
 mod smoke;
 mod stack;
 mod store;

@@ -1,5 +1,6 @@
 //! Publishers: one of our own that waits for every acknowledgement, Mosquitto's tools, and the real paho.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use amber::message::Qos;
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{Connect, Packet, PubRel, Publish};
+use rumqttc::mqttbytes::v4::{Connect, Packet, PubAck, PubComp, PubRel, Publish};
 
 use super::{DEADLINE, process};
 
@@ -28,18 +29,25 @@ impl Publisher {
     /// Connects to a broker on loopback, with a clean session.
     #[track_caller]
     pub fn connect(port: u16, client_id: &str) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the broker listens");
+        Self::try_connect(port, client_id).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, to a broker that may be away.
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    pub fn try_connect(port: u16, client_id: &str) -> Result<Self, String> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).expect("a connected stream takes the option");
         stream.set_read_timeout(Some(DEADLINE)).expect("a connected stream takes the option");
         let mut publisher = Self { stream, buffer: BytesMut::new(), next_id: 0 };
         let mut connect = Connect::new(client_id);
         connect.keep_alive = 0;
-        publisher.send(&[Packet::Connect(connect)]);
-        match publisher.receive() {
-            Packet::ConnAck(answer) => assert_eq!(answer.code, rumqttc::ConnectReturnCode::Success),
-            other => panic!("{other:?} instead of CONNACK"),
+        publisher.send(&Packet::Connect(connect))?;
+        match publisher.receive()? {
+            Packet::ConnAck(answer) if answer.code == rumqttc::ConnectReturnCode::Success => Ok(publisher),
+            other => Err(format!("{other:?} instead of CONNACK")),
         }
-        publisher
     }
 
     /// Publishes one message and returns when the broker has taken it: at QoS 0 when it is sent, otherwise at its
@@ -54,14 +62,26 @@ impl Publisher {
     pub fn publish_retained(&mut self, topic: &str, payload: impl Into<Vec<u8>>, qos: Qos) {
         let mut publish = Publish::new(topic, level(qos), payload.into());
         publish.retain = true;
-        self.publish_packets(qos, [publish]);
+        taken(self.publish_packets(qos, vec![publish]));
     }
 
     /// Publishes many, some at a time, in order, and returns when the broker has taken all.
     #[track_caller]
     pub fn publish_all(&mut self, qos: Qos, messages: impl IntoIterator<Item = (String, Vec<u8>)>) {
+        taken(self.try_publish_all(qos, messages));
+    }
+
+    /// The same, to a broker that may go away.
+    ///
+    /// # Errors
+    /// Of which messages it is not known whether the broker has taken them. The connection is of no use then.
+    pub fn try_publish_all(
+        &mut self,
+        qos: Qos,
+        messages: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<(), Unacknowledged> {
         let packets = messages.into_iter().map(|(topic, payload)| Publish::new(topic, level(qos), payload));
-        self.publish_packets(qos, packets);
+        self.publish_packets(qos, packets.collect())
     }
 
     /// `{"n":1}` and so on for the `numbers`, each to `topic`.
@@ -70,62 +90,86 @@ impl Publisher {
         self.publish_all(qos, numbers.map(|n| (topic.to_owned(), format!("{{\"n\":{n}}}").into_bytes())));
     }
 
-    #[track_caller]
-    fn publish_packets(&mut self, qos: Qos, packets: impl IntoIterator<Item = Publish>) {
-        let mut open = 0;
-        for mut publish in packets {
+    fn publish_packets(&mut self, qos: Qos, packets: Vec<Publish>) -> Result<(), Unacknowledged> {
+        let count = packets.len();
+        let (mut sent, mut open) = (0, BTreeMap::new());
+        let result = self.exchange(qos, packets, &mut sent, &mut open);
+        result.map_err(|why| Unacknowledged { positions: open.into_values().chain(sent..count).collect(), why })
+    }
+
+    /// `sent` counts the packets that are on their way, `open` has the positions of those not acknowledged.
+    fn exchange(
+        &mut self,
+        qos: Qos,
+        packets: Vec<Publish>,
+        sent: &mut usize,
+        open: &mut BTreeMap<u16, usize>,
+    ) -> Result<(), String> {
+        for (position, mut publish) in packets.into_iter().enumerate() {
             if qos != Qos::AtMostOnce {
-                while open >= WINDOW {
-                    open -= self.take_acknowledgement();
+                while open.len() >= WINDOW {
+                    self.take_acknowledgement(open)?;
                 }
                 self.next_id = self.next_id % u16::MAX + 1;
                 publish.pkid = self.next_id;
-                open += 1;
+                open.insert(self.next_id, position);
             }
-            self.send(&[Packet::Publish(publish)]);
+            *sent = position + 1;
+            self.send(&Packet::Publish(publish))?;
         }
-        while open > 0 {
-            open -= self.take_acknowledgement();
+        while !open.is_empty() {
+            self.take_acknowledgement(open)?;
+        }
+        Ok(())
+    }
+
+    /// Reads one packet, and takes the message that is done with it out of `open`.
+    fn take_acknowledgement(&mut self, open: &mut BTreeMap<u16, usize>) -> Result<(), String> {
+        match self.receive()? {
+            Packet::PubAck(PubAck { pkid }) | Packet::PubComp(PubComp { pkid }) => {
+                open.remove(&pkid);
+                Ok(())
+            }
+            Packet::PubRec(received) => self.send(&Packet::PubRel(PubRel { pkid: received.pkid })),
+            other => Err(format!("{other:?} instead of an acknowledgement")),
         }
     }
 
-    /// Reads one packet; returns how many messages are done with it.
-    #[track_caller]
-    fn take_acknowledgement(&mut self) -> usize {
-        match self.receive() {
-            Packet::PubAck(_) | Packet::PubComp(_) => 1,
-            Packet::PubRec(received) => {
-                self.send(&[Packet::PubRel(PubRel { pkid: received.pkid })]);
-                0
-            }
-            other => panic!("{other:?} instead of an acknowledgement"),
-        }
-    }
-
-    #[track_caller]
-    fn send(&mut self, packets: &[Packet]) {
+    fn send(&mut self, packet: &Packet) -> Result<(), String> {
         let mut bytes = BytesMut::new();
-        for packet in packets {
-            packet.write(&mut bytes, MAX_PACKET_BYTES).expect("the packet is right");
-        }
-        self.stream.write_all(&bytes).expect("the broker takes what is published");
+        packet.write(&mut bytes, MAX_PACKET_BYTES).expect("the packet is right");
+        self.stream.write_all(&bytes).map_err(|error| error.to_string())
     }
 
-    #[track_caller]
-    fn receive(&mut self) -> Packet {
+    fn receive(&mut self) -> Result<Packet, String> {
         loop {
             match Packet::read(&mut self.buffer, MAX_PACKET_BYTES) {
-                Ok(packet) => return packet,
+                Ok(packet) => return Ok(packet),
                 Err(rumqttc::mqttbytes::Error::InsufficientBytes(_)) => {}
-                Err(error) => panic!("the broker sends nonsense: {error:?}"),
+                Err(error) => return Err(format!("the broker sends nonsense: {error:?}")),
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
-                Ok(0) => panic!("the broker has closed the connection"),
+                Ok(0) => return Err("the broker has closed the connection".to_owned()),
                 Ok(count) => self.buffer.extend_from_slice(&bytes[..count]),
-                Err(error) => panic!("no acknowledgement from the broker: {error}"),
+                Err(error) => return Err(format!("nothing from the broker: {error}")),
             }
         }
+    }
+}
+
+/// Messages of which it is not known whether the broker has taken them.
+#[derive(Debug)]
+pub struct Unacknowledged {
+    /// Among those that were to be published, from 0.
+    pub positions: Vec<usize>,
+    pub why: String,
+}
+
+#[track_caller]
+fn taken(result: Result<(), Unacknowledged>) {
+    if let Err(Unacknowledged { positions, why }) = result {
+        panic!("{} messages were not acknowledged: {why}", positions.len());
     }
 }
 

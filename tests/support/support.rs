@@ -9,11 +9,14 @@
 pub mod binary;
 pub mod client;
 pub mod folder;
+pub mod home;
 pub mod mosquitto;
+pub mod numbers;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod proxy;
+pub mod served;
 pub mod sql;
 
 use std::fmt::Write as _;

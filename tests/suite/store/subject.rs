@@ -11,29 +11,12 @@ use amber::schema::{Field, Kind, Measurement, Schema, Type};
 use amber::store::{Adopted, Plan, Store, WriteError, Written};
 use tokio::runtime::Runtime;
 
-use crate::support::folder::Folder;
-use crate::support::postgres::{self, Database};
-use crate::support::sql::Sql;
+pub use crate::support::home::Home;
 
 /// Unlike any text of a statement, so that a proxy recognises what is bound.
 pub const WRITER: &str = "gateway 7";
 
-/// Where a store is.
-pub enum Home {
-    Postgres(Database),
-    Sqlite(Folder),
-}
-
 impl Home {
-    /// One of each, empty.
-    pub fn both() -> [Self; 2] {
-        [Self::Postgres(postgres::database()), Self::Sqlite(Folder::new())]
-    }
-
-    pub fn is_postgres(&self) -> bool {
-        matches!(self, Self::Postgres(_))
-    }
-
     /// A process's store.
     pub fn store(&self, owner: i64) -> Subject {
         match self {
@@ -48,28 +31,6 @@ impl Home {
         store.prepare(schema).unwrap();
         store.adopt().unwrap();
         store
-    }
-
-    /// For assertions.
-    pub fn sql(&self) -> Sql {
-        match self {
-            Self::Postgres(database) => database.sql(),
-            Self::Sqlite(folder) => Sql::sqlite(&folder.join("store.db")).unwrap(),
-        }
-    }
-
-    /// The view of a measurement, or of a fixed table.
-    pub fn view(&self, name: &str) -> String {
-        if self.is_postgres() { format!("amber.\"{name}\"") } else { format!("\"{name}\"") }
-    }
-
-    /// A table behind them.
-    pub fn table(&self, name: &str) -> String {
-        if self.is_postgres() { format!("amber_store.\"{name}\"") } else { format!("\"store_{name}\"") }
-    }
-
-    pub fn count(&self, view: &str) -> i64 {
-        self.sql().number(&format!("select count(*) from {}", self.view(view))).unwrap()
     }
 }
 
