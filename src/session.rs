@@ -154,9 +154,11 @@ impl Run {
         if let Err(error) = result {
             tracing::warn!(%error, "the remembered subscriptions cannot be read; an old one may stay at the broker");
         }
+        // Taken out of the session, so that the channel is closed when `Run::out` is dropped.
+        let out = std::mem::replace(&mut session.out, mpsc::channel(1).0);
         let received = ["0", "1", "2"].map(|qos| session.metrics.messages_received.with_label_values(&[qos]));
         Self {
-            out: Some(session.out.clone()),
+            out: Some(out),
             held: Vec::new(),
             subscriptions,
             versions: Versions::new(session.config.protocol),

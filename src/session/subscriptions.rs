@@ -83,7 +83,7 @@ impl Subscriptions {
                     Some(known) if !known.retained => Retained::Always,
                     _ => Retained::IfNew,
                 };
-                if known.is_none_or(|known| !known.retained) {
+                if known.is_none_or(|known| subscription.retained && !known.retained) {
                     asked.retained.push(position);
                 }
                 if known.is_none() {

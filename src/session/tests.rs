@@ -1,1 +1,432 @@
+//! The session against a scripted broker over an in-memory stream, time paused: it passes only when all wait.
 
+use std::future::Future;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::sync::watch;
+
+use super::wire::Outgoing;
+use super::*;
+use crate::config::{Broker, BrokerUrl};
+use crate::fault::{At, Place};
+use crate::message::{Qos, Time};
+use crate::status::Condition;
+use crate::topic::TopicFilter;
+
+pub(super) fn broker() -> Broker {
+    Broker {
+        url: At::new(BrokerUrl { host: "broker".into(), port: 1883 }, Place::Default),
+        client_id: "amber".into(),
+        username: None,
+        password: None,
+        qos: Qos::AtLeastOnce,
+        protocol: Protocol::Auto,
+        session_expiry: Duration::from_secs(7 * 86_400),
+        keep_alive: Duration::from_secs(30),
+        max_payload_bytes: 1 << 20,
+    }
+}
+
+/// One connection of a session, and a script that plays its broker.
+struct Scene {
+    in_hand: Arc<InHand>,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    received: mpsc::Receiver<Vec<Message>>,
+    subscribed: watch::Receiver<String>,
+}
+
+/// The broker's end of the stream.
+struct Script {
+    stream: DuplexStream,
+    buffer: BytesMut,
+}
+
+impl Script {
+    /// The next packet: its first byte, and its body.
+    async fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if self.buffer.len() >= 2 && self.buffer.len() >= 2 + usize::from(self.buffer[1]) {
+                let length = usize::from(self.buffer[1]);
+                let packet = self.buffer.split_to(2 + length);
+                return Some((packet[0], packet[2..].to_vec()));
+            }
+            if self.stream.read_buf(&mut self.buffer).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn expect(&mut self, packet: &[u8]) {
+        let (first, body) = self.packet().await.expect("the session has ended the connection");
+        assert_eq!([&[first, body.len() as u8], &body[..]].concat(), packet);
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Answers the SUBSCRIBE of one filter.
+    async fn grant(&mut self, code: u8) {
+        let (first, body) = self.packet().await.unwrap();
+        assert_eq!(first, 0x82);
+        self.send(&[0x90, 3, body[0], body[1], code]).await;
+    }
+}
+
+/// PUBLISH of 3.1.1 with topic `t`.
+fn publish(first: u8, packet_id: u8, payload: u8) -> [u8; 8] {
+    [0x30 | first, 6, 0, 1, b't', 0, packet_id, payload]
+}
+
+const QOS_1: u8 = 2;
+const QOS_2: u8 = 4;
+const DUP: u8 = 8;
+const RETAIN: u8 = 1;
+const PINGREQ: [u8; 2] = [0xC0, 0];
+const PINGRESP: [u8; 2] = [0xD0, 0];
+
+fn puback(packet_id: u8) -> [u8; 4] {
+    [0x40, 2, 0, packet_id]
+}
+
+/// Plays one connection over 3.1.1 to its end.
+async fn play<F: Future<Output = ()>>(
+    session_present: bool,
+    capacity: usize,
+    script: impl FnOnce(Scene, Script) -> F,
+) -> End {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let metrics = Arc::new(Metrics::new());
+    let in_hand = Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics)));
+    let (out, received) = mpsc::channel(capacity);
+    let (subscribed, watched) = watch::channel(String::new());
+    let filter = TopicFilter::new("t/#").unwrap();
+    let remembered = if session_present { r#"[{"filter":"t/#","qos":1,"retained":false}]"# } else { "" };
+    let session = Session {
+        config: broker(),
+        subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
+        remembered: remembered.to_owned(),
+        in_hand: Arc::clone(&in_hand),
+        out,
+        subscribed,
+        clock: || Time(0),
+        metrics: Arc::clone(&metrics),
+        status: Arc::new(Status::new()),
+        stop: CancellationToken::new(),
+        grace: Duration::from_secs(10),
+    };
+    let (status, stop) = (Arc::clone(&session.status), session.stop.clone());
+    let scene = Scene { in_hand, metrics, status, stop, received, subscribed: watched };
+    let mut run = Run::new(session);
+    let connection = async {
+        let (link, ack) = match Link::open(ours, Version::V311, &broker()).await {
+            Ok(open) => open,
+            Err(error) => panic!("{error:?}"),
+        };
+        run.connected(Version::V311, &ack);
+        Connection::new(&mut run, link, Version::V311, &ack).serve().await
+    };
+    let scripted = async {
+        let mut broker = Script { stream: theirs, buffer: BytesMut::new() };
+        assert_eq!(broker.packet().await.unwrap().0, 0x10);
+        broker.send(&[0x20, 2, u8::from(session_present), 0]).await;
+        script(scene, broker).await;
+    };
+    tokio::join!(connection, scripted).0
+}
+
+/// Lets the session go on until it is so.
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if is_so() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("never: {what}");
+}
+
+fn is_closed(end: &End) -> bool {
+    matches!(end, End::Lost(connection::Lost::Closed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_acknowledged_only_after_its_receipt() {
+    let end = play(false, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&[publish(QOS_1, 1, 1), publish(QOS_1, 2, 2)].concat()).await;
+        let burst = scene.received.recv().await.unwrap();
+        assert_eq!(burst.iter().map(|message| message.payload[0]).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((scene.in_hand.unsettled(), scene.in_hand.window()), (2, 20));
+        scene.in_hand.settle(&burst[1..], Some(1));
+        // Nothing but the keep-alive comes: the first is not settled.
+        broker.expect(&PINGREQ).await;
+        scene.in_hand.settle(&burst[..1], Some(2));
+        broker.expect(&puback(1)).await;
+        broker.expect(&puback(2)).await;
+        assert_eq!(scene.in_hand.messages(), 0);
+        broker.send(&PINGRESP).await;
+        // The barrier behind the acknowledgements, and what it confirms.
+        broker.expect(&PINGREQ).await;
+        assert_eq!(scene.in_hand.lock().ledger.len(), 2);
+        broker.send(&PINGRESP).await;
+        broker.send(&publish(QOS_1, 3, 3)).await;
+        let burst = scene.received.recv().await.unwrap();
+        assert_eq!(scene.in_hand.lock().ledger.len(), 1);
+        assert_eq!(burst.len(), 1);
+    })
+    .await;
+    assert!(is_closed(&end));
+}
+
+#[tokio::test(start_paused = true)]
+async fn qos_2_is_received_released_and_completed() {
+    play(false, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_2, 1, 1)).await;
+        let burst = scene.received.recv().await.unwrap();
+        scene.in_hand.settle(&burst, Some(1));
+        broker.expect(&[0x50, 2, 0, 1]).await;
+        broker.send(&[0x62, 2, 0, 1]).await;
+        broker.expect(&[0x70, 2, 0, 1]).await;
+        // Unknown, and answered all the same.
+        broker.send(&[0x62, 2, 0, 9]).await;
+        broker.expect(&[0x70, 2, 0, 9]).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeated_message_is_acknowledged_and_not_handed_on() {
+    play(true, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        let burst = scene.received.recv().await.unwrap();
+        scene.in_hand.settle(&burst, Some(1));
+        broker.expect(&puback(1)).await;
+        scene.in_hand.lock().ledger.connected(true);
+        broker.send(&publish(QOS_1 | DUP, 1, 1)).await;
+        broker.expect(&puback(1)).await;
+        assert!(scene.received.try_recv().is_err());
+        assert_eq!(scene.metrics.messages_redelivered.get(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_go_on_while_nobody_takes_messages_and_reading_is_stopped() {
+    play(false, 1, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        eventually("a message in hand", || scene.in_hand.messages() == 1).await;
+        broker.send(&publish(QOS_1, 2, 2)).await;
+        // The channel holds one burst, the session the other; an hour of keep-alive without an answer.
+        let start = Instant::now();
+        for _ in 0..240 {
+            broker.expect(&PINGREQ).await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(3_600));
+        assert_eq!(scene.received.recv().await.unwrap()[0].payload[0], 1);
+        assert_eq!(scene.received.recv().await.unwrap()[0].payload[0], 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_broker_is_given_up_after_one_and_a_half_keep_alives() {
+    let start = Instant::now();
+    let end = play(false, 1, |_scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.expect(&PINGREQ).await;
+        broker.expect(&PINGREQ).await;
+        assert!(broker.packet().await.is_none_or(|(first, _)| first == 0xC0));
+    })
+    .await;
+    assert!(matches!(end, End::Lost(connection::Lost::Silent(_))));
+    assert_eq!(start.elapsed(), Duration::from_secs(45));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_hand_stops_reading_of_qos_1_and_drops_qos_0() {
+    play(false, OUT_CAPACITY, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        let mut taken = Vec::new();
+        for number in 0..MAX_MESSAGES as u32 {
+            let [high, low] = ((number % 60_000) as u16 + 1).to_be_bytes();
+            broker.send(&[0x32, 6, 0, 1, b't', high, low, 0]).await;
+            while let Ok(burst) = scene.received.try_recv() {
+                taken.extend(burst);
+            }
+        }
+        while taken.len() < MAX_MESSAGES {
+            taken.extend(scene.received.recv().await.unwrap());
+        }
+        // One more waits in the stream, unread, and pings go on.
+        broker.send(&publish(QOS_1, 1, 9)).await;
+        broker.expect(&PINGREQ).await;
+        assert!(scene.received.try_recv().is_err());
+        assert_eq!(scene.in_hand.messages(), MAX_MESSAGES);
+
+        scene.in_hand.settle(&taken[..1], Some(1));
+        broker.expect(&puback(1)).await;
+        assert_eq!(scene.received.recv().await.unwrap()[0].payload[0], 9);
+        scene.in_hand.settle(&taken[1..], Some(1));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn qos_0_over_the_limit_is_dropped_and_counted() {
+    play(false, OUT_CAPACITY, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        let many = [0x30, 4, 0, 1, b't', 0].repeat(1_000);
+        for _ in 0..31 {
+            broker.send(&many).await;
+        }
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        let mut taken = Vec::new();
+        while taken.last().is_none_or(|message: &Message| message.qos == Qos::AtMostOnce) {
+            taken.extend(scene.received.recv().await.unwrap());
+        }
+        assert_eq!(taken.len(), MAX_MESSAGES + 1, "QoS 1 is taken all the same");
+        assert_eq!(scene.metrics.messages_dropped.with_label_values(&["overload"]).get(), 1_000);
+        scene.in_hand.settle(&taken, None);
+        assert_eq!(scene.in_hand.messages(), 0);
+        broker.expect(&puback(1)).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_filter_is_a_standing_fault_that_names_it() {
+    play(false, 10, |scene, mut broker| async move {
+        broker.grant(0x80).await;
+        eventually("a condition", || scene.status.broker.get() != Condition::Starting).await;
+        assert!(scene.subscribed.borrow().contains("t/#"));
+        let Condition::Standing(why) = scene.status.broker.get() else { panic!() };
+        assert!(why.contains("`t/#`") && why.contains("unspecified error"), "{why}");
+        assert_eq!(scene.metrics.subscriptions_refused.get(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_messages_that_come_with_a_repeated_subscribe_are_not_handed_on() {
+    play(true, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1 | RETAIN, 1, 1)).await;
+        broker.expect(&puback(1)).await;
+        broker.send(&publish(QOS_1, 2, 2)).await;
+        assert_eq!(scene.received.recv().await.unwrap()[0].payload[0], 2);
+        assert_eq!(scene.metrics.messages_ignored.with_label_values(&["retained"]).get(), 1);
+        assert_eq!(scene.in_hand.unsettled(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_graceful_end_waits_for_receipts_acknowledges_and_disconnects() {
+    let end = play(false, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        let burst = scene.received.recv().await.unwrap();
+        scene.stop.cancel();
+        // What comes now is not taken.
+        broker.send(&publish(QOS_1, 2, 2)).await;
+        assert!(scene.received.recv().await.is_none(), "the channel is closed");
+        scene.in_hand.settle(&burst, Some(1));
+        broker.expect(&puback(1)).await;
+        broker.expect(&PINGREQ).await;
+        broker.send(&PINGRESP).await;
+        broker.expect(&[0xE0, 0]).await;
+        assert_eq!(broker.packet().await, None);
+        assert_eq!(scene.in_hand.lock().ledger.len(), 0, "confirmed");
+    })
+    .await;
+    assert!(matches!(end, End::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_graceful_end_is_over_with_the_grace_period() {
+    let start = Instant::now();
+    let end = play(false, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        let unsettled = scene.received.recv().await.unwrap();
+        scene.stop.cancel();
+        broker.expect(&[0xE0, 0]).await;
+        assert_eq!(scene.in_hand.unsettled(), unsettled.len());
+    })
+    .await;
+    assert!(matches!(end, End::Stopped));
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_listener_ends() {
+    let end = play(false, 10, |scene, mut broker| async move {
+        broker.grant(1).await;
+        drop(scene.received);
+        broker.send(&publish(QOS_1, 1, 1)).await;
+        assert_eq!(broker.packet().await, None);
+    })
+    .await;
+    assert!(matches!(end, End::NobodyListens));
+}
+
+#[test]
+fn version_5_falls_back_to_3_1_1_and_remembers_it() {
+    let refused = || ConnectError::Refused { refusal: Refusal::Version, text: None };
+    let mut versions = Versions::new(Protocol::Auto);
+    assert_eq!(versions.next, Version::V5);
+    assert!(versions.failed(&ConnectError::Closed));
+    assert_eq!(versions.next, Version::V311);
+    // It closes that too: it was not the version.
+    assert!(!versions.failed(&ConnectError::Closed));
+    assert_eq!(versions.next, Version::V5);
+    assert!(versions.failed(&refused()));
+    versions.answered(Version::V311);
+    assert!(!versions.failed(&ConnectError::Closed) && !versions.failed(&ConnectError::TimedOut));
+    assert_eq!(versions.next, Version::V311);
+
+    let mut versions = Versions::new(Protocol::Auto);
+    versions.answered(Version::V5);
+    assert!(!versions.failed(&ConnectError::Closed), "a broker that goes down is not an old one");
+    let mut versions = Versions::new(Protocol::V5);
+    assert!(!versions.failed(&refused()));
+}
+
+#[test]
+fn the_oldest_unsettled_message_is_known() {
+    let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+    let messages: Vec<Message> = (0..4)
+        .map(|number: i64| {
+            let mut state = in_hand.lock();
+            let key = crate::message::Key { packet_id: number as u16 + 1, exactly_once: false, hash: 0 };
+            let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false) else { panic!() };
+            let message = Message {
+                topic: "t".into(),
+                payload: bytes::Bytes::new(),
+                qos: Qos::AtLeastOnce,
+                retain: false,
+                received_at: Time(number * 60_000),
+                delivery: Some(delivery),
+                malformed: None,
+            };
+            state.take(&message);
+            message
+        })
+        .collect();
+    let mut oldest = Vec::new();
+    for position in [2, 0, 1, 3] {
+        oldest.push(in_hand.oldest_unsettled().map(|time| time.0));
+        in_hand.settle([&messages[position]], Some(1));
+    }
+    assert_eq!(oldest, [Some(0), Some(0), Some(0), Some(120_000)]);
+    assert_eq!(in_hand.oldest_unsettled(), None);
+    assert_eq!(in_hand.messages(), 0);
+    std::hint::black_box(Outgoing::new(Version::V5));
+}

@@ -240,8 +240,7 @@ fn run(setup: &Setup, mut random: u64) -> Result<(), (Violation, Vec<Event>)> {
         random ^= random >> 7;
         random ^= random << 17;
         let wants_fault = random % 20 == 0;
-        let possible: Vec<Event> =
-            world.events(setup).filter(|event| FAULTS.contains(event) == wants_fault).collect();
+        let possible: Vec<Event> = world.events(setup).filter(|event| FAULTS.contains(event) == wants_fault).collect();
         if possible.is_empty() {
             if wants_fault {
                 continue;
@@ -257,15 +256,8 @@ fn run(setup: &Setup, mut random: u64) -> Result<(), (Violation, Vec<Event>)> {
     world.tail(setup).map_err(|violation| (violation, events))
 }
 
-const LONG: Setup = Setup {
-    messages: 200,
-    ids: 40,
-    crashes: u8::MAX,
-    cuts: u8::MAX,
-    store_losses: u8::MAX,
-    repeats: u8::MAX,
-    ..SMALL
-};
+const LONG: Setup =
+    Setup { messages: 200, ids: 40, crashes: u8::MAX, cuts: u8::MAX, store_losses: u8::MAX, repeats: u8::MAX, ..SMALL };
 
 proptest! {
     #![proptest_config(ProptestConfig {
