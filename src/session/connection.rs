@@ -25,6 +25,8 @@ use crate::message::Message;
 /// Acknowledgements that are confirmed by one PINGREQ and PINGRESP, if that takes no longer than `BARRIER_AFTER`.
 const BARRIER_ACKS: usize = 256;
 const BARRIER_AFTER: Duration = Duration::from_millis(100);
+/// Refused filters are asked for again: a person may have given the permission meanwhile.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// How a connection ended.
 pub(super) enum End {
@@ -78,6 +80,8 @@ pub(super) struct Connection<'a, S> {
     session_present: bool,
     asked: Asked,
     is_answered: bool,
+    /// When refused filters are asked for again.
+    ask_again: Option<Instant>,
     keep_alive: Duration,
     /// When something was last read, or reading began again.
     heard: Instant,
@@ -113,6 +117,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             session_present: ack.session_present,
             asked,
             is_answered: false,
+            ask_again: None,
             keep_alive: theirs.map_or(ours, |theirs| theirs.min(ours)),
             heard: now,
             spoken: now,
@@ -218,7 +223,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         let idle = if self.link.writer.is_pending() { stuck } else { self.spoken + self.keep_alive / 2 };
         let dead = if self.reading { self.heard + self.patience() } else { stuck };
         let barrier = self.unmarked_since.map(|since| since + BARRIER_AFTER);
-        barrier.into_iter().fold(idle.min(dead), Instant::min)
+        barrier.into_iter().chain(self.ask_again).fold(idle.min(dead), Instant::min)
     }
 
     /// Brings the timer forward; that it fires too early is put right when it does, and cheaper than a reset a turn.
@@ -244,6 +249,12 @@ impl<'a, S: Transport> Connection<'a, S> {
             self.unmarked_since = Some(now);
         } else if barrier || (!self.link.writer.is_pending() && now >= self.spoken + self.keep_alive / 2) {
             self.ping();
+        }
+        if self.ask_again.is_some_and(|at| now >= at) {
+            self.ask_again = None;
+            self.is_answered = false;
+            self.asked = self.run.subscriptions.ask(true, &mut self.link.writer.outgoing);
+            self.run.publish_subscribed();
         }
         Ok(())
     }

@@ -13,14 +13,16 @@
 //! QoS 0 has no place here. `redelivery = "store"` (at least once, for equal payloads on brokers that reuse
 //! identifiers) would be a flag of `publish` that leaves out the first case when `here` is `No`.
 
+mod key_hasher;
 mod packets;
+mod rule;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-#[cfg(test)]
-use std::hash::Hash;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use crate::message::{Delivery, Key};
+use key_hasher::KeyHasher;
+use rule::Rule;
 
 pub use packets::Damaged;
 
@@ -39,25 +41,6 @@ pub struct Ledger {
     connection: Connection,
     #[cfg(test)]
     without: Option<Rule>,
-}
-
-/// The rules that the checker switches off one by one, to see that each is needed; they name their places below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Rule {
-    AcknowledgeAfterSettling,
-    KnownNeedsDup,
-    KnownNeedsDupAlsoAtQos2,
-    KnownIsAcknowledged,
-    KnownIsAcknowledgedOnce,
-    ReleaseLeftovers,
-    ForgetAfterRoundTrip,
-    MarkPerPing,
-    SurviveConnections,
-    AcknowledgeOnlyWhatCame,
-    SettleByDelivery,
-    ConfirmByDelivery,
-    LostSessionClears,
-    KeepAfterPubrel,
 }
 
 /// What dies with a connection.
@@ -371,29 +354,6 @@ impl Ledger {
         packets::encode(groups)
     }
 
-    /// Whether the checker has switched `rule` off.
-    #[cfg(test)]
-    fn lacks(&self, rule: Rule) -> bool {
-        self.without == Some(rule)
-    }
-
-    #[cfg(not(test))]
-    #[expect(clippy::unused_self, reason = "as in tests")]
-    const fn lacks(&self, _: Rule) -> bool {
-        false
-    }
-
-    /// Whether `next_reply` would give one.
-    #[cfg(test)]
-    fn owes_now(&self) -> bool {
-        self.connection.acks.front().is_some_and(|delivery| match self.entries.get(&delivery.key) {
-            Some(entry) if entry.delivery == delivery.id => {
-                entry.state != State::Pending || self.lacks(Rule::AcknowledgeAfterSettling)
-            }
-            _ => !self.connection.displaced.contains(&delivery.id),
-        })
-    }
-
     fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
         let old = self.entries.insert(key, entry);
         if key.exactly_once && old.is_none() {
@@ -412,45 +372,6 @@ impl Ledger {
                 self.exactly_once.remove(&key.packet_id);
             }
         }
-    }
-}
-
-/// Keys hold a hash already. The packet identifier is spread over it, because equal payloads have equal hashes,
-/// and because publishers can make hashes collide, but do not choose the identifiers.
-#[derive(Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_u16(&mut self, value: u16) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-}
-
-/// The same value for equal ledgers, whatever the order of their maps; for the checker.
-#[cfg(test)]
-impl Hash for Ledger {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|&(key, _)| *key);
-        (entries, self.last, &self.connection).hash(hasher);
     }
 }
 

@@ -10,12 +10,12 @@ use super::{GOOD, QUICK, QUICK_MAX, Run};
 use crate::status::Condition;
 
 impl Run {
-    /// Sets the condition; logs it if it is another than before.
-    fn set(&self, condition: Condition) {
+    /// Sets the condition; logs it if it is another than before, and tells so.
+    fn set(&self, condition: Condition) -> bool {
         let up = self.session.metrics.up.with_label_values(&["broker"]);
         up.set(i64::from(condition == Condition::Up));
         if !self.session.status.broker.set(condition.clone()) {
-            return;
+            return false;
         }
         let broker = self.address();
         match condition {
@@ -24,6 +24,7 @@ impl Run {
             Condition::Away(why) => tracing::warn!(broker, why, "the broker is away; trying again"),
             Condition::Standing(why) => tracing::error!(broker, why, "the broker wants a person to act"),
         }
+        true
     }
 
     fn address(&self) -> String {
@@ -60,13 +61,7 @@ impl Run {
     pub(super) fn subscribed(&self, asked: &Asked) {
         let metrics = &self.session.metrics;
         metrics.subscriptions_refused.set(i64::try_from(asked.refused.len()).unwrap_or(i64::MAX));
-        for (filter, granted) in &asked.lowered {
-            tracing::warn!(%filter, granted, "the broker grants a lower qos than asked");
-        }
-        for refused in &asked.refused {
-            tracing::error!(filter = %refused.filter, reason = reason(refused.code), "subscription refused");
-        }
-        self.set(match asked.refused.first() {
+        let is_new = self.set(match asked.refused.first() {
             None => Condition::Up,
             Some(first) => Condition::Standing(format!(
                 "the broker refuses `{}`{}: {}; give client id `{}` the permission to subscribe, or change the mapping",
@@ -79,6 +74,14 @@ impl Run {
                 self.session.config.client_id
             )),
         });
+        if is_new {
+            for (filter, granted) in &asked.lowered {
+                tracing::warn!(%filter, granted, "the broker grants a lower qos than asked");
+            }
+            for refused in &asked.refused {
+                tracing::error!(filter = %refused.filter, reason = reason(refused.code), "subscription refused");
+            }
+        }
     }
 
     pub(super) fn publish_subscribed(&self) {

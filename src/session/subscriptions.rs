@@ -106,9 +106,10 @@ impl Subscriptions {
         asked
     }
 
-    /// All questions are answered: the broker has what is wanted.
-    pub(super) fn answered(&mut self) {
-        self.remembered = self.wanted.iter().map(remember).collect();
+    /// All questions are answered: the broker has what is wanted and not refused.
+    pub(super) fn answered(&mut self, refused: &[Refused]) {
+        let has = |one: &&Subscription| refused.iter().all(|refused| refused.filter != one.filter);
+        self.remembered = self.wanted.iter().filter(has).map(remember).collect();
     }
 
     /// What to remember.
@@ -182,7 +183,7 @@ mod tests {
     fn what_left_the_configuration_is_unsubscribed_and_remembered_until_that_is_answered() {
         let (mut first, _) = Subscriptions::new(vec![subscription("a/#", false)], "");
         ask(&mut first, false);
-        first.answered();
+        first.answered(&[]);
 
         let (mut second, result) = Subscriptions::new(vec![subscription("b/#", false)], &first.text());
         assert!(result.is_ok());
@@ -191,7 +192,7 @@ mod tests {
         assert!(second.text().contains("a/#") && second.text().contains("b/#"));
         assert!(asked.suback(1, &[1], second.wanted()) && !asked.is_answered());
         assert!(asked.unsuback(2) && asked.is_answered());
-        second.answered();
+        second.answered(&asked.refused);
         assert!(!second.text().contains("a/#"));
     }
 
@@ -212,6 +213,8 @@ mod tests {
         let refused: Vec<_> = asked.refused.iter().map(|one| (one.filter.as_str(), one.code)).collect();
         assert_eq!(refused, [("b", 0x87), ("d", 0x80)]);
         assert_eq!(asked.lowered, [(TopicFilter::new("c").unwrap(), 0)]);
+        subscriptions.answered(&asked.refused);
+        assert!(!subscriptions.text().contains('b') && subscriptions.text().contains('c'));
     }
 
     #[test]

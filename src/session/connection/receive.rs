@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
-use super::{Connection, End, Lost, lost};
+use super::{ASK_AGAIN_AFTER, Connection, End, Lost, lost};
 use crate::message::{Delivery, Key, Malformed, Message, Qos, Time};
 use crate::row::Ignored;
 use crate::session::dial::Transport;
@@ -173,9 +174,10 @@ impl<S: Transport> Connection<'_, S> {
             return;
         }
         self.is_answered = true;
-        self.run.subscriptions.answered();
+        self.run.subscriptions.answered(&self.asked.refused);
         self.run.publish_subscribed();
         self.run.subscribed(&self.asked);
+        self.ask_again = (!self.asked.refused.is_empty()).then(|| Instant::now() + ASK_AGAIN_AFTER);
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Not in the model: QoS 0, ignored and retained messages, refused rows, spool, two living processes, time and sizes.
 
+mod setup;
 mod world;
 
 use std::collections::HashSet;
@@ -13,7 +14,8 @@ use std::hash::{Hash as _, Hasher};
 
 use super::Rule;
 use proptest::prelude::*;
-use world::{Event, FAULTS, Setup, Task, Violation, World};
+use setup::{Event, FAULTS, Setup, Task, Violation};
+use world::World;
 
 /// What a search found.
 struct Found {
@@ -239,7 +241,7 @@ fn run(setup: &Setup, mut random: u64) -> Result<(), (Violation, Vec<Event>)> {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        let wants_fault = random % 20 == 0;
+        let wants_fault = random.is_multiple_of(20);
         let possible: Vec<Event> = world.events(setup).filter(|event| FAULTS.contains(event) == wants_fault).collect();
         if possible.is_empty() {
             if wants_fault {
