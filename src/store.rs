@@ -8,6 +8,7 @@
 mod catalogue;
 mod columns;
 mod error;
+mod link;
 mod plan;
 mod postgres;
 mod rejects;

@@ -10,7 +10,6 @@ mod series;
 mod text;
 mod write;
 
-use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -18,10 +17,11 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::time::timeout;
 
-use self::write::{Gate, Kept, Passed};
+use self::write::Kept;
 use super::error::Failure;
+use super::link::{Gate, Link, Passed, not_adopted, within};
 use super::plan::{self, Dialect, Found, Table};
-use super::series::{Cache, Resolved, Rows};
+use super::series::{Cache, Made, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
 use crate::config::Secret;
@@ -52,17 +52,11 @@ pub struct Postgres {
     url: Secret,
     /// Host, port and database, without the password: for messages.
     place: String,
-    user: String,
     writer: String,
     owner: i64,
-    connection: Option<PgConnection>,
-    /// Of the adoption on this connection.
-    epoch: Option<i64>,
-    /// Whether this process has ever adopted.
-    adopted_before: bool,
+    link: Link<PgConnection>,
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
-    stale: bool,
     tables: Vec<Table>,
     series: Cache,
     kept: Kept,
@@ -97,14 +91,10 @@ impl Postgres {
         Self {
             url: url.clone(),
             place,
-            user,
             writer: writer.to_owned(),
             owner,
-            connection: None,
-            epoch: None,
-            adopted_before: false,
+            link: Link::new(user),
             schema: None,
-            stale: false,
             tables: Vec::new(),
             series: Cache::default(),
             kept: Kept::default(),
@@ -112,12 +102,11 @@ impl Postgres {
     }
 
     pub(super) fn is_adopted(&self) -> bool {
-        self.connection.is_some() && self.epoch.is_some()
+        self.link.epoch().is_some()
     }
 
     pub(super) async fn close(&mut self) {
-        self.epoch = None;
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.link.end() {
             // Whether the server hears the farewell does not matter.
             drop(timeout(CLOSE_LIMIT, connection.close()).await);
         }
@@ -126,32 +115,26 @@ impl Postgres {
     pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
-        self.give_back(connection, outcome, false).map(|(plan, _)| plan)
+        self.link.give_back(connection, outcome, false).map(|(plan, _)| plan)
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
         let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
-        self.tables = self.give_back(connection, outcome, false)?;
+        self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
         self.kept.clear();
         self.schema = Some(schema.clone());
-        self.stale = false;
+        self.link.planned();
         Ok(())
     }
 
     pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, self.adopted_before)).await;
-        let outcome = outcome.map_err(|failure| failure.context("cannot adopt the delivery ledger"));
-        let Some(adopted) = self.give_back(connection, outcome, false)? else {
-            self.close().await;
-            return Err(WriteError::Fenced);
-        };
-        self.epoch = Some(adopted.epoch);
-        self.adopted_before = true;
-        Ok(adopted)
+        let again = self.link.adopted_before();
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, again)).await;
+        self.link.adopted(connection, outcome)
     }
 
     pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
@@ -167,7 +150,7 @@ impl Postgres {
         let rows = Rows { batch, series: &resolved.ids };
         let stored = write::write(&mut connection, gate, tables, kept, rows, &mut sent);
         let outcome = within(LIMIT, stored).await;
-        self.passed(connection, outcome, sent)?;
+        self.link.passed(connection, outcome, sent)?;
         Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
     }
 
@@ -185,7 +168,7 @@ impl Postgres {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let stored = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent);
         let outcome = within(LONG_LIMIT, stored).await;
-        self.passed(connection, outcome, sent)?;
+        self.link.passed(connection, outcome, sent)?;
         let refused = resolved.refused;
         let rows = (batch.rows.len() - refused.len()) as u64;
         Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
@@ -216,47 +199,36 @@ impl Postgres {
             Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
         });
         let outcome = outcome.await;
-        self.passed(connection, outcome, false)
+        self.link.passed(connection, outcome, false)
     }
 
     /// The epoch, or why nothing can be written now.
     fn adopted(&self) -> Result<i64, WriteError> {
-        self.epoch.filter(|_| self.connection.is_some()).ok_or_else(|| WriteError::Away {
-            in_doubt: false,
-            source: anyhow::anyhow!("not connected to PostgreSQL at {}", self.place),
-        })
+        self.link.epoch().ok_or_else(|| not_adopted(&format!("PostgreSQL at {}", self.place)))
     }
 
     /// The series of all rows; new ones are made.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
-        if self.stale
+        if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
             self.prepare(&schema).await?;
         }
-        let mut misses = self.series.misses(batch, &self.tables);
-        let mut refused = HashMap::new();
+        let misses = self.series.misses(batch, &self.tables);
+        let mut made = Made::default();
         if !misses.is_empty() {
-            if self.series.make_room(&misses) {
-                misses = self.series.misses(batch, &self.tables);
-            }
             let mut connection = self.take().await?;
             let outcome = within(LONG_LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
-            let made = self.give_back(connection, outcome, false)?;
-            for (measurement, found) in made.found {
-                self.series.learn(measurement, found);
-            }
-            refused = made.refused;
+            made = self.link.give_back(connection, outcome, false)?;
         }
-        Ok(self.series.resolve(batch, &self.tables, &refused))
+        Ok(self.series.resolve(batch, &self.tables, made))
     }
 
     /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.
     async fn take(&mut self) -> Result<PgConnection, WriteError> {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.link.take() {
             return Ok(connection);
         }
-        self.epoch = None;
         self.series.clear(self.tables.len());
         let connected = match timeout(CONNECT_LIMIT, connect(&self.url)).await {
             Ok(connected) => connected,
@@ -264,53 +236,9 @@ impl Postgres {
         };
         connected.map_err(|failure| {
             let failure = failure.rowless().context(format!("cannot connect to PostgreSQL at {}", self.place));
-            failure.into_write_error(false, &self.user)
+            self.link.failed(failure, false)
         })
     }
-
-    fn give_back<T>(
-        &mut self,
-        connection: PgConnection,
-        outcome: Result<T, Failure>,
-        sent: bool,
-    ) -> Result<T, WriteError> {
-        match outcome {
-            Ok(value) => {
-                self.connection = Some(connection);
-                Ok(value)
-            }
-            Err(failure) => {
-                if failure.lost {
-                    self.epoch = None;
-                } else {
-                    self.connection = Some(connection);
-                }
-                self.stale |= failure.stale;
-                Err(failure.into_write_error(sent, &self.user))
-            }
-        }
-    }
-
-    fn passed(
-        &mut self,
-        connection: PgConnection,
-        outcome: Result<Passed, Failure>,
-        sent: bool,
-    ) -> Result<(), WriteError> {
-        match self.give_back(connection, outcome, sent)? {
-            Passed::Stored => Ok(()),
-            Passed::Fenced => {
-                self.connection = None;
-                self.epoch = None;
-                Err(WriteError::Fenced)
-            }
-        }
-    }
-}
-
-/// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
 }
 
 async fn connect(url: &Secret) -> Result<PgConnection, Failure> {

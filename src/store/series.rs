@@ -3,7 +3,7 @@
 //! An id is cached only once the transaction that made it has committed. A new connection begins empty: the
 //! database may be another one, or the same one at an earlier time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::columns::check;
 use super::plan::Table;
@@ -15,6 +15,15 @@ pub(super) const MAX_SERIES: usize = 100_000;
 
 /// What the rows of a batch lack: sets of tag values per measurement, without repetition.
 pub(super) type Misses = Vec<(usize, Vec<Tags>)>;
+
+/// What became of the misses.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Ids, per measurement.
+    pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
+    /// The database's words for those that it refused.
+    pub(super) refused: HashMap<(usize, Tags), String>,
+}
 
 /// The ids of a batch's rows, in step with `Batch::rows`.
 #[derive(Debug, Default)]
@@ -44,69 +53,127 @@ impl Cache {
         self.measurements.resize_with(tables, HashMap::new);
     }
 
-    /// The sets of tag values in the batch that have no id here.
-    pub(super) fn misses(&self, batch: &Batch, tables: &[Table]) -> Misses {
-        let mut misses: Vec<(usize, HashSet<&Tags>)> = Vec::new();
-        for (_, row) in &batch.rows {
-            let known = self.measurements.get(row.measurement).is_none_or(|cache| cache.contains_key(&row.tags));
-            if known || check(row, tables).is_err() {
-                continue;
-            }
-            match misses.iter_mut().find(|(measurement, _)| *measurement == row.measurement) {
-                Some((_, tags)) => _ = tags.insert(&row.tags),
-                None => misses.push((row.measurement, HashSet::from([&row.tags]))),
-            }
-        }
-        let owned = |tags: HashSet<&Tags>| tags.into_iter().cloned().collect();
-        misses.into_iter().map(|(measurement, tags)| (measurement, owned(tags))).collect()
-    }
-
-    /// Remembers what a committed transaction found or made. Call before `resolve`, and make room first: a cache
-    /// that would overflow loses its older entries, never those of the batch at hand.
-    pub(super) fn learn(&mut self, measurement: usize, found: Vec<(Tags, i64)>) {
-        let Some(cache) = self.measurements.get_mut(measurement) else { return };
-        cache.extend(found);
-    }
-
-    /// Empties the caches that would overflow by what `misses` adds; the batch then misses more, so ask again.
-    pub(super) fn make_room(&mut self, misses: &Misses) -> bool {
+    /// The sets of tag values in the batch that have no id here, in the order of the rows. Makes room for them: a
+    /// measurement that would overflow forgets all it knew.
+    pub(super) fn misses(&mut self, batch: &Batch, tables: &[Table]) -> Misses {
+        let misses = self.lacking(batch, tables);
         let mut emptied = false;
-        for (measurement, tags) in misses {
-            if let Some(cache) = self.measurements.get_mut(*measurement)
-                && !cache.is_empty()
-                && cache.len() + tags.len() > MAX_SERIES
-            {
+        for (measurement, tags) in &misses {
+            let cache = &mut self.measurements[*measurement];
+            if !cache.is_empty() && cache.len() + tags.len() > MAX_SERIES {
                 *cache = HashMap::new();
                 emptied = true;
             }
         }
-        emptied
+        // What was known of the batch is forgotten too.
+        if emptied { self.lacking(batch, tables) } else { misses }
     }
 
-    /// The ids of all rows. A row whose series was refused has the reason in `refused`.
-    pub(super) fn resolve(
-        &self,
-        batch: &Batch,
-        tables: &[Table],
-        refused: &HashMap<(usize, Tags), String>,
-    ) -> Resolved {
-        let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), refused: Vec::new() };
-        for (position, (_, row)) in batch.rows.iter().enumerate() {
-            let id = match check(row, tables) {
-                Err(fault) => Err(fault),
-                Ok(()) => match self.measurements.get(row.measurement).and_then(|cache| cache.get(&row.tags)) {
-                    Some(id) => Ok(*id),
-                    None => Err(refused
-                        .get(&(row.measurement, row.tags.clone()))
-                        .cloned()
-                        .unwrap_or_else(|| "its series could not be made".to_owned())),
-                },
-            };
-            resolved.ids.push(*id.as_ref().unwrap_or(&0));
-            if let Err(reason) = id {
-                resolved.refused.push((position, reason));
+    fn lacking(&self, batch: &Batch, tables: &[Table]) -> Misses {
+        let mut seen: HashSet<(usize, &Tags)> = HashSet::new();
+        let mut misses: BTreeMap<usize, Vec<Tags>> = BTreeMap::new();
+        for (_, row) in &batch.rows {
+            let known = self.measurements.get(row.measurement).is_none_or(|cache| cache.contains_key(&row.tags));
+            if !known && check(row, tables).is_ok() && seen.insert((row.measurement, &row.tags)) {
+                misses.entry(row.measurement).or_default().push(row.tags.clone());
             }
         }
+        misses.into_iter().collect()
+    }
+
+    /// Learns what became of the misses, in a transaction that has committed, and gives the ids of all rows.
+    pub(super) fn resolve(&mut self, batch: &Batch, tables: &[Table], made: Made) -> Resolved {
+        for (measurement, found) in made.found {
+            self.measurements[measurement].extend(found);
+        }
+        let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), refused: Vec::new() };
+        for (position, (_, row)) in batch.rows.iter().enumerate() {
+            let known = self.measurements.get(row.measurement).and_then(|cache| cache.get(&row.tags));
+            let reason = match check(row, tables) {
+                Err(fault) => Some(fault),
+                Ok(()) if known.is_some() => None,
+                Ok(()) => {
+                    let reason = made.refused.get(&(row.measurement, row.tags.clone()));
+                    Some(reason.cloned().unwrap_or_else(|| "its series could not be made".to_owned()))
+                }
+            };
+            resolved.ids.push(known.copied().unwrap_or(0));
+            resolved.refused.extend(reason.map(|reason| (position, reason)));
+        }
         resolved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::message::{Message, Qos, Time};
+    use crate::row::{Mapped, Outcome, Row, TimeSource};
+
+    fn tables() -> Vec<Table> {
+        vec![Table { name: "m".into(), tags: vec!["device".into()], other_tags: vec![], fields: vec![] }]
+    }
+
+    fn batch(devices: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for device in devices {
+            let row = Row {
+                measurement: 0,
+                mapping: Arc::from("m"),
+                time: Time(0),
+                time_source: TimeSource::Receipt,
+                tags: Tags::new([*device]),
+                fields: vec![],
+            };
+            let message = Message {
+                topic: "x".into(),
+                payload: bytes::Bytes::new(),
+                qos: Qos::AtMostOnce,
+                retain: false,
+                received_at: Time(0),
+                delivery: None,
+                malformed: None,
+            };
+            let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
+            assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
+        }
+        batch
+    }
+
+    fn made(found: &[(&str, i64)]) -> Made {
+        let found = found.iter().map(|(device, id)| (Tags::new([*device]), *id)).collect();
+        Made { found: vec![(0, found)], refused: HashMap::new() }
+    }
+
+    #[test]
+    fn each_set_of_tags_is_asked_for_once_and_then_known() {
+        let mut cache = Cache::default();
+        cache.clear(1);
+        let batch = batch(&["b", "a", "b", "c"]);
+        let wanted = ["b", "a", "c"].map(|device| Tags::new([device]));
+        assert_eq!(cache.misses(&batch, &tables()), [(0, wanted.to_vec())]);
+        let mut some = made(&[("a", 1), ("b", 2)]);
+        some.refused.insert((0, Tags::new(["c"])), "no c".to_owned());
+        let resolved = cache.resolve(&batch, &tables(), some);
+        assert_eq!(resolved.ids, [2, 1, 2, 0]);
+        assert_eq!(resolved.refused, [(3, "no c".to_owned())]);
+        assert_eq!(cache.misses(&batch, &tables()), [(0, vec![Tags::new(["c"])])]);
+    }
+
+    #[test]
+    fn a_full_cache_begins_anew_and_asks_for_the_whole_batch() {
+        let mut cache = Cache::default();
+        cache.clear(1);
+        let many = (0..MAX_SERIES).map(|n| (Tags::new([n.to_string().as_str()]), 1)).collect();
+        let first = batch(&["7"]);
+        let full = Made { found: vec![(0, many)], refused: HashMap::new() };
+        cache.resolve(&first, &tables(), full);
+        assert_eq!(cache.misses(&first, &tables()), []);
+        let next = batch(&["7", "new"]);
+        let [(0, misses)] = &cache.misses(&next, &tables())[..] else { panic!("one measurement") };
+        assert_eq!(misses.len(), 2);
+        assert_eq!(cache.resolve(&next, &tables(), made(&[("7", 8), ("new", 9)])).ids, [8, 9]);
     }
 }

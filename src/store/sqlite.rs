@@ -10,7 +10,6 @@ mod text;
 mod wal;
 mod write;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,10 +19,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::text::NOW;
 use self::wal::Wal;
-use self::write::{Gate, Kept, Passed};
+use self::write::Kept;
 use super::error::{Class, Failure};
+use super::link::{Gate, Link, Passed, not_adopted, within};
 use super::plan::{self, Dialect, Found, Table};
-use super::series::{Cache, Resolved};
+use super::series::{Cache, Made, Resolved};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
 use crate::schema::Schema;
@@ -43,14 +43,9 @@ pub struct Sqlite {
     path: PathBuf,
     writer: String,
     owner: i64,
-    connection: Option<SqliteConnection>,
-    /// Of the adoption on this connection.
-    epoch: Option<i64>,
-    /// Whether this process has ever adopted.
-    adopted_before: bool,
+    link: Link<SqliteConnection>,
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
-    stale: bool,
     tables: Vec<Table>,
     series: Cache,
     kept: Kept,
@@ -75,11 +70,8 @@ impl Sqlite {
             path: path.to_owned(),
             writer: writer.to_owned(),
             owner,
-            connection: None,
-            epoch: None,
-            adopted_before: false,
+            link: Link::new(String::new()),
             schema: None,
-            stale: false,
             tables: Vec::new(),
             series: Cache::default(),
             kept: Kept::default(),
@@ -88,12 +80,11 @@ impl Sqlite {
     }
 
     pub(super) fn is_adopted(&self) -> bool {
-        self.connection.is_some() && self.epoch.is_some()
+        self.link.epoch().is_some()
     }
 
     pub(super) async fn close(&mut self) {
-        self.epoch = None;
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.link.end() {
             // The last one to close moves the WAL into the file; if that takes too long, the next start does it.
             drop(timeout(CLOSE_LIMIT, connection.close()).await);
         }
@@ -101,38 +92,32 @@ impl Sqlite {
 
     pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
         // A plan changes nothing, so that it makes no file either.
-        if self.connection.is_none() && !self.path.exists() {
+        if !self.path.exists() {
             self.folder_exists()?;
             return Ok(plan_for_empty(schema));
         }
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
-        self.give_back(connection, outcome, false).map(|(plan, _)| plan)
+        self.link.give_back(connection, outcome, false).map(|(plan, _)| plan)
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, prepare::prepare(&mut connection, schema)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
-        self.tables = self.give_back(connection, outcome, false)?;
+        self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
         self.kept = Kept::default();
         self.schema = Some(schema.clone());
-        self.stale = false;
+        self.link.planned();
         Ok(())
     }
 
     pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, self.adopted_before)).await;
-        let outcome = outcome.map_err(|failure| failure.context("cannot adopt the delivery ledger"));
-        let Some(adopted) = self.give_back(connection, outcome, false)? else {
-            self.close().await;
-            return Err(WriteError::Fenced);
-        };
-        self.epoch = Some(adopted.epoch);
-        self.adopted_before = true;
-        Ok(adopted)
+        let again = self.link.adopted_before();
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, again)).await;
+        self.link.adopted(connection, outcome)
     }
 
     pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
@@ -162,7 +147,7 @@ impl Sqlite {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let stored = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent);
         let outcome = within(LIMIT, stored).await;
-        self.passed(connection, outcome, sent)?;
+        self.link.passed(connection, outcome, sent)?;
         self.watch_wal().await;
         let refused = resolved.refused;
         let rows = (batch.rows.len() - refused.len()) as u64;
@@ -193,63 +178,54 @@ impl Sqlite {
             Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
         });
         let outcome = outcome.await;
-        self.passed(connection, outcome, false)
+        self.link.passed(connection, outcome, false)
     }
 
     /// The epoch, or why nothing can be written now.
     fn adopted(&self) -> Result<i64, WriteError> {
-        self.epoch.filter(|_| self.connection.is_some()).ok_or_else(|| WriteError::Away {
-            in_doubt: false,
-            source: anyhow::anyhow!("`{}` is not open", self.path.display()),
-        })
+        self.link.epoch().ok_or_else(|| not_adopted(&format!("`{}`", self.path.display())))
     }
 
     /// The series of all rows; new ones are made.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
-        if self.stale
+        if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
             self.prepare(&schema).await?;
         }
-        let mut misses = self.series.misses(batch, &self.tables);
-        let mut refused = HashMap::new();
+        let misses = self.series.misses(batch, &self.tables);
+        let mut made = Made::default();
         if !misses.is_empty() {
-            if self.series.make_room(&misses) {
-                misses = self.series.misses(batch, &self.tables);
-            }
             let mut connection = self.take().await?;
             let outcome = within(LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
-            let made = self.give_back(connection, outcome, false)?;
-            for (measurement, found) in made.found {
-                self.series.learn(measurement, found);
-            }
-            refused = made.refused;
+            made = self.link.give_back(connection, outcome, false)?;
         }
-        Ok(self.series.resolve(batch, &self.tables, &refused))
+        Ok(self.series.resolve(batch, &self.tables, made))
     }
 
     /// Between batches: a failure here harms none.
     async fn watch_wal(&mut self) {
         if self.wal.is_long()
-            && let Some(mut connection) = self.connection.take()
-            && let Ok(Ok(())) = timeout(LIMIT, self.wal.checkpoint(&mut connection)).await
+            && let Some(mut connection) = self.link.take()
         {
-            self.connection = Some(connection);
+            let outcome = within(LIMIT, self.wal.checkpoint(&mut connection)).await;
+            if let Err(error) = self.link.give_back(connection, outcome, false) {
+                tracing::warn!(error = ?error, "cannot start the write-ahead log anew");
+            }
         }
     }
 
     /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.
     async fn take(&mut self) -> Result<SqliteConnection, WriteError> {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.link.take() {
             return Ok(connection);
         }
-        self.epoch = None;
         self.series.clear(self.tables.len());
         self.folder_exists()?;
         let connected = within(LIMIT, connect(&self.path)).await;
         connected.map_err(|failure| {
             let failure = failure.rowless().context(format!("cannot open `{}`", self.path.display()));
-            failure.into_write_error(false, "")
+            self.link.failed(failure, false)
         })
     }
 
@@ -264,50 +240,6 @@ impl Sqlite {
             Some(_) | None => Ok(()),
         }
     }
-
-    fn give_back<T>(
-        &mut self,
-        connection: SqliteConnection,
-        outcome: Result<T, Failure>,
-        sent: bool,
-    ) -> Result<T, WriteError> {
-        match outcome {
-            Ok(value) => {
-                self.connection = Some(connection);
-                Ok(value)
-            }
-            Err(failure) => {
-                if failure.lost {
-                    self.epoch = None;
-                } else {
-                    self.connection = Some(connection);
-                }
-                self.stale |= failure.stale;
-                Err(failure.into_write_error(sent, ""))
-            }
-        }
-    }
-
-    fn passed(
-        &mut self,
-        connection: SqliteConnection,
-        outcome: Result<Passed, Failure>,
-        sent: bool,
-    ) -> Result<(), WriteError> {
-        match self.give_back(connection, outcome, sent)? {
-            Passed::Stored => Ok(()),
-            Passed::Fenced => {
-                self.connection = None;
-                self.epoch = None;
-                Err(WriteError::Fenced)
-            }
-        }
-    }
-}
-
-/// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {

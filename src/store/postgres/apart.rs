@@ -4,9 +4,10 @@
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use super::write::{Gate, Kept, Passed, end, insert_rejects, insert_rows, pass};
+use super::write::{Kept, end, insert_rejects, insert_rows, pass};
 use crate::batch::Batch;
 use crate::store::error::{Class, Failure};
+use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects;
 use crate::store::series::{Resolved, Rows};

@@ -1,8 +1,6 @@
 //! Finds and makes series, in a transaction of its own before the batch: an id cached from a transaction that was
 //! rolled back would point nowhere.
 
-use std::collections::HashMap;
-
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::Instant;
 
@@ -11,15 +9,8 @@ use crate::row::Tags;
 use crate::store::columns::{ColumnBuf, Element};
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
-use crate::store::series::Misses;
+use crate::store::series::{Made, Misses};
 use crate::store::split::{MAX_TIME, Split};
-
-/// What became of the misses: ids per measurement, and the server's words for those it refused.
-#[derive(Default)]
-pub(super) struct Made {
-    pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
-    pub(super) refused: HashMap<(usize, Tags), String>,
-}
 
 pub(super) async fn make(connection: &mut PgConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
     super::command(connection, "begin").await?;

@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::text;
 use crate::store::columns::{Block, ColumnBuf};
 use crate::store::error::Failure;
+use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::Rows;
@@ -27,23 +28,6 @@ pub(super) struct Kept {
     rows: HashMap<usize, Arc<str>>,
     blocks: HashMap<usize, Block>,
     rejects: Vec<ColumnBuf>,
-}
-
-/// What a batch is written under.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gate<'a> {
-    pub(super) writer: &'a str,
-    pub(super) epoch: i64,
-    pub(super) number: i64,
-    pub(super) packets: &'a [u8],
-}
-
-/// The gate's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
-    Stored,
-    /// The epoch is another's.
-    Fenced,
 }
 
 impl Kept {

@@ -1,7 +1,5 @@
 //! Finds and makes series, in a transaction of its own before the batch, as for PostgreSQL.
 
-use std::collections::HashMap;
-
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use tokio::time::Instant;
 
@@ -9,15 +7,8 @@ use super::text;
 use crate::row::Tags;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
-use crate::store::series::Misses;
+use crate::store::series::{Made, Misses};
 use crate::store::split::{MAX_TIME, Split};
-
-/// What became of the misses: ids per measurement, and SQLite's words for those it refused.
-#[derive(Default)]
-pub(super) struct Made {
-    pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
-    pub(super) refused: HashMap<(usize, Tags), String>,
-}
 
 pub(super) async fn make(
     connection: &mut SqliteConnection,

@@ -12,6 +12,7 @@ use super::text::{self, NOW};
 use crate::batch::Batch;
 use crate::row::Value;
 use crate::store::error::{Class, Failure};
+use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
@@ -21,23 +22,6 @@ use crate::store::split::{MAX_TIME, Split, by_table};
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     rows: HashMap<(usize, usize), Arc<str>>,
-}
-
-/// What a batch is written under.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Gate<'a> {
-    pub(super) writer: &'a str,
-    pub(super) epoch: i64,
-    pub(super) number: i64,
-    pub(super) packets: &'a [u8],
-}
-
-/// The gate's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passed {
-    Stored,
-    /// The epoch is another's.
-    Fenced,
 }
 
 /// Stores the batch without the rows that `resolved` refuses, which become rejects. `apart`: finds those that SQLite

@@ -1,0 +1,203 @@
+//! A connection and what is known of it. It is taken out for a call and put back only if its state is known: a
+//! time-out, a cancelled call, a FATAL or a fault of the protocol drops it, and with it the adoption.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::time::timeout;
+
+use super::error::Failure;
+use super::{Adopted, WriteError};
+
+/// What a batch is written under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate<'a> {
+    pub(super) writer: &'a str,
+    /// Of the adoption on this connection.
+    pub(super) epoch: i64,
+    pub(super) number: i64,
+    pub(super) packets: &'a [u8],
+}
+
+/// The gate's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Passed {
+    Stored,
+    /// The epoch is another's; nothing is stored.
+    Fenced,
+}
+
+/// The connection of a writer.
+#[derive(Debug)]
+pub(super) struct Link<C> {
+    connection: Option<C>,
+    epoch: Option<i64>,
+    /// Whether this process has ever adopted.
+    adopted_before: bool,
+    /// The tables were found to be others than planned.
+    stale: bool,
+    /// Of the database: for what to do about a permission.
+    user: String,
+}
+
+impl<C> Link<C> {
+    pub(super) fn new(user: String) -> Self {
+        Self { connection: None, epoch: None, adopted_before: false, stale: false, user }
+    }
+
+    /// The epoch of the adoption, if there is one and the connection lives.
+    pub(super) fn epoch(&self) -> Option<i64> {
+        self.epoch.filter(|_| self.connection.is_some())
+    }
+
+    pub(super) fn adopted_before(&self) -> bool {
+        self.adopted_before
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The tables are as planned.
+    pub(super) fn planned(&mut self) {
+        self.stale = false;
+    }
+
+    /// The connection; whoever takes it gives it back, or it is dropped. `None`: there is none, so that a new one is
+    /// to be made, which is not adopted.
+    pub(super) fn take(&mut self) -> Option<C> {
+        let connection = self.connection.take();
+        if connection.is_none() {
+            self.epoch = None;
+        }
+        connection
+    }
+
+    /// The connection, for good.
+    pub(super) fn end(&mut self) -> Option<C> {
+        self.epoch = None;
+        self.connection.take()
+    }
+
+    /// Puts it back unless the outcome says that it is lost. `sent`: whether the statement that stores a batch was on
+    /// its way.
+    pub(super) fn give_back<T>(
+        &mut self,
+        connection: C,
+        outcome: Result<T, Failure>,
+        sent: bool,
+    ) -> Result<T, WriteError> {
+        match outcome {
+            Ok(value) => {
+                self.connection = Some(connection);
+                Ok(value)
+            }
+            Err(failure) => {
+                if !failure.lost {
+                    self.connection = Some(connection);
+                }
+                Err(self.failed(failure, sent))
+            }
+        }
+    }
+
+    /// What is told of a failure.
+    pub(super) fn failed(&mut self, failure: Failure, sent: bool) -> WriteError {
+        self.stale |= failure.stale;
+        failure.into_write_error(sent, &self.user)
+    }
+
+    /// After a statement behind the gate: who is fenced off keeps no connection.
+    pub(super) fn passed(
+        &mut self,
+        connection: C,
+        outcome: Result<Passed, Failure>,
+        sent: bool,
+    ) -> Result<(), WriteError> {
+        match self.give_back(connection, outcome, sent)? {
+            Passed::Stored => Ok(()),
+            Passed::Fenced => {
+                drop(self.end());
+                Err(WriteError::Fenced)
+            }
+        }
+    }
+
+    /// After an adoption; `None`: the row is another's.
+    pub(super) fn adopted(
+        &mut self,
+        connection: C,
+        outcome: Result<Option<Adopted>, Failure>,
+    ) -> Result<Adopted, WriteError> {
+        let outcome = outcome.map_err(|failure| failure.rowless().context("cannot adopt the delivery ledger"));
+        let Some(adopted) = self.give_back(connection, outcome, false)? else {
+            drop(self.end());
+            return Err(WriteError::Fenced);
+        };
+        self.epoch = Some(adopted.epoch);
+        self.adopted_before = true;
+        Ok(adopted)
+    }
+}
+
+/// Without an adopted connection nothing is written.
+pub(super) fn not_adopted(place: &str) -> WriteError {
+    WriteError::Away { in_doubt: false, source: anyhow!("not connected to {place}") }
+}
+
+/// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adopted() -> Adopted {
+        Adopted { epoch: 7, seq: 0, packets: vec![], filters: String::new(), instance: String::new() }
+    }
+
+    #[test]
+    fn a_connection_that_is_lost_or_not_given_back_is_not_adopted_any_more() {
+        let mut link = Link::new(String::new());
+        assert!(link.take().is_none());
+        link.adopted((), Ok(Some(adopted()))).unwrap();
+        assert_eq!(link.epoch(), Some(7));
+        // A call that is cancelled gives nothing back.
+        assert!(link.take().is_some());
+        assert_eq!(link.epoch(), None);
+        assert!(link.take().is_none());
+        // The next connection begins without an epoch.
+        link.give_back((), Ok(()), false).unwrap();
+        assert_eq!(link.epoch(), None);
+        link.adopted((), Ok(Some(adopted()))).unwrap();
+        assert!(link.take().is_some());
+        let lost = link.give_back((), Err::<(), _>(Failure::away("gone")), true);
+        assert!(matches!(lost, Err(WriteError::Away { in_doubt: true, .. })));
+        assert_eq!(link.epoch(), None);
+        assert!(link.adopted_before());
+    }
+
+    #[test]
+    fn an_error_on_a_connection_that_lives_keeps_the_adoption() {
+        let mut link = Link::new(String::new());
+        link.adopted((), Ok(Some(adopted()))).unwrap();
+        let refused = link.give_back((), Err::<(), _>(Failure::refused("no")), true);
+        assert!(matches!(refused, Err(WriteError::Refused(_))));
+        let stale = link.give_back((), Err::<(), _>(Failure::stale("other tables")), true);
+        assert!(matches!(stale, Err(WriteError::Standing(_))));
+        assert_eq!(link.epoch(), Some(7));
+        assert!(link.is_stale());
+    }
+
+    #[test]
+    fn who_is_fenced_off_keeps_no_connection() {
+        let mut link = Link::new(String::new());
+        link.adopted((), Ok(Some(adopted()))).unwrap();
+        assert!(matches!(link.passed((), Ok(Passed::Fenced), true), Err(WriteError::Fenced)));
+        assert!(link.take().is_none());
+        assert!(matches!(link.adopted((), Ok(None)), Err(WriteError::Fenced)));
+        assert!(link.take().is_none());
+    }
+}
