@@ -9,6 +9,7 @@ mod support;
 
 mod broker;
 mod documents;
+mod faults;
 mod kill;
 mod smoke;
 mod stack;
