@@ -358,10 +358,11 @@ impl Mapping {
                 (false, false) => Ignored::Unmapped,
             })
         } else {
-            let others = rejects.len() - 1;
+            // A payload that is no JSON is that for every mapping: said once.
             let mut reject = rejects.swap_remove(0);
-            if others > 0 {
-                reject.detail.push_str(&format!(" (and {others} more reasons)"));
+            rejects.retain(|other| other.reason != reject.reason || other.detail != reject.detail);
+            if !rejects.is_empty() {
+                reject.detail.push_str(&format!(" (and {} more)", rejects.len()));
             }
             Outcome::Rejected(reject)
         };

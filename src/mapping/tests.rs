@@ -9,6 +9,7 @@ use crate::row::{TimeSource, Value};
 
 mod faults;
 mod formats;
+mod properties;
 mod rows;
 mod times;
 mod topics;

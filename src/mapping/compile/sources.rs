@@ -33,7 +33,15 @@ impl Compiler<'_, '_> {
         let written = self.config.pivot.as_ref()?;
         match &written.value {
             config::Pivot::Capture(text) => {
-                let name = self.subject(&format!("{{{text}}}"), &written.place, "pivot")?;
+                if !text.starts_with('{') || !text.ends_with('}') {
+                    let what = format!("`{text}` has no braces around it, so it is no capture");
+                    let remedy = format!(
+                        "write `pivot = \"{{name}}\"`, or `pivot = {{ name = \"{text}\", value = \"value\" }}` for two keys of the payload"
+                    );
+                    self.fault(&written.place, "pivot", what, remedy);
+                    return None;
+                }
+                let name = self.subject(text, &written.place, "pivot")?;
                 let whole = Path { text: ".".into(), root: false, steps: Vec::new() };
                 Some(Pivot { name, value: Located::new(whole, &self.rows) })
             }
