@@ -9,6 +9,7 @@ mod compile;
 mod compiled;
 mod document;
 mod explain;
+mod groups;
 mod merge;
 mod names;
 mod number;
@@ -105,7 +106,7 @@ impl Mapping {
                 });
             }
         }
-        let wants = group(&mut mappings);
+        let wants = groups::group(&mut mappings);
         Self { schema, subscriptions, mappings, trie, templates, wants }
     }
 
@@ -178,7 +179,9 @@ impl Mapping {
         }
         if message.payload.is_empty() {
             if let Some(told) = told {
-                told.extend(takers.iter().map(|taker| self.explained(taker, Verdict::Empty)));
+                told.extend(
+                    takers.iter().map(|taker| self.explained(taker, Verdict::Empty("the payload is empty".to_owned()))),
+                );
             }
             return ignored(Ignored::Empty);
         }
@@ -207,7 +210,7 @@ impl Mapping {
     fn read(
         &self,
         message: &Message,
-        takers: Vec<Candidate<'_>>,
+        mut takers: Vec<Candidate<'_>>,
         any_retained: bool,
         told: Option<&mut Vec<MappingExplained>>,
     ) -> Mapped {
@@ -225,9 +228,12 @@ impl Mapping {
             if fallback && made.iter().any(|(_, made)| made.taken) {
                 break;
             }
-            for taker in takers.iter().filter(|taker| self.mappings[taker.mapping].fallback == fallback) {
+            for taker in takers.iter_mut().filter(|taker| self.mappings[taker.mapping].fallback == fallback) {
                 let mapping = &self.mappings[taker.mapping];
-                let run = Run::new(mapping, message, taker.captures.clone(), told.is_some());
+                // Only an explanation needs them again.
+                let captures =
+                    if told.is_some() { taker.captures.clone() } else { std::mem::take(&mut taker.captures) };
+                let run = Run::new(mapping, message, captures, told.is_some());
                 let document =
                     documents.iter().find(|(group, _)| *group == mapping.group).map(|(_, document)| document);
                 made.push((taker.mapping, self.make(mapping, run, document, &plain, text)));
@@ -236,7 +242,10 @@ impl Mapping {
         if let Some(told) = told {
             for taker in &takers {
                 let made = made.iter().find(|(mapping, _)| *mapping == taker.mapping).map(|(_, made)| made);
-                told.push(self.explained(taker, made.map_or(Verdict::NotNeeded, Verdict::of)));
+                told.push(self.explained(
+                    taker,
+                    made.map_or(Verdict::NotNeeded, |made| Verdict::of(made, &self.mappings[taker.mapping])),
+                ));
             }
         }
         self.settle(made, any_retained)
@@ -312,7 +321,7 @@ impl Mapping {
                 one.refuse(Reason::Payload, || detail.to_owned());
             }
             if let Some(told) = told.as_deref_mut() {
-                told.push(self.explained(&taker, Verdict::of(&one)));
+                told.push(self.explained(&taker, Verdict::of(&one, mapping)));
             }
             made.push((taker.mapping, one));
         }
@@ -381,41 +390,6 @@ impl Mapping {
             verdict,
         }
     }
-}
-
-/// Puts mappings that share a topic template into one group, so that a payload is read once for all of them.
-fn group(mappings: &mut [Compiled]) -> Vec<Want> {
-    let mut by_template: HashMap<&str, usize> = HashMap::new();
-    let mut parents: Vec<usize> = (0..mappings.len()).collect();
-    for (index, mapping) in mappings.iter().enumerate() {
-        for template in &mapping.topics {
-            if let Some(other) = by_template.insert(&template.text, index) {
-                let (one, other) = (find(&mut parents, index), find(&mut parents, other));
-                parents[one.max(other)] = one.min(other);
-            }
-        }
-    }
-    let mut wants: Vec<Want> = Vec::new();
-    let mut groups: HashMap<usize, usize> = HashMap::new();
-    for (index, mapping) in mappings.iter_mut().enumerate() {
-        let group = *groups.entry(find(&mut parents, index)).or_insert_with(|| {
-            wants.push(Want::default());
-            wants.len() - 1
-        });
-        mapping.group = group;
-        mapping.add_to(&mut wants[group]);
-    }
-    wants.iter_mut().for_each(Want::finish);
-    wants
-}
-
-/// The representative of a group (union-find, with paths halved).
-fn find(parents: &mut [usize], mut index: usize) -> usize {
-    while parents[index] != index {
-        parents[index] = parents[parents[index]];
-        index = parents[index];
-    }
-    index
 }
 
 fn bare(mapping: &Compiled) -> String {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::compiled::Compiled;
+use super::path::list;
 use super::run::Made;
 use crate::row::{Mapped, Reason};
 
@@ -31,8 +33,8 @@ pub enum Verdict {
     Took { rows: usize, rejected: usize },
     /// It could not read the message.
     Rejected { reason: Reason, detail: String },
-    /// It took the message, and nothing in it has a value.
-    Empty,
+    /// It took the message, and nothing in it has a value; the text says where one was looked for.
+    Empty(String),
     /// `when` did not hold; the text says for what.
     Unmet(String),
     /// `except` names the topic.
@@ -44,7 +46,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(made: &Made) -> Self {
+    pub(super) fn of(made: &Made, mapping: &Compiled) -> Self {
         if !made.taken {
             return Self::Unmet(made.unmet.clone().unwrap_or_else(|| "`when`: no row for which it holds".to_owned()));
         }
@@ -54,7 +56,21 @@ impl Verdict {
         }
         match made.refusals.first() {
             Some(refusal) => Self::Rejected { reason: refusal.reason, detail: refusal.detail.clone() },
-            None => Self::Empty,
+            None => Self::Empty(looked_for(made, mapping)),
         }
     }
+}
+
+/// Paths that are listed; more would hide the first.
+const MAX_PATHS: usize = 8;
+
+fn looked_for(made: &Made, mapping: &Compiled) -> String {
+    let (what, paths): (_, Vec<&str>) = if made.found_rows {
+        let fields = mapping.fields.iter().flat_map(|field| &field.paths);
+        ("no value at", fields.map(|located| &*located.path.text).collect())
+    } else {
+        ("no row at", mapping.rows.iter().map(|path| &*path.text).collect())
+    };
+    let more = if paths.len() > MAX_PATHS { format!(" and {} more", paths.len() - MAX_PATHS) } else { String::new() };
+    format!("{what} {}{more}", list(&paths[..paths.len().min(MAX_PATHS)]))
 }

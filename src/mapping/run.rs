@@ -2,18 +2,20 @@
 //!
 //! `map` and `explain` run this same code; a `Watch` that does not look costs nothing.
 
+mod join;
+mod places;
+mod sources;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Field, Layout, Located, Subject, TagSource, Target};
+use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
 use super::document::Doc;
 use super::path::{Step, descend};
 use super::pattern::Captures;
-use super::time::{self, Moment};
 use super::value::{Reading, Scalar};
-use crate::message::{Message, Time};
-use crate::row::{Dropped, Reason, Row, Tags, TimeSource, Value};
+use crate::message::Message;
+use crate::row::{Dropped, Reason, Row};
 
 /// Elements that one message may bring to one mapping; a device sends some dozens.
 pub(super) const MAX_ROWS: usize = 10_000;
@@ -32,6 +34,8 @@ pub(super) struct Made {
     pub dropped: Vec<Dropped>,
     /// For people, where it was not taken: the first condition that did not hold.
     pub unmet: Option<String>,
+    /// For people: whether `rows` led anywhere.
+    pub found_rows: bool,
 }
 
 /// Rows that could not be made, for one reason.
@@ -123,8 +127,9 @@ impl<'r, 'm> Run<'r, 'm> {
                 break;
             }
         }
+        self.made.found_rows = self.elements > 0;
         if mapping.pivot.is_some() {
-            join_rows(&mut self.made.rows);
+            join::join_rows(&mut self.made.rows);
         }
         self.made
     }
@@ -357,247 +362,4 @@ impl<'r, 'm> Run<'r, 'm> {
         }
         (Reading::Absent, None)
     }
-
-    fn time(&self, row: &'r Doc<'m>) -> Result<(Time, TimeSource), String> {
-        let received_at = self.message.received_at;
-        if self.mapping.times.is_empty() {
-            return Ok((received_at, TimeSource::Receipt));
-        }
-        for source in &self.mapping.times {
-            let base = match &source.since {
-                None => None,
-                Some(since) => match self.scalar_text(since, row)? {
-                    Some(text) => Some(self.moment(&text, None, source, since)?),
-                    None => continue,
-                },
-            };
-            let text = match &source.subject {
-                Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
-                Subject::Path(located) => self.scalar_text(located, row)?,
-            };
-            let moment = match (base, text) {
-                (None, None) => continue,
-                (Some(base), None) => base,
-                (None, Some(text)) => match &source.subject {
-                    Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located)?,
-                    Subject::Capture(slot) => self.moment_of(&text, source.style.as_ref(), source, || {
-                        format!("capture `{{{}}}`", self.mapping.captures.0[*slot])
-                    })?,
-                },
-                (Some(base), Some(text)) => match (base, time::read_span(text.trim(), source.style.as_ref())) {
-                    (Moment::At(base), Some(span)) => {
-                        base.0.checked_add(span).map_or(Moment::Beyond, |time| Moment::At(Time(time)))
-                    }
-                    (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
-                    (_, None) => {
-                        return Err(format!(
-                            "time got {text:?}, which is no number to count from `since`{}",
-                            self.at_row()
-                        ));
-                    }
-                },
-            };
-            return self.within(moment);
-        }
-        Ok((received_at, TimeSource::Absent))
-    }
-
-    /// The policy for times that are too early or too late.
-    fn within(&self, moment: Moment) -> Result<(Time, TimeSource), String> {
-        let received_at = self.message.received_at;
-        let latest = Time(received_at.0.saturating_add(self.mapping.not_after));
-        let what = match moment {
-            Moment::At(time) if time >= self.mapping.not_before && time <= latest && time::is_storable(time) => {
-                return Ok((time, TimeSource::Payload));
-            }
-            Moment::At(time) if time < self.mapping.not_before => {
-                format!("time {time} is before `not_before` ({})", self.mapping.not_before)
-            }
-            Moment::At(time) => format!("time {time} is later than `not_after` allows ({latest})"),
-            Moment::Beyond | Moment::NoZone | Moment::Unreadable => "time is a number beyond any date".to_owned(),
-        };
-        if self.mapping.reject_outside {
-            return Err(format!("{what}{}", self.at_row()));
-        }
-        Ok((received_at, TimeSource::Outside))
-    }
-
-    /// The text of a time; `None` if it is absent, null or empty.
-    fn scalar_text(&self, located: &'r Located, row: &'r Doc<'m>) -> Result<Option<Cow<'r, str>>, String> {
-        let Some(doc) = self.locate(located, row) else { return Ok(None) };
-        let text = match Scalar::of(doc) {
-            Scalar::Null => return Ok(None),
-            Scalar::Text(text) => text,
-            Scalar::Number(digits) => Cow::Borrowed(digits),
-            other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
-                return Err(format!("time at `{}` got {}, which is no time", self.place(located), other.shown()));
-            }
-        };
-        Ok(Some(text).filter(|text| !text.trim().is_empty()))
-    }
-
-    fn moment(
-        &self,
-        text: &str,
-        style: Option<&time::Style>,
-        source: &super::compiled::TimeSource,
-        located: &'r Located,
-    ) -> Result<Moment, String> {
-        self.moment_of(text, style, source, || format!("`{}`", self.place(located)))
-    }
-
-    fn moment_of(
-        &self,
-        text: &str,
-        style: Option<&time::Style>,
-        source: &super::compiled::TimeSource,
-        place: impl Fn() -> String,
-    ) -> Result<Moment, String> {
-        let shown = || Scalar::Text(Cow::Borrowed(text)).shown();
-        match time::read(text.trim(), style, source.zone.as_ref(), self.message.received_at) {
-            Moment::NoZone => Err(format!(
-                "time at {} got {}, which bears no zone: add `zone = \"Europe/Lisbon\"` (yours) to `mapping.{}`",
-                place(),
-                shown(),
-                self.mapping.name
-            )),
-            Moment::Unreadable => Err(format!(
-                "time at {} got {}, which is no time{}",
-                place(),
-                shown(),
-                match style {
-                    Some(time::Style::Format(format)) => format!(" in the format `{format}`"),
-                    Some(time::Style::Unit(_)) => " as a number".to_owned(),
-                    None => ": add `format`".to_owned(),
-                }
-            )),
-            moment @ (Moment::At(_) | Moment::Beyond) => Ok(moment),
-        }
-    }
-
-    fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
-        let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
-        for tag in &self.mapping.tags {
-            let mut value = match &tag.source {
-                TagSource::Value(value) => Cow::Borrowed(&**value),
-                TagSource::Capture(slot) => self.captures[*slot].as_deref().map(Cow::Borrowed).unwrap_or_default(),
-                TagSource::Template(pattern) => Cow::Owned(pattern.fill_or_empty(&self.captures)),
-                TagSource::Path(located) => match self.locate(located, row).map(Scalar::of) {
-                    None | Some(Scalar::Null) => Cow::Borrowed(""),
-                    Some(Scalar::Text(text)) => text,
-                    Some(Scalar::Number(digits)) => Cow::Borrowed(digits),
-                    Some(Scalar::Bool(value)) => Cow::Borrowed(if value { "true" } else { "false" }),
-                    Some(other @ Scalar::Composite(_)) => {
-                        return Err((
-                            Reason::Tag,
-                            format!(
-                                "tag `{}` at `{}` got {}, which is no text",
-                                tag.name,
-                                self.place(located),
-                                other.shown()
-                            ),
-                        ));
-                    }
-                    Some(other @ Scalar::Broken) => {
-                        return Err((
-                            Reason::Unstorable,
-                            format!("tag `{}` at `{}` got {}", tag.name, self.place(located), other.shown()),
-                        ));
-                    }
-                },
-            };
-            if !tag.words.is_empty()
-                && let Some(word) = tag.words.get(value.trim())
-            {
-                value = Cow::Borrowed(word);
-            }
-            if value.is_empty() && tag.required {
-                return Err((Reason::Tag, format!("tag `{}` is required and has no value{}", tag.name, self.at_row())));
-            }
-            if value.len() > MAX_TAG_BYTES {
-                let detail = format!(
-                    "tag `{}` has {} bytes, {MAX_TAG_BYTES} is the most{}",
-                    tag.name,
-                    value.len(),
-                    self.at_row()
-                );
-                return Err((Reason::Tag, detail));
-            }
-            if value.contains('\0') {
-                return Err((Reason::Unstorable, format!("tag `{}` holds a NUL character{}", tag.name, self.at_row())));
-            }
-            values.push(value);
-        }
-        Ok(Tags::new(layout.tags.iter().map(|tag| tag.map_or("", |index| &*values[index]))))
-    }
-
-    fn detail(&self, field: &Field, located: Option<&Located>, what: &str) -> String {
-        match located {
-            Some(located) => format!("field `{}` at `{}` got {what}", field.name, self.place(located)),
-            None => format!("field `{}` got {what}", field.name),
-        }
-    }
-
-    /// Where a path leads to, from the root.
-    fn place(&self, located: &Located) -> String {
-        if located.path.root {
-            return located.path.text.to_string();
-        }
-        let mut place = self.row_place();
-        if !located.path.is_whole() && self.mapping.pivot.is_none() {
-            if !located.path.text.starts_with('[') {
-                place.push('.');
-            }
-            place.push_str(&located.path.text);
-        }
-        place
-    }
-
-    fn row_place(&self) -> String {
-        let mut place = String::from("$");
-        for taken in &self.taken {
-            match taken {
-                Taken::Key(key) => {
-                    place.push('.');
-                    place.push_str(key);
-                }
-                Taken::Index(index) => place.push_str(&format!("[{index}]")),
-            }
-        }
-        place
-    }
-
-    /// ` in row `…``, or nothing where the row is the payload.
-    fn at_row(&self) -> String {
-        if self.taken.is_empty() { String::new() } else { format!(" in row `{}`", self.row_place()) }
-    }
-}
-
-/// Elements with equal tags and time become one row, unless both have a value for one field: then nothing may be lost.
-fn join_rows(rows: &mut Vec<Row>) {
-    if rows.len() < 2 {
-        return;
-    }
-    let mut known: HashMap<(usize, Time, Tags), usize> = HashMap::with_capacity(rows.len());
-    let mut joined: Vec<Row> = Vec::new();
-    for row in rows.drain(..) {
-        let key = (row.measurement, row.time, row.tags.clone());
-        let place = known.get(&key).copied();
-        match place.map(|index| &mut joined[index].fields) {
-            Some(fields) if are_apart(fields, &row.fields) => {
-                for (field, value) in fields.iter_mut().zip(row.fields) {
-                    *field = field.take().or(value);
-                }
-            }
-            Some(_) | None => {
-                known.insert(key, joined.len());
-                joined.push(row);
-            }
-        }
-    }
-    *rows = joined;
-}
-
-fn are_apart(one: &[Option<Value>], other: &[Option<Value>]) -> bool {
-    one.iter().zip(other).all(|(one, other)| one.is_none() || other.is_none())
 }

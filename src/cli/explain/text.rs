@@ -103,17 +103,16 @@ fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::
         Verdict::Took { rows, rejected: 0 } => style.good(format!("{rows} rows")),
         Verdict::Took { rows, rejected } => style.odd(format!("{rows} rows, {rejected} rejected")),
         Verdict::Rejected { reason, .. } => style.bad(format!("rejects it ({})", reason.word())),
-        Verdict::Empty => style.odd("takes it, and nothing in it has a value"),
+        Verdict::Empty(why) => style.odd(format!("takes it, and gets nothing: {why}")),
         Verdict::Unmet(why) => style.faint(format!("does not take it: {}", plain(why))),
         Verdict::Excepted => style.faint("does not take it: `except` names the topic"),
         Verdict::Retained => style.faint("skips it: the message is retained (`retained = \"store\"` takes those)"),
         Verdict::NotNeeded => style.faint("is a fallback, and another mapping took it"),
     };
-    writeln!(out, "  mapping {} {} {verdict}", style.strong(&one.mapping), style.faint(&one.topic))?;
-    for (name, text) in &one.captures {
-        writeln!(out, "    {} {name} = {}", style.faint("caught"), plain(text))?;
-    }
-    Ok(())
+    let captures: Vec<String> = one.captures.iter().map(|(name, text)| format!("{name} = {}", plain(text))).collect();
+    let captures = if captures.is_empty() { String::new() } else { format!(" ({})", captures.join(", ")) };
+    let topic = style.faint(format!("{}{captures}", one.topic));
+    writeln!(out, "  mapping {} {topic}: {verdict}", style.strong(&one.mapping))
 }
 
 fn shown(row: &Row, measurement: &Measurement, style: Style, out: &mut impl Write) -> io::Result<()> {

@@ -1,0 +1,188 @@
+//! The time and the tags of a row.
+
+use std::borrow::Cow;
+
+use super::{MAX_TAG_BYTES, Run};
+use crate::mapping::compiled::{Layout, Located, Subject, TagSource, TimeSource as Written};
+use crate::mapping::document::Doc;
+use crate::mapping::time::{self, Moment};
+use crate::mapping::value::Scalar;
+use crate::message::Time;
+use crate::row::{Reason, Tags, TimeSource};
+
+impl<'r, 'm> Run<'r, 'm> {
+    /// The time of `row` and where it comes from; `Err` says why it cannot be read.
+    pub(super) fn time(&self, row: &'r Doc<'m>) -> Result<(Time, TimeSource), String> {
+        let received_at = self.message.received_at;
+        if self.mapping.times.is_empty() {
+            return Ok((received_at, TimeSource::Receipt));
+        }
+        for source in &self.mapping.times {
+            let base = match &source.since {
+                None => None,
+                Some(since) => match self.scalar_text(since, row)? {
+                    Some(text) => Some(self.moment(&text, None, source, since)?),
+                    None => continue,
+                },
+            };
+            let text = match &source.subject {
+                Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
+                Subject::Path(located) => self.scalar_text(located, row)?,
+            };
+            let moment = match (base, text) {
+                (None, None) => continue,
+                (Some(base), None) => base,
+                (None, Some(text)) => match &source.subject {
+                    Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located)?,
+                    Subject::Capture(slot) => self.moment_of(&text, source.style.as_ref(), source, || {
+                        format!("capture `{{{}}}`", self.mapping.captures.0[*slot])
+                    })?,
+                },
+                (Some(base), Some(text)) => match (base, time::read_span(text.trim(), source.style.as_ref())) {
+                    (Moment::At(base), Some(span)) => {
+                        base.0.checked_add(span).map_or(Moment::Beyond, |time| Moment::At(Time(time)))
+                    }
+                    (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
+                    (_, None) => {
+                        return Err(format!(
+                            "time got {text:?}, which is no number to count from `since`{}",
+                            self.at_row()
+                        ));
+                    }
+                },
+            };
+            return self.within(moment);
+        }
+        Ok((received_at, TimeSource::Absent))
+    }
+
+    /// The policy for times that are too early or too late.
+    fn within(&self, moment: Moment) -> Result<(Time, TimeSource), String> {
+        let received_at = self.message.received_at;
+        let latest = Time(received_at.0.saturating_add(self.mapping.not_after));
+        let what = match moment {
+            Moment::At(time) if time >= self.mapping.not_before && time <= latest && time::is_storable(time) => {
+                return Ok((time, TimeSource::Payload));
+            }
+            Moment::At(time) if time < self.mapping.not_before => {
+                format!("time {time} is before `not_before` ({})", self.mapping.not_before)
+            }
+            Moment::At(time) => format!("time {time} is later than `not_after` allows ({latest})"),
+            Moment::Beyond | Moment::NoZone | Moment::Unreadable => "time is a number beyond any date".to_owned(),
+        };
+        if self.mapping.reject_outside {
+            return Err(format!("{what}{}", self.at_row()));
+        }
+        Ok((received_at, TimeSource::Outside))
+    }
+
+    /// The text of a time; `None` if it is absent, null or empty.
+    fn scalar_text(&self, located: &'r Located, row: &'r Doc<'m>) -> Result<Option<Cow<'r, str>>, String> {
+        let Some(doc) = self.locate(located, row) else { return Ok(None) };
+        let text = match Scalar::of(doc) {
+            Scalar::Null => return Ok(None),
+            Scalar::Text(text) => text,
+            Scalar::Number(digits) => Cow::Borrowed(digits),
+            other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
+                return Err(format!("time at `{}` got {}, which is no time", self.place(located), other.shown()));
+            }
+        };
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    fn moment(
+        &self,
+        text: &str,
+        style: Option<&time::Style>,
+        source: &Written,
+        located: &'r Located,
+    ) -> Result<Moment, String> {
+        self.moment_of(text, style, source, || format!("`{}`", self.place(located)))
+    }
+
+    fn moment_of(
+        &self,
+        text: &str,
+        style: Option<&time::Style>,
+        source: &Written,
+        place: impl Fn() -> String,
+    ) -> Result<Moment, String> {
+        let shown = || Scalar::Text(Cow::Borrowed(text)).shown();
+        match time::read(text.trim(), style, source.zone.as_ref(), self.message.received_at) {
+            Moment::NoZone => Err(format!(
+                "time at {} got {}, which bears no zone: add `zone = \"Europe/Lisbon\"` (yours) to `mapping.{}`",
+                place(),
+                shown(),
+                self.mapping.name
+            )),
+            Moment::Unreadable => Err(format!(
+                "time at {} got {}, which is no time{}",
+                place(),
+                shown(),
+                match style {
+                    Some(time::Style::Format(format)) => format!(" in the format `{format}`"),
+                    Some(time::Style::Unit(_)) => " as a number".to_owned(),
+                    None => ": add `format`".to_owned(),
+                }
+            )),
+            moment @ (Moment::At(_) | Moment::Beyond) => Ok(moment),
+        }
+    }
+
+    /// The tag values of `row`, in the order of the measurement.
+    pub(super) fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
+        let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
+        for tag in &self.mapping.tags {
+            let mut value = match &tag.source {
+                TagSource::Value(value) => Cow::Borrowed(&**value),
+                TagSource::Capture(slot) => self.captures[*slot].as_deref().map(Cow::Borrowed).unwrap_or_default(),
+                TagSource::Template(pattern) => Cow::Owned(pattern.fill_or_empty(&self.captures)),
+                TagSource::Path(located) => match self.locate(located, row).map(Scalar::of) {
+                    None | Some(Scalar::Null) => Cow::Borrowed(""),
+                    Some(Scalar::Text(text)) => text,
+                    Some(Scalar::Number(digits)) => Cow::Borrowed(digits),
+                    Some(Scalar::Bool(value)) => Cow::Borrowed(if value { "true" } else { "false" }),
+                    Some(other @ Scalar::Composite(_)) => {
+                        return Err((
+                            Reason::Tag,
+                            format!(
+                                "tag `{}` at `{}` got {}, which is no text",
+                                tag.name,
+                                self.place(located),
+                                other.shown()
+                            ),
+                        ));
+                    }
+                    Some(other @ Scalar::Broken) => {
+                        return Err((
+                            Reason::Unstorable,
+                            format!("tag `{}` at `{}` got {}", tag.name, self.place(located), other.shown()),
+                        ));
+                    }
+                },
+            };
+            if !tag.words.is_empty()
+                && let Some(word) = tag.words.get(value.trim())
+            {
+                value = Cow::Borrowed(word);
+            }
+            if value.is_empty() && tag.required {
+                return Err((Reason::Tag, format!("tag `{}` is required and has no value{}", tag.name, self.at_row())));
+            }
+            if value.len() > MAX_TAG_BYTES {
+                let detail = format!(
+                    "tag `{}` has {} bytes, {MAX_TAG_BYTES} is the most{}",
+                    tag.name,
+                    value.len(),
+                    self.at_row()
+                );
+                return Err((Reason::Tag, detail));
+            }
+            if value.contains('\0') {
+                return Err((Reason::Unstorable, format!("tag `{}` holds a NUL character{}", tag.name, self.at_row())));
+            }
+            values.push(value);
+        }
+        Ok(Tags::new(layout.tags.iter().map(|tag| tag.map_or("", |index| &*values[index]))))
+    }
+}
