@@ -129,7 +129,7 @@ impl Run {
     pub(super) fn refused(&mut self, error: ConnectError) -> Duration {
         self.session.metrics.connection_failures.inc();
         if self.versions.failed(&error) {
-            tracing::info!(broker = self.address(), "the broker does not answer to mqtt 5; trying 3.1.1");
+            tracing::debug!(broker = self.address(), "the broker does not answer to mqtt 5; trying 3.1.1");
             return Duration::ZERO;
         }
         let (refusal, text) = match error {

@@ -1,12 +1,14 @@
 //! The session against a scripted broker over an in-memory stream, time paused: it passes only when all wait.
 
+mod hand;
+mod runs;
+
 use std::future::Future;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
 
-use super::wire::Outgoing;
 use super::*;
 use crate::config::{Broker, BrokerUrl};
 use crate::fault::{At, Place};
@@ -38,13 +40,17 @@ struct Scene {
     subscribed: watch::Receiver<String>,
 }
 
-/// The broker's end of the stream.
-struct Script {
-    stream: DuplexStream,
+/// The broker's end of a stream.
+struct Script<S = DuplexStream> {
+    stream: S,
     buffer: BytesMut,
 }
 
-impl Script {
+impl<S: dial::Transport> Script<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, buffer: BytesMut::new() }
+    }
+
     /// The next packet: its first byte, and its body.
     async fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
@@ -130,7 +136,7 @@ async fn play<F: Future<Output = ()>>(
         Connection::new(&mut run, link, Version::V311, &ack).serve().await
     };
     let scripted = async {
-        let mut broker = Script { stream: theirs, buffer: BytesMut::new() };
+        let mut broker = Script::new(theirs);
         assert_eq!(broker.packet().await.unwrap().0, 0x10);
         broker.send(&[0x20, 2, u8::from(session_present), 0]).await;
         script(scene, broker).await;
@@ -386,58 +392,4 @@ async fn a_session_without_listener_ends() {
     })
     .await;
     assert!(matches!(end, End::NobodyListens));
-}
-
-#[test]
-fn version_5_falls_back_to_3_1_1_and_remembers_it() {
-    let refused = || ConnectError::Refused { refusal: Refusal::Version, text: None };
-    let mut versions = Versions::new(Protocol::Auto);
-    assert_eq!(versions.next, Version::V5);
-    assert!(versions.failed(&ConnectError::Closed));
-    assert_eq!(versions.next, Version::V311);
-    // It closes that too: it was not the version.
-    assert!(!versions.failed(&ConnectError::Closed));
-    assert_eq!(versions.next, Version::V5);
-    assert!(versions.failed(&refused()));
-    versions.answered(Version::V311);
-    assert!(!versions.failed(&ConnectError::Closed) && !versions.failed(&ConnectError::TimedOut));
-    assert_eq!(versions.next, Version::V311);
-
-    let mut versions = Versions::new(Protocol::Auto);
-    versions.answered(Version::V5);
-    assert!(!versions.failed(&ConnectError::Closed), "a broker that goes down is not an old one");
-    let mut versions = Versions::new(Protocol::V5);
-    assert!(!versions.failed(&refused()));
-}
-
-#[test]
-fn the_oldest_unsettled_message_is_known() {
-    let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
-    let messages: Vec<Message> = (0..4)
-        .map(|number: i64| {
-            let mut state = in_hand.lock();
-            let key = crate::message::Key { packet_id: number as u16 + 1, exactly_once: false, hash: 0 };
-            let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false) else { panic!() };
-            let message = Message {
-                topic: "t".into(),
-                payload: bytes::Bytes::new(),
-                qos: Qos::AtLeastOnce,
-                retain: false,
-                received_at: Time(number * 60_000),
-                delivery: Some(delivery),
-                malformed: None,
-            };
-            state.take(&message);
-            message
-        })
-        .collect();
-    let mut oldest = Vec::new();
-    for position in [2, 0, 1, 3] {
-        oldest.push(in_hand.oldest_unsettled().map(|time| time.0));
-        in_hand.settle([&messages[position]], Some(1));
-    }
-    assert_eq!(oldest, [Some(0), Some(0), Some(0), Some(120_000)]);
-    assert_eq!(in_hand.oldest_unsettled(), None);
-    assert_eq!(in_hand.messages(), 0);
-    std::hint::black_box(Outgoing::new(Version::V5));
 }

@@ -1,0 +1,178 @@
+//! Whole sessions against a scripted broker on a socket: what is tried next, and what is said.
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+/// A session that runs, and the socket it connects to.
+struct Running {
+    listener: TcpListener,
+    status: Arc<Status>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    /// Kept: a session whose messages nobody takes ends.
+    _received: mpsc::Receiver<Vec<Message>>,
+    session: tokio::task::JoinHandle<Result<(), SessionError>>,
+}
+
+async fn start(remembered: &str) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let metrics = Arc::new(Metrics::new());
+    let (out, received) = mpsc::channel(OUT_CAPACITY);
+    let url = At::new(BrokerUrl { host: "127.0.0.1".into(), port }, Place::Default);
+    let filter = TopicFilter::new("t/#").unwrap();
+    let session = Session {
+        config: Broker { url, ..broker() },
+        subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
+        remembered: remembered.to_owned(),
+        in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
+        out,
+        subscribed: watch::channel(String::new()).0,
+        clock: || Time(0),
+        metrics: Arc::clone(&metrics),
+        status: Arc::new(Status::new()),
+        stop: CancellationToken::new(),
+        grace: Duration::from_secs(10),
+    };
+    let (status, stop) = (Arc::clone(&session.status), session.stop.clone());
+    Running { listener, status, metrics, stop, _received: received, session: tokio::spawn(session.run()) }
+}
+
+impl Running {
+    /// The next connection, and the version that its CONNECT names.
+    async fn accept(&self) -> (Script<TcpStream>, u8) {
+        let (stream, _) = self.listener.accept().await.unwrap();
+        let mut script = Script::new(stream);
+        let (first, body) = script.packet().await.unwrap();
+        assert_eq!((first, &body[..6]), (0x10, &b"\0\x04MQTT"[..]));
+        (script, body[6])
+    }
+
+    async fn condition(&self, is_it: impl Fn(&Condition) -> bool) -> Condition {
+        loop {
+            let condition = self.status.broker.get();
+            if is_it(&condition) {
+                return condition;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn standing(&self) -> String {
+        let Condition::Standing(why) = self.condition(|one| matches!(one, Condition::Standing(_))).await else {
+            unreachable!()
+        };
+        why
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        assert_eq!(self.session.await.unwrap(), Ok(()));
+    }
+}
+
+const ACCEPTED_V5: [u8; 5] = [0x20, 3, 1, 0, 0];
+
+#[tokio::test]
+async fn an_old_broker_is_spoken_to_in_3_1_1_and_remembered() {
+    let refusals: [&[u8]; 3] = [&[], &[0x20, 2, 0, 1], &[0x20, 3, 0, 0x84, 0]];
+    for refusal in refusals {
+        let running = start("").await;
+        let (mut script, version) = running.accept().await;
+        assert_eq!(version, 5);
+        script.send(refusal).await;
+        drop(script);
+        let (mut script, version) = running.accept().await;
+        assert_eq!(version, 4, "{refusal:02x?}");
+        script.send(&[0x20, 2, 0, 0]).await;
+        script.grant(1).await;
+        running.condition(|one| *one == Condition::Up).await;
+        drop(script);
+        assert_eq!(running.accept().await.1, 4);
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_password_is_a_standing_fault_that_says_what_to_do() {
+    let running = start("").await;
+    let (mut script, _) = running.accept().await;
+    script.send(&[0x20, 3, 0, 0x86, 0]).await;
+    let why = running.standing().await;
+    assert!(why.contains("password_file"), "{why}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn another_process_with_our_client_id_is_said() {
+    let running = start("").await;
+    let (mut script, _) = running.accept().await;
+    script.send(&ACCEPTED_V5).await;
+    script.packet().await.unwrap();
+    script.send(&[0xE0, 1, 0x8E]).await;
+    let why = running.standing().await;
+    assert!(why.contains("`amber`") && why.contains("in use elsewhere"), "{why}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn connections_that_die_at_once_three_times_are_taken_for_another_process() {
+    let running = start("").await;
+    for _ in 0..3 {
+        let (mut script, _) = running.accept().await;
+        script.send(&ACCEPTED_V5).await;
+        script.packet().await.unwrap();
+    }
+    assert!(running.standing().await.contains("in use elsewhere"));
+    assert_eq!(running.metrics.connections.get(), 3);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_left_the_configuration_is_unsubscribed_after_a_restart() {
+    let running = start(r#"[{"filter":"old/#","qos":1,"retained":false}]"#).await;
+    let (mut script, _) = running.accept().await;
+    script.send(&ACCEPTED_V5).await;
+    // SUBSCRIBE of QoS 1 without retained messages, then UNSUBSCRIBE; neither has properties.
+    script.expect(b"\x82\x09\0\x01\0\0\x03t/#\x21").await;
+    script.expect(b"\xA2\x0A\0\x02\0\0\x05old/#").await;
+    script.send(&[0x90, 4, 0, 1, 0, 1, 0xB0, 4, 0, 2, 0, 0]).await;
+    running.condition(|one| *one == Condition::Up).await;
+    assert_eq!(running.metrics.sessions_lost.get(), 0);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_broker_lost_is_counted_but_not_at_the_very_first_connect() {
+    for (remembered, lost) in [("", 0), ("[]", 1)] {
+        let running = start(remembered).await;
+        let (mut script, _) = running.accept().await;
+        script.send(&[0x20, 3, 0, 0, 0]).await;
+        script.packet().await.unwrap();
+        assert_eq!(running.metrics.sessions_lost.get(), lost);
+        running.end().await;
+    }
+}
+
+#[test]
+fn version_5_falls_back_to_3_1_1_and_remembers_it() {
+    let refused = || ConnectError::Refused { refusal: Refusal::Version, text: None };
+    let mut versions = Versions::new(Protocol::Auto);
+    assert_eq!(versions.next, Version::V5);
+    assert!(versions.failed(&ConnectError::Closed));
+    assert_eq!(versions.next, Version::V311);
+    // It closes that too: it was not the version.
+    assert!(!versions.failed(&ConnectError::Closed));
+    assert_eq!(versions.next, Version::V5);
+    assert!(versions.failed(&refused()));
+    versions.answered(Version::V311);
+    assert!(!versions.failed(&ConnectError::Closed) && !versions.failed(&ConnectError::TimedOut));
+    assert_eq!(versions.next, Version::V311);
+
+    let mut versions = Versions::new(Protocol::Auto);
+    versions.answered(Version::V5);
+    assert!(!versions.failed(&ConnectError::Closed), "a broker that goes down is not an old one");
+    let mut versions = Versions::new(Protocol::V5);
+    assert!(!versions.failed(&refused()));
+}
