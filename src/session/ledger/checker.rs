@@ -138,6 +138,7 @@ const SMALL: Setup = Setup {
     repeats: 0,
     restarts: 0,
     keep_alive: false,
+    ledger_alone: false,
     new_store: false,
     limit: usize::MAX,
     rule: None,
@@ -171,6 +172,7 @@ fn every_message_is_stored_exactly_once_whatever_else_happens() {
     is_exact("qos 1 and 2 mixed, repeats", &Setup { qos_2: 1, lowest_free: true, repeats: 1, ..SMALL });
     is_exact("session lost", &Setup { sessions_lost: 1, ..SMALL });
     is_exact("limit in hand", &Setup { limit: 1, ..SMALL });
+    is_exact("ledger written alone", &Setup { ledger_alone: true, ..SMALL });
     is_exact("keep-alive", &Setup { keep_alive: true, crashes: 0, store_losses: 0, ..SMALL });
     is_exact("restarts that forget PUBRELs", &Setup { qos_2: ALL_QOS_2, restarts: 1, crashes: 0, ..SMALL });
     is_exact("equal payloads", &Setup { messages: 3, ..EQUAL });

@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) restarts: u8,
     /// PINGREQ at any time, not only as barrier.
     pub(super) keep_alive: bool,
+    /// The ledger is written alone where that makes it smaller.
+    pub(super) ledger_alone: bool,
     /// After a crash the store is a new one: nothing is exact, but nothing may be stuck.
     pub(super) new_store: bool,
     /// Reading stops at so many unsettled messages.
@@ -80,6 +82,8 @@ pub(super) enum Event {
     Reply,
     Ping,
     Seal,
+    /// The ledger alone is written, under no number.
+    WriteLedger,
     /// The statement runs in the store.
     Run,
     Answer,
@@ -96,7 +100,7 @@ pub(super) enum Event {
 pub(super) const FAULTS: [Event; 7] =
     [Event::LateRun, Event::Crash, Event::Cut, Event::LoseSession, Event::LoseStore, Event::Repeat, Event::Restart];
 
-pub(super) const ORDINARY: [Event; 11] = [
+pub(super) const ORDINARY: [Event; 12] = [
     Event::Start,
     Event::Adopt,
     Event::Connect,
@@ -107,6 +111,7 @@ pub(super) const ORDINARY: [Event; 11] = [
     Event::Seal,
     Event::Run,
     Event::Answer,
+    Event::WriteLedger,
     Event::Publish,
 ];
 

@@ -131,9 +131,14 @@ impl World {
                 self.store_losses > 0 && self.process.as_ref().is_some_and(|process| process.statement.is_some())
             }
             Event::Connect => self.process.is_some() && !self.is_online,
-            Event::Adopt | Event::Read | Event::Reply | Event::Ping | Event::Seal | Event::Run | Event::Answer => {
-                self.process.as_ref().is_some_and(|process| self.process_can(process, event, setup))
-            }
+            Event::Adopt
+            | Event::Read
+            | Event::Reply
+            | Event::Ping
+            | Event::Seal
+            | Event::WriteLedger
+            | Event::Run
+            | Event::Answer => self.process.as_ref().is_some_and(|process| self.process_can(process, event, setup)),
         }
     }
 
@@ -149,9 +154,12 @@ impl World {
                 let barrier = ledger.unmarked() > 0 && pinging == 0;
                 process.is_connected && (barrier || (setup.keep_alive && pinging < 2))
             }
-            Event::Seal => {
-                let is_free = process.is_adopted && process.statement.is_none() && process.doubt.is_none();
-                is_free && !process.hand.is_empty()
+            Event::Seal => process.is_free() && !process.hand.is_empty(),
+            Event::WriteLedger => {
+                setup.ledger_alone
+                    && process.is_free()
+                    && process.hand.is_empty()
+                    && ledger.snapshot([], process.number).len() < self.packets.len()
             }
             Event::Run => ran == Some(false),
             Event::Answer => ran == Some(true),
@@ -192,6 +200,10 @@ impl World {
                 self.up.push_back(Up::PingReq);
             }
             Event::Seal => self.process.as_mut().unwrap().seal(),
+            Event::WriteLedger => {
+                let process = self.process.as_ref().unwrap();
+                self.packets = process.ledger.snapshot([], process.number);
+            }
             Event::Run => {
                 let mut statement = self.process.as_mut().unwrap().statement.take().unwrap();
                 let stored = self.run(&statement, setup)?;
@@ -453,6 +465,11 @@ impl Process {
             Some(Task::LimitCountsUnsettled) => self.ledger.len(),
             _ => self.hand.len() + self.statement.as_ref().map_or(0, |statement| statement.batch.len()),
         }
+    }
+
+    /// Whether the delivery task may begin something.
+    fn is_free(&self) -> bool {
+        self.is_adopted && self.statement.is_none() && self.doubt.is_none()
     }
 
     fn seal(&mut self) {
