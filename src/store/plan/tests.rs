@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::Kind;
+use crate::schema::{Field, Kind};
 
 fn field(name: &str, r#type: Type) -> Field {
     let (unit, description) = (Some("°C".to_owned()), Some("outside".to_owned()));
@@ -45,7 +45,7 @@ fn found() -> Found {
     }
 }
 
-fn without_comments(plan: &super::super::Plan) -> Vec<&str> {
+fn without_comments(plan: &crate::store::Plan) -> Vec<&str> {
     plan.statements.iter().map(String::as_str).filter(|sql| !sql.starts_with("comment")).collect()
 }
 

@@ -1,0 +1,321 @@
+//! The planner of one measurement: series table, data table, view, comments, in this order.
+
+use super::{Column, Dialect, Found, Relation, Shape};
+use crate::schema::{Field, Measurement, Type};
+use crate::store::Plan;
+use crate::store::sql::{list, literal, quote};
+
+/// Columns that every series table has besides its tags.
+const SERIES: [&str; 2] = ["series_id", "retired_at"];
+/// Columns that every data table has besides its fields.
+const DATA: [&str; 3] = ["time", "series_id", "received_at"];
+
+/// What is wanted, and what is to be done so far.
+pub(super) struct Planner<'a> {
+    dialect: Dialect,
+    wanted: &'a Measurement,
+    pub(super) plan: Plan,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(dialect: Dialect, wanted: &'a Measurement) -> Self {
+        Self { dialect, wanted, plan: Plan::default() }
+    }
+
+    fn run(&mut self, statement: String) {
+        self.plan.statements.push(statement);
+    }
+
+    fn conflict(&mut self, text: String) {
+        self.plan.conflicts.push(text);
+    }
+
+    /// Plans the series table; gives the tags of others.
+    pub(super) fn series(&mut self, found: &Found) -> Vec<String> {
+        let table = self.dialect.series(&self.wanted.name);
+        let tag_type = self.dialect.tag_type();
+        let Some(relation) = &found.series else {
+            let (id, retired, options) = match self.dialect {
+                Dialect::Postgres => {
+                    ("bigint generated always as identity primary key", "timestamp with time zone", "")
+                }
+                Dialect::Sqlite => ("INTEGER primary key", "INTEGER", " strict"),
+            };
+            let tags: String = self.wanted.tags.iter().map(|tag| format!(",\n  {} {tag_type}", quote(tag))).collect();
+            self.run(format!("create table {table} (\n  series_id {id},\n  retired_at {retired}{tags}\n){options}"));
+            self.create_key(self.wanted.tags.clone());
+            return Vec::new();
+        };
+        if !self.is_table(&table, relation, &SERIES[..1]) {
+            return Vec::new();
+        }
+        // Without the key (someone dropped it) the wanted tags are all that is known.
+        let key = found.key.as_ref().map_or(&[][..], |key| &key.tags);
+        let others: Vec<String> = key.iter().filter(|tag| !self.wanted.tags.contains(tag)).cloned().collect();
+        let text = self.dialect.column_type(Type::Text);
+        for tag in &self.wanted.tags {
+            match relation.column(tag) {
+                None => self.run(format!("alter table {table} add column {} {tag_type}", quote(tag))),
+                Some(column) if column.r#type == text => {}
+                Some(column) => self.conflict(format!(
+                    "tag `{tag}`: column {} of {table} is `{}`, not `{text}`; name the tag otherwise in the mapping, or: {}",
+                    quote(tag),
+                    column.r#type,
+                    self.retype(&table, tag, &column.r#type, Type::Text),
+                )),
+            }
+        }
+        self.strangers(&table, relation, |name| {
+            SERIES.contains(&name)
+                || self.wanted.tags.iter().any(|tag| tag == name)
+                || key.iter().any(|tag| tag == name)
+        });
+        if found.key.is_none() || self.wanted.tags.iter().any(|tag| !key.contains(tag)) {
+            if let Some(key) = &found.key {
+                self.run(format!("drop index {}", key.name));
+            }
+            self.create_key(self.wanted.tags.iter().chain(&others).cloned().collect());
+        }
+        others
+    }
+
+    /// One series per set of tag values. Without tags there is one series: an index over a constant says so.
+    fn create_key(&mut self, tags: Vec<String>) {
+        let table = self.dialect.series(&self.wanted.name);
+        let columns = if tags.is_empty() { "(true)".to_owned() } else { list(tags.iter().map(String::as_str)) };
+        let name = match self.dialect {
+            // PostgreSQL finds a name that is free and short enough.
+            Dialect::Postgres => String::new(),
+            Dialect::Sqlite => format!("{} ", quote(&format!("store_{}_series_key", self.wanted.name))),
+        };
+        self.run(format!("create unique index {name}on {table} ({columns})"));
+    }
+
+    /// Plans the data table; gives the fields that it will have, ours first.
+    pub(super) fn data(&mut self, found: &Found) -> Vec<String> {
+        let table = self.dialect.data(&self.wanted.name);
+        let wanted: Vec<String> = self.wanted.fields.iter().map(|field| field.name.clone()).collect();
+        let Some(relation) = &found.data else {
+            let (time, id, options) = match self.dialect {
+                Dialect::Postgres => ("timestamp with time zone", "bigint", ""),
+                Dialect::Sqlite => ("INTEGER", "INTEGER", " strict"),
+            };
+            let fields: String =
+                self.wanted.fields.iter().map(|field| format!(",\n  {}", self.column(field))).collect();
+            self.run(format!(
+                "create table {table} (\n  time {time} not null,\n  series_id {id} not null,\n  received_at {time} not null{fields}\n){options}"
+            ));
+            self.data_indexes(&table);
+            return wanted;
+        };
+        if !self.is_table(&table, relation, &DATA) {
+            return wanted;
+        }
+        for field in &self.wanted.fields {
+            let r#type = self.dialect.column_type(field.r#type);
+            let Some(column) = relation.column(&field.name) else {
+                self.run(format!("alter table {table} add column {}", self.column(field)));
+                continue;
+            };
+            let word = found.types.get(&field.name).map_or(field.r#type.word(), String::as_str);
+            if column.r#type != r#type || word != field.r#type.word() {
+                let is = if column.r#type == r#type { word } else { &column.r#type };
+                self.conflict(format!(
+                    "field `{}` of `{}`: the mapping wants `{}`, and column {} of {table} is `{is}`; name the field otherwise in the mapping (`{}_{} = {{ path = \"…\" }}`), or: {}",
+                    field.name,
+                    self.wanted.name,
+                    field.r#type.word(),
+                    quote(&field.name),
+                    field.name,
+                    field.r#type.word(),
+                    self.retype(&table, &field.name, &column.r#type, field.r#type),
+                ));
+            }
+        }
+        self.strangers(&table, relation, |name| DATA.contains(&name) || wanted.iter().any(|field| field == name));
+        let others = relation.columns.iter().map(|column| &column.name);
+        let others = others.filter(|name| !DATA.contains(&name.as_str()) && !wanted.contains(name)).cloned();
+        wanted.iter().cloned().chain(others).collect()
+    }
+
+    fn column(&self, field: &Field) -> String {
+        format!("{} {}", quote(&field.name), self.dialect.column_type(field.r#type))
+    }
+
+    /// Ascending: entries of a series arrive in order, and the index splits well; it is read backwards as fast.
+    fn data_indexes(&mut self, table: &str) {
+        match self.dialect {
+            Dialect::Postgres => {
+                self.run(format!("create index on {table} (series_id, time)"));
+                // minmax_multi: late rows do not spoil a range.
+                self.run(format!(
+                    "create index on {table} using brin (time timestamptz_minmax_multi_ops) with (pages_per_range = 32, autosummarize = on)"
+                ));
+            }
+            Dialect::Sqlite => {
+                let name = &self.wanted.name;
+                let index = quote(&format!("store_{name}_data_series_id_time"));
+                self.run(format!("create index {index} on {table} (series_id, time)"));
+                self.run(format!("create index {} on {table} (time)", quote(&format!("store_{name}_data_time"))));
+            }
+        }
+    }
+
+    /// Plans the view: time, tags, fields, receipt. PostgreSQL can only append columns to one that is there, which
+    /// keeps its grants and what others built on it; SQLite makes it anew.
+    pub(super) fn view(&mut self, found: &Found, tags: &[&str], fields: &[String]) {
+        if let Some(both) = tags.iter().find(|tag| fields.iter().any(|field| field == *tag)) {
+            self.conflict(format!(
+                "`{both}` of `{}` is a tag in one table and a field in the other; name one of them otherwise in the mapping",
+                self.wanted.name
+            ));
+            return;
+        }
+        let view = self.dialect.view(&self.wanted.name);
+        let mut columns: Vec<(String, String)> = Vec::new();
+        let mut push = |name: &str, from: &str| columns.push((name.to_owned(), format!("{from}.{}", quote(name))));
+        push("time", "d");
+        tags.iter().for_each(|tag| push(tag, "s"));
+        fields.iter().for_each(|field| push(field, "d"));
+        push("received_at", "d");
+        if self.dialect == Dialect::Sqlite && !columns.iter().any(|(name, _)| name == "time_utc") {
+            let text = "strftime('%Y-%m-%dT%H:%M:%fZ', d.time / 1000000.0, 'unixepoch') as time_utc";
+            columns.insert(1, ("time_utc".to_owned(), text.to_owned()));
+        }
+        let mut create = "create view";
+        match &found.view {
+            None => {}
+            Some(Relation { shape: Shape::View, columns: found }) => {
+                let same = |found: &Column, (name, _): &(String, String)| found.name == *name;
+                match self.dialect {
+                    Dialect::Sqlite
+                        if found.len() == columns.len() && found.iter().zip(&columns).all(|(f, c)| same(f, c)) =>
+                    {
+                        return;
+                    }
+                    Dialect::Sqlite => self.run(format!("drop view {view}")),
+                    Dialect::Postgres => {
+                        if let Some(stranger) = found.iter().find(|f| !columns.iter().any(|c| same(f, c))) {
+                            self.conflict(format!(
+                                "the view {view} has a column {} that its tables lack; `drop view {view}` and Amber makes it anew",
+                                quote(&stranger.name)
+                            ));
+                            return;
+                        }
+                        if found.len() == columns.len() {
+                            return;
+                        }
+                        let place = |c: &(String, String)| found.iter().position(|f| same(f, c)).unwrap_or(found.len());
+                        columns.sort_by_key(place);
+                        create = "create or replace view";
+                    }
+                }
+            }
+            Some(Relation { shape, .. }) => {
+                let shape = shape.word();
+                self.conflict(format!(
+                    "{view} is {shape} of somebody else's, and Amber needs the name for a view; name the measurement otherwise (`measurement = \"…\"`), or: `alter {} {view} rename to …`",
+                    shape.rsplit(' ').next().unwrap_or("table"),
+                ));
+                return;
+            }
+        }
+        let columns = columns.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ");
+        let (data, series) = (self.dialect.data(&self.wanted.name), self.dialect.series(&self.wanted.name));
+        // An outer join: no reading can become invisible.
+        self.run(format!(
+            "{create} {view} as\nselect {columns}\nfrom {data} d\nleft join {series} s on s.series_id = d.series_id"
+        ));
+    }
+
+    /// Units and descriptions beside the columns, where psql and Grafana's editor show them.
+    pub(super) fn comments(&mut self, found: &Found) {
+        let (view, data) = (self.dialect.view(&self.wanted.name), self.dialect.data(&self.wanted.name));
+        let mut wanted = vec![("time".to_owned(), "Time of the reading".to_owned())];
+        wanted.extend(self.wanted.fields.iter().filter_map(|field| Some((field.name.clone(), comment(field)?))));
+        wanted.push(("received_at".to_owned(), "Receipt of the message that it came with".to_owned()));
+        for (relation, found) in [(&data, &found.data), (&view, &found.view)] {
+            for (column, text) in &wanted {
+                let found = found.as_ref().and_then(|found| found.column(column)?.comment.as_ref());
+                if found != Some(text) {
+                    self.run(format!("comment on column {relation}.{} is {}", quote(column), literal(text)));
+                }
+            }
+        }
+    }
+
+    /// Whether it is a table with Amber's own columns; otherwise a conflict.
+    fn is_table(&mut self, table: &str, relation: &Relation, columns: &[&str]) -> bool {
+        let lacking = columns.iter().find(|name| relation.column(name).is_none());
+        let what = match (&relation.shape, lacking) {
+            (Shape::Table, None) => return true,
+            (Shape::Table, Some(column)) => format!("has no column {}", quote(column)),
+            (shape, _) => format!("is {}, not a table", shape.word()),
+        };
+        self.conflict(format!(
+            "{table} {what}: it is not Amber's; name the measurement otherwise (`measurement = \"…\"`), or rename what is there"
+        ));
+        false
+    }
+
+    fn strangers(&mut self, table: &str, relation: &Relation, known: impl Fn(&str) -> bool) {
+        let required = relation.columns.iter().filter(|column| column.required && !known(&column.name));
+        let texts: Vec<String> = required
+            .map(|column| {
+                let name = quote(&column.name);
+                let mend = match self.dialect {
+                    Dialect::Postgres => format!("`alter table {table} alter column {name} drop not null`"),
+                    Dialect::Sqlite => format!("`alter table {table} drop column {name}`"),
+                };
+                format!(
+                    "column {name} of {table} takes no null and has no default, and no mapping fills it; add a field or tag `{}` to the mapping, or: {mend}",
+                    column.name
+                )
+            })
+            .collect();
+        self.plan.conflicts.extend(texts);
+    }
+
+    /// The SQL that a person runs to give a column another type.
+    fn retype(&self, table: &str, name: &str, found: &str, wanted: Type) -> String {
+        let column = quote(name);
+        if self.dialect == Dialect::Sqlite {
+            let old = format!("{name}_old");
+            return format!(
+                "`alter table {table} rename column {column} to {}; update store_field set name = {} where measurement = {} and name = {}` (the old values stay beside the new ones)",
+                quote(&old),
+                literal(&old),
+                literal(&self.wanted.name),
+                literal(name),
+            );
+        }
+        let r#type = self.dialect.column_type(wanted);
+        let number = |r#type: &str| matches!(r#type, "double precision" | "bigint" | "integer" | "real" | "numeric");
+        let using = match (found, wanted) {
+            ("boolean", Type::Float | Type::Int) => format!("{column}::integer::{}", r#type),
+            (found, Type::Bool) if number(found) => format!("{column} <> 0"),
+            (found, Type::Time) if number(found) => format!("to_timestamp({column})"),
+            ("timestamp with time zone", Type::Float | Type::Int) => {
+                format!("extract(epoch from {column})::{}", r#type)
+            }
+            (_, Type::Json) => format!("to_jsonb({column})"),
+            (found, Type::Float | Type::Int) if number(found) => format!("{column}::{}", r#type),
+            _ => format!("{column}::text::{}", r#type),
+        };
+        let view = self.dialect.view(&self.wanted.name);
+        format!(
+            "`drop view if exists {view}; alter table {table} alter column {column} type {} using {using}` (Amber makes the view anew)",
+            r#type
+        )
+    }
+}
+
+/// `°C: outside, in the shade`
+fn comment(field: &Field) -> Option<String> {
+    match (&field.unit, &field.description) {
+        (None, None) => None,
+        (Some(unit), None) => Some(unit.clone()),
+        (None, Some(description)) => Some(description.clone()),
+        (Some(unit), Some(description)) => Some(format!("{unit}: {description}")),
+    }
+}
