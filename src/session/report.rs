@@ -132,6 +132,10 @@ impl Run {
             tracing::debug!(broker = self.address(), "the broker does not answer to mqtt 5; trying 3.1.1");
             return Duration::ZERO;
         }
+        if !matches!(error, ConnectError::Refused { .. }) {
+            // A broker that comes and goes looks like a fight over our client identifier, but for this.
+            self.quick = 0;
+        }
         let (refusal, text) = match error {
             ConnectError::Refused { refusal, text } => (refusal, text),
             ConnectError::Unreachable(error) => return self.away(format!("cannot connect: {error}")),
