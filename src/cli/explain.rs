@@ -1,6 +1,8 @@
 //! `amber explain`: what becomes of a message, and why. No broker, no store; the outcome never changes the exit code.
 
 mod captured;
+#[cfg(test)]
+mod documented;
 mod json;
 mod text;
 

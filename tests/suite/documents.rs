@@ -1,13 +1,9 @@
 //! The documents: what they show can be done as it stands.
 //!
 //! In README.md, docs/delivery.md and docs/operation.md every ```` ```toml ```` block is a whole configuration, and every
-//! ```` ```sql ```` block below a comment `<!-- test: … -->` runs. In docs/mapping.md a block of mappings is followed by one of
-//! messages with the rows behind `→` that they become.
+//! ```` ```sql ```` block below a comment `<!-- test: … -->` runs.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
 
 use crate::support::folder::Folder;
 use crate::support::{binary, postgres::Postgres, sql::Sql};
@@ -69,71 +65,11 @@ fn the_message_that_readme_explains_becomes_a_row() {
     let (topic, payload) = line.split_once(' ').expect("a topic and a payload");
     let output = binary::command(folder.path(), &["explain", "--json", topic, payload.trim_matches('\'')]);
     assert!(output.status.success(), "{output:?}");
-    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let explained: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(explained["outcome"], "rows", "{explained}");
     let row = &explained["rows"][0];
     assert_eq!(row["tags"], serde_json::json!({"room": "kitchen"}));
     assert_eq!(row["fields"], serde_json::json!({"temperature": 21.5, "humidity": 48.0}));
-}
-
-#[test]
-fn every_message_of_the_page_on_mapping_becomes_the_rows_below_it() {
-    let text = document("docs/mapping.md");
-    let mut seen = 0;
-    for part in text.split("\n```toml\n").skip(1) {
-        let (mapping, rest) = part.split_once("\n```").expect("a fence has an end");
-        let messages = rest.trim_start().strip_prefix("```text\n").and_then(|rest| rest.split_once("\n```"));
-        let (messages, _) = messages.unwrap_or_else(|| panic!("no messages below\n{mapping}"));
-        let folder = Folder::new();
-        let around = "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:amber.db\"\n";
-        folder.write("config.toml", &format!("{around}{mapping}\n"));
-        let mut lines = messages.lines().peekable();
-        while let Some(message) = lines.next() {
-            let mut rows = Vec::new();
-            while let Some(row) = lines.next_if(|line| line.starts_with('→')) {
-                rows.push(words(row.trim_start_matches('→').trim().split("  ")));
-            }
-            assert_eq!(explained(folder.path(), message), rows, "{message}\n{mapping}");
-            seen += 1;
-        }
-    }
-    assert!(seen > 0, "no message is shown");
-}
-
-/// The order of tags and fields does not matter.
-fn words<'t>(words: impl IntoIterator<Item = &'t str>) -> BTreeSet<String> {
-    words.into_iter().map(str::to_owned).collect()
-}
-
-/// What `amber explain` makes of `topic  payload`, written as docs/mapping.md does.
-fn explained(folder: &Path, message: &str) -> Vec<BTreeSet<String>> {
-    let (topic, payload) = message.split_once("  ").unwrap_or_else(|| panic!("no topic and payload: {message}"));
-    let args = ["explain", "--json", "--received-at", "2026-11-25T18:20:20Z", topic, payload];
-    let output = binary::command(folder, &args);
-    assert!(output.status.success(), "{message}: {output:?}");
-    let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
-    if explained["outcome"] != "rows" {
-        return vec![words(explained["outcome"].as_str())];
-    }
-    explained["rows"].as_array().unwrap().iter().map(written).collect()
-}
-
-/// `climate  time=…  room=kitchen  temperature=21.4`; without the time where it is that of the receipt.
-fn written(row: &Value) -> BTreeSet<String> {
-    let mut words = words(row["measurement"].as_str());
-    if row["time_source"] == "payload" {
-        words.insert(format!("time={}", row["time"].as_str().unwrap()));
-    }
-    words.extend(
-        row["tags"].as_object().unwrap().iter().map(|(tag, value)| format!("{tag}={}", value.as_str().unwrap())),
-    );
-    words.extend(row["fields"].as_object().unwrap().iter().filter(|(_, value)| !value.is_null()).map(
-        |(field, value)| match value.as_f64() {
-            Some(number) => format!("{field}={number}"),
-            None => format!("{field}={value}"),
-        },
-    ));
-    words
 }
 
 #[test]
