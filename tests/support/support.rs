@@ -5,6 +5,7 @@
 //! binary even if that is killed ([`process`]). Linux only, as `setpriv --pdeathsig` is.
 
 #![allow(dead_code, reason = "each binary that includes this uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a bench that includes this is no test to clippy")]
 
 pub mod binary;
 pub mod client;
