@@ -39,8 +39,55 @@ pub(super) struct State {
     unacknowledged: Count,
     /// When the unsettled of QoS 1 and 2 came, oldest first.
     bursts: VecDeque<Burst>,
-    /// The most that was ever in flight, or what was announced.
-    window: usize,
+    window: Window,
+}
+
+/// How much the broker sends before it waits.
+#[derive(Debug)]
+struct Window {
+    size: usize,
+    /// The Receive Maximum that MQTT 5 announced.
+    announced: Option<usize>,
+    /// In flight when the last batch settled, and how many batches in a row it was the same.
+    peak: usize,
+    same: u32,
+}
+
+/// So many batches in a row that find the same number in flight: the broker waits at it. MQTT 5 brokers keep to what
+/// is announced, but many to a smaller limit of their own (EMQX 32, RabbitMQ 10), and do not say so.
+const SAME_PEAKS: u32 = 3;
+
+impl Window {
+    fn new() -> Self {
+        Self { size: USUAL_WINDOW, announced: None, peak: 0, same: 0 }
+    }
+
+    fn announce(&mut self, announced: Option<usize>) {
+        self.size = match (announced, self.announced) {
+            (Some(announced), _) => announced,
+            // The connection before was of MQTT 5, and this one is not.
+            (None, Some(_)) => USUAL_WINDOW,
+            (None, None) => self.size,
+        };
+        self.announced = announced;
+        self.same = 0;
+    }
+
+    /// A message has come.
+    fn received(&mut self, in_flight: usize) {
+        if in_flight > self.size {
+            self.size = self.announced.unwrap_or(0).max(in_flight);
+        }
+    }
+
+    /// A batch is settled, for which so many were in flight.
+    fn settled(&mut self, in_flight: usize) {
+        self.same = if in_flight == self.peak { self.same + 1 } else { 1 };
+        self.peak = in_flight;
+        if self.same >= SAME_PEAKS && self.announced.is_some() {
+            self.size = self.size.min(in_flight.max(USUAL_WINDOW));
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +125,7 @@ impl InHand {
             unsettled: Count::default(),
             unacknowledged: Count::default(),
             bursts: VecDeque::new(),
-            window: USUAL_WINDOW,
+            window: Window::new(),
         };
         Self { state: Mutex::new(state), settled: Notify::new(), metrics }
     }
@@ -87,6 +134,10 @@ impl InHand {
     /// ignored), the session is woken.
     pub fn settle<'a>(&self, messages: impl IntoIterator<Item = &'a Message>, number: Option<i64>) {
         let mut state = self.lock();
+        if number.is_some() {
+            let in_flight = state.ledger.in_flight();
+            state.window.settled(in_flight);
+        }
         for message in messages {
             state.settle(message, number);
         }
@@ -109,10 +160,10 @@ impl InHand {
     }
 
     /// How many messages of QoS 1 and 2 the broker sends at most before it waits for acknowledgements, as far as is
-    /// known: what MQTT 5 announced; on 3.1.1 the most ever seen, at first 20.
+    /// known: what MQTT 5 announced, unless the broker is seen to wait at less; on 3.1.1 the most ever seen, at first 20.
     #[must_use]
     pub fn window(&self) -> usize {
-        self.lock().window
+        self.lock().window.size
     }
 
     /// Messages in hand, of every QoS.
@@ -178,7 +229,7 @@ impl State {
     /// Asks the ledger about a PUBLISH of QoS 1 or 2.
     pub(super) fn publish(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
         let admit = self.ledger.publish(key, dup, retain);
-        self.window = self.window.max(self.ledger.in_flight());
+        self.window.received(self.ledger.in_flight());
         admit
     }
 
@@ -215,10 +266,8 @@ impl State {
         }
     }
 
-    /// What the window of a new connection is.
+    /// What a new connection has announced: MQTT 5 only.
     pub(super) fn announce(&mut self, receive_maximum: Option<u16>) {
-        if let Some(receive_maximum) = receive_maximum {
-            self.window = usize::from(receive_maximum);
-        }
+        self.window.announce(receive_maximum.map(usize::from));
     }
 }

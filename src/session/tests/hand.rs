@@ -1,28 +1,65 @@
 //! What is in hand, without a session.
 
 use super::*;
+use crate::message::Key;
+
+/// A message that came at `number` times 60 ms.
+fn receive(in_hand: &InHand, number: u16) -> Message {
+    let mut state = in_hand.lock();
+    let key = Key { packet_id: number + 1, exactly_once: false, hash: 0 };
+    let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false) else { panic!() };
+    let message = Message {
+        topic: "t".into(),
+        payload: bytes::Bytes::new(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        received_at: Time(i64::from(number) * 60_000),
+        delivery: Some(delivery),
+        malformed: None,
+    };
+    state.take(&message);
+    message
+}
+
+/// So many messages come, then their batch settles and is acknowledged.
+fn batch(in_hand: &InHand, messages: u16) {
+    let batch: Vec<Message> = (0..messages).map(|number| receive(in_hand, number)).collect();
+    in_hand.settle(&batch, Some(1));
+    while in_hand.lock().ledger.next_reply().is_some() {}
+}
+
+#[test]
+fn the_window_is_what_was_announced_until_the_broker_waits_at_less() {
+    let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+    in_hand.lock().announce(Some(4_096));
+    for messages in [32, 32, 31, 32, 32] {
+        batch(&in_hand, messages);
+        assert_eq!(in_hand.window(), 4_096);
+    }
+    batch(&in_hand, 32);
+    assert_eq!(in_hand.window(), 32);
+    batch(&in_hand, 33);
+    assert_eq!(in_hand.window(), 4_096, "it does not wait at 32");
+    for _ in 0..3 {
+        batch(&in_hand, 1);
+    }
+    assert_eq!(in_hand.window(), 20, "never less than is usual");
+}
+
+#[test]
+fn the_window_of_3_1_1_is_the_most_ever_in_flight() {
+    let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+    in_hand.lock().announce(None);
+    for (messages, window) in [(3, 20), (50, 50), (3, 50), (3, 50), (3, 50)] {
+        batch(&in_hand, messages);
+        assert_eq!(in_hand.window(), window);
+    }
+}
 
 #[test]
 fn the_oldest_unsettled_message_is_known() {
     let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
-    let messages: Vec<Message> = (0..4)
-        .map(|number: i64| {
-            let mut state = in_hand.lock();
-            let key = crate::message::Key { packet_id: number as u16 + 1, exactly_once: false, hash: 0 };
-            let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false) else { panic!() };
-            let message = Message {
-                topic: "t".into(),
-                payload: bytes::Bytes::new(),
-                qos: Qos::AtLeastOnce,
-                retain: false,
-                received_at: Time(number * 60_000),
-                delivery: Some(delivery),
-                malformed: None,
-            };
-            state.take(&message);
-            message
-        })
-        .collect();
+    let messages: Vec<Message> = (0..4).map(|number| receive(&in_hand, number)).collect();
     let mut oldest = Vec::new();
     for position in [2, 0, 1, 3] {
         oldest.push(in_hand.oldest_unsettled().map(|time| time.0));
