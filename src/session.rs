@@ -62,7 +62,7 @@ pub struct Session {
     pub in_hand: Arc<InHand>,
     /// Capacity: [`OUT_CAPACITY`].
     pub out: mpsc::Sender<Vec<Message>>,
-    /// Told the text to remember, whenever what is subscribed at the broker has changed.
+    /// Told the text to remember, whenever what is subscribed at the broker has changed, and on every connection.
     pub subscribed: tokio::sync::watch::Sender<String>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,

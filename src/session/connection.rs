@@ -108,7 +108,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         let ours = run.session.config.keep_alive;
         let theirs = ack.server_keep_alive.filter(|&seconds| seconds > 0).map(u64::from).map(Duration::from_secs);
         let asked = run.subscriptions.ask(ack.session_present, &mut link.writer.outgoing);
-        run.publish_subscribed();
+        run.publish_subscribed(true);
         let now = Instant::now();
         Self {
             run,

@@ -84,12 +84,14 @@ impl Run {
         }
     }
 
-    pub(super) fn publish_subscribed(&self) {
+    /// Tells what is to be remembered, if it has changed, and `always` on a new connection: perhaps another process with
+    /// our client identifier has ended the old one, and whoever writes it down learns so from the store.
+    pub(super) fn publish_subscribed(&self, always: bool) {
         let text = self.subscriptions.text();
         self.session.subscribed.send_if_modified(|current| {
             let is_new = *current != text;
             *current = text;
-            is_new
+            is_new || always
         });
     }
 

@@ -175,7 +175,7 @@ impl<S: Transport> Connection<'_, S> {
         }
         self.is_answered = true;
         self.run.subscriptions.answered(&self.asked.refused);
-        self.run.publish_subscribed();
+        self.run.publish_subscribed(false);
         self.run.subscribed(&self.asked);
         self.ask_again = (!self.asked.refused.is_empty()).then(|| Instant::now() + ASK_AGAIN_AFTER);
     }
