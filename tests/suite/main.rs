@@ -11,6 +11,7 @@ mod broker;
 mod documents;
 mod faults;
 mod kill;
+mod session_faults;
 mod smoke;
 mod stack;
 mod store;
