@@ -202,6 +202,14 @@ impl<'c> Compiler<'c, '_> {
             }
             self.rows.push(Path { root: false, ..path });
         }
+        let zips = |path: &Path| matches!(path.steps.last(), Some(Step::Zip(_)));
+        if self.rows.len() > 1
+            && let Some(index) = self.rows.iter().position(zips)
+        {
+            let place = self.config.rows.get(index).map_or(&self.config.name.place, |rows| &rows.place).clone();
+            let remedy = "make two mappings of it that feed one `measurement`";
+            self.fault(&place, "rows", "`*[]` stands alone: paths mean something else in its rows", remedy);
+        }
         if self.rows.is_empty() {
             self.rows.push(Path { text: ".".into(), root: false, steps: Vec::new() });
         }
@@ -210,6 +218,7 @@ impl<'c> Compiler<'c, '_> {
     /// A path that leads to one place.
     fn located(&mut self, text: &str, place: &Place, key: &str) -> Option<Located> {
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
+        let path = self.zipped(path);
         let located = Located::new(path, &self.rows);
         if located.is_single() {
             return Some(located);
@@ -221,6 +230,18 @@ impl<'c> Compiler<'c, '_> {
             "name the elements in `rows` (a row each), or write a position such as `[0]`",
         );
         None
+    }
+
+    /// In rows of zipped arrays a path's first key is an array, and the row's position in it is meant.
+    fn zipped(&self, mut path: Path) -> Path {
+        if let [Path { steps, .. }] = &*self.rows
+            && let Some(Step::Zip(slot)) = steps.last()
+            && !path.root
+            && !path.steps.is_empty()
+        {
+            path.steps.insert(1, Step::CaughtIndex(*slot));
+        }
+        path
     }
 
     /// A capture written as `{name}`, or a path.

@@ -109,6 +109,8 @@ impl Want {
                 });
                 &mut self.indexes[index].1
             }
+            // The arrays are members here: the next step names one.
+            Step::Zip(_) => return self.add(steps),
             Step::CaughtIndex(_) | Step::Each(_) => &mut **self.each.get_or_insert_default(),
         };
         next.add(steps);

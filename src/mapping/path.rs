@@ -19,12 +19,14 @@ pub(super) enum Step {
     CaughtIndex(usize),
     /// Each element; catches its position.
     Each(Option<usize>),
+    /// Each position of the arrays that are members here; catches it. Paths from the row then lead into them.
+    Zip(usize),
 }
 
 impl Step {
     /// Whether it leads to several places.
     pub fn is_many(&self) -> bool {
-        matches!(self, Self::Members(_) | Self::Each(_))
+        matches!(self, Self::Members(_) | Self::Each(_) | Self::Zip(_))
     }
 }
 
@@ -74,7 +76,7 @@ pub(super) fn descend<'d, 'p>(mut doc: &'d Doc<'p>, steps: &[Step], captures: &C
             Step::Index(index) => doc.item(*index)?,
             Step::CaughtIndex(slot) => doc.item(captures.get(*slot)?.as_deref()?.parse().ok()?)?,
             // Compiling has seen to it that these are left to `rows`.
-            Step::Members(_) | Step::Each(_) => return None,
+            Step::Members(_) | Step::Each(_) | Step::Zip(_) => return None,
         };
     }
     Some(doc)
@@ -181,10 +183,7 @@ impl Parser<'_, '_> {
             return Err(self.special(rest.chars().next().unwrap_or_default()));
         }
         if rest.starts_with('[') && key.ends_with('*') {
-            return Err(Wrong::new(
-                format!("`{}` zips parallel arrays, which comes later", self.text),
-                "until then catch the position with `rows = \"a[{i}]\"` and put it in: `\"$.b[{i}]\"`",
-            ));
+            return self.zip(key, rest);
         }
         let pieces = pieces(key)?;
         self.rest = rest;
@@ -194,6 +193,40 @@ impl Parser<'_, '_> {
         };
         self.steps.push(step);
         Ok(())
+    }
+
+    /// `*[]` or `*[{i}]`, the last of a path of `rows`.
+    fn zip(&mut self, key: &str, rest: &str) -> Result<(), Wrong> {
+        let text = self.text;
+        let name = match rest {
+            "[]" => Some("_*"),
+            _ => rest
+                .strip_prefix("[{")
+                .and_then(|rest| rest.strip_suffix("}]"))
+                .filter(|name| !name.contains(['{', '}', '[', ']', '#'])),
+        };
+        let Some(name) = name.filter(|name| key == "*" && !name.is_empty()) else {
+            return Err(Wrong::new(
+                format!("`{text}` has a `*` before a bracket, which stands for parallel arrays at the end of `rows`"),
+                "write `*[]`, `*[{i}]` or `a.*[]`; a key that ends with `*` is put in quotes",
+            ));
+        };
+        let known = self.find(name).is_some();
+        match &mut self.catching {
+            Catching::New { names, .. } if !known => {
+                let slot = names.slot(name);
+                self.steps.push(Step::Zip(slot));
+                self.rest = "";
+                Ok(())
+            }
+            Catching::New { .. } => {
+                Err(Wrong::new(format!("`{{{name}}}` in `{text}` is caught already"), "give it another name"))
+            }
+            Catching::Known(_) => Err(Wrong::new(
+                format!("`{text}` zips arrays, which only `rows` does"),
+                "write it in `rows`; paths then lead into the arrays",
+            )),
+        }
     }
 
     fn holes(&mut self, pieces: &[Piece]) -> Result<Step, Wrong> {
@@ -334,6 +367,8 @@ mod tests {
             ("é.ü", false, vec![key("é"), key("ü")]),
             ("dc/power", false, vec![key("dc/power")]),
             ("a*", false, vec![key("a*")]),
+            ("*[]", false, vec![Step::Zip(1)]),
+            ("a.*[{i}]", false, vec![key("a"), Step::Zip(1)]),
         ] {
             let path = parse(text);
             assert_eq!((path.root, path.steps), (root, steps), "{text}");
@@ -345,8 +380,8 @@ mod tests {
     #[test]
     fn what_is_no_path_is_refused() {
         for text in [
-            "", "a.", ".a", "a..b", "a[", "a[x]", "a['b']", "a]", "a'b'", "'a", "'a'b", "{n}{m}", "{n#}", "*[]",
-            "a*[]", "a[-1]", "{t}{n}", "{t}-{n}", "a[{}]",
+            "", "a.", ".a", "a..b", "a[", "a[x]", "a['b']", "a]", "a'b'", "'a", "'a'b", "{n}{m}", "{n#}", "*[0]",
+            "*[].b", "*[{t}]", "a*[]", "a[-1]", "{t}{n}", "{t}-{n}", "a[{}]",
         ] {
             assert!(
                 Path::parse(text, Catching::New { names: &mut CaptureNames(vec!["t".to_owned()]), topic: 1 }).is_err(),

@@ -61,6 +61,7 @@ impl Made {
 enum Taken<'r> {
     Key(&'r str),
     Index(usize),
+    Zipped(usize),
 }
 
 /// The state of a run.
@@ -113,6 +114,7 @@ impl<'r, 'm> Run<'r, 'm> {
         let mapping = self.mapping;
         for (alternative, rows) in mapping.rows.iter().enumerate() {
             self.alternative = alternative;
+            self.elements = 0;
             self.trail.clear();
             self.trail.push(root);
             self.taken.clear();
@@ -127,7 +129,6 @@ impl<'r, 'm> Run<'r, 'm> {
                 break;
             }
         }
-        self.made.found_rows = self.elements > 0;
         if mapping.pivot.is_some() {
             join::join_rows(&mut self.made.rows);
         }
@@ -137,6 +138,7 @@ impl<'r, 'm> Run<'r, 'm> {
     fn walk(&mut self, steps: &'r [Step], doc: &'r Doc<'m>) -> Result<(), TooMany> {
         let Some((step, rest)) = steps.split_first() else {
             self.elements += 1;
+            self.made.found_rows = true;
             if self.elements > MAX_ROWS {
                 return Err(TooMany);
             }
@@ -168,7 +170,15 @@ impl<'r, 'm> Run<'r, 'm> {
                 }
                 Ok(())
             }
-            (Step::Members(_) | Step::Each(_), _) => Ok(()),
+            (Step::Zip(slot), Doc::Object { members, .. }) => {
+                for index in 0..longest(members) {
+                    self.captures[*slot] = Some(Cow::Owned(index.to_string()));
+                    self.down(Taken::Zipped(index), doc, rest)?;
+                }
+                self.captures[*slot] = None;
+                Ok(())
+            }
+            (Step::Members(_) | Step::Each(_) | Step::Zip(_), _) => Ok(()),
             (Step::Key(_) | Step::CaughtKey(_) | Step::Index(_) | Step::CaughtIndex(_), _) => {
                 match descend(doc, std::slice::from_ref(step), &self.captures) {
                     Some(child) => {
@@ -362,4 +372,13 @@ impl<'r, 'm> Run<'r, 'm> {
         }
         (Reading::Absent, None)
     }
+}
+
+/// The length of the longest array among `members`.
+fn longest(members: &[(Cow<'_, str>, Doc<'_>)]) -> usize {
+    let length = |doc: &Doc<'_>| match doc {
+        Doc::Array { items, .. } => items.last().map_or(0, |(index, _)| index + 1),
+        Doc::Json(_) | Doc::Text(_) | Doc::Object { .. } | Doc::Other => 0,
+    };
+    members.iter().map(|(_, doc)| length(doc)).max().unwrap_or(0)
 }

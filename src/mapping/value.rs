@@ -114,7 +114,8 @@ impl Reader {
             return Reading::Absent;
         }
         if self.r#type == Type::Json {
-            return json(doc, &scalar);
+            let missing = scalar.text().is_some_and(|text| self.missing.iter().any(|word| word.is(text.trim())));
+            return if missing { Reading::Absent } else { json(doc, &scalar) };
         }
         if let Some(text) = scalar.text() {
             if !self.words.is_empty()

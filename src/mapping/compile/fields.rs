@@ -122,7 +122,7 @@ impl Compiler<'_, '_> {
             let remedy = format!("write `name = \"'{0}'\"` for the key, `name = \"{0}\"` for the path", name.value);
             self.fault(&name.place, key, what, remedy);
         }
-        Located::new(Path::key(&name.value), &self.rows)
+        Located::new(self.zipped(Path::key(&name.value)), &self.rows)
     }
 
     /// The type, as written or as `words` imply it, and the words as values of it.

@@ -17,11 +17,13 @@ impl Run<'_, '_> {
             return located.path.text.to_string();
         }
         let mut place = self.row_place();
-        if !located.path.is_whole() && self.mapping.pivot.is_none() {
-            if !located.path.text.starts_with('[') {
+        // Under a pivot a field's path begins with a name; the value is what stands somewhere.
+        let path = self.mapping.pivot.as_ref().map_or(&located.path, |pivot| &pivot.value.path);
+        if !path.is_whole() {
+            if !path.text.starts_with('[') {
                 place.push('.');
             }
-            place.push_str(&located.path.text);
+            place.push_str(&path.text);
         }
         place
     }
@@ -32,9 +34,10 @@ impl Run<'_, '_> {
             match taken {
                 Taken::Key(key) => {
                     place.push('.');
-                    place.push_str(key);
+                    place.push_str(&shown_key(key));
                 }
                 Taken::Index(index) => place.push_str(&format!("[{index}]")),
+                Taken::Zipped(index) => place.push_str(&format!(".*[{index}]")),
             }
         }
         place
@@ -44,4 +47,9 @@ impl Run<'_, '_> {
     pub(super) fn at_row(&self) -> String {
         if self.taken.is_empty() { String::new() } else { format!(" in row `{}`", self.row_place()) }
     }
+}
+
+/// A key as a report shows it: devices choose keys, so they are cut and stripped of what no store or terminal takes.
+fn shown_key(key: &str) -> String {
+    key.chars().take(60).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -46,7 +46,8 @@ fn every_fault_is_named_with_place_and_remedy() {
         ("topic = \"a/{room}\"\ntags = { x = \"{roon}-1\" }\nfields = [\"v\"]", "did you mean `{room}`?"),
         ("topic = \"a\"\ntags = { x = false }\nfields = [\"v\"]", "no tag `x` to remove"),
         ("topic = \"a\"\nformat = \"text\"\nfields = [\"v\"]", "write `path = \".\"`"),
-        ("topic = \"a\"\nrows = \"a*[]\"\nfields = [\"v\"]", "comes later"),
+        ("topic = \"a\"\nrows = \"a*[]\"\nfields = [\"v\"]", "has a `*` before a bracket"),
+        ("topic = \"a\"\nrows = [\"*[]\", \".\"]\nfields = [\"v\"]", "stands alone"),
         ("topic = \"a\"\nrows = \"$.a[]\"\nfields = [\"v\"]", "write `a[]`"),
         (
             "topic = \"a/{room}\"\nwhen = { rom = \"x\" }\nfields = [\"v\"]",

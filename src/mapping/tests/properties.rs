@@ -120,16 +120,27 @@ proptest! {
     }
 
     #[test]
-    fn no_message_panics_and_rows_are_whole(
-        topic in "(a|b|é)/(x|\\$|é|[a-z]{0,3}-[0-9])(/[a-z0-9]{0,2}){0,3}",
+    fn no_time_panics(text in "[0-9:TZ+. eE/-]{0,30}|.{0,12}", format in "(%[a-zA-Z]|[ .:-]){0,6}") {
+        use crate::mapping::time;
+        let zone = time::zone("Europe/Zurich").ok();
+        let _read = time::read(&text, None, zone.as_ref(), RECEIVED_AT);
+        let _checked = time::check_format(&format);
+        let style = time::Style::Format(format.into());
+        let _read = time::read(&text, Some(&style), zone.as_ref(), RECEIVED_AT);
+        let _bound = time::bound(&text, None);
+    }
+}
+
+#[test]
+fn no_message_panics_and_rows_are_whole() {
+    let mapping = everything();
+    proptest!(|(topic in "(a|b|é)/(x|\\$|é|[a-z]{0,3}-[0-9])(/[a-z0-9]{0,2}){0,3}",
         value in prop_oneof![
             json().prop_map(|value| value.to_string().into_bytes()),
             proptest::collection::vec(any::<u8>(), 0..60),
             "[0-9:TZ+. e-]{0,30}".prop_map(String::into_bytes),
             ".{0,30}".prop_map(|text| format!("{{\"a\":{text:?},\"b\":{text}}}").into_bytes()),
-        ],
-    ) {
-        let mapping = everything();
+        ])| {
         let message = message(&topic, &value);
         let mapped = mapping.map(&message);
         if let Outcome::Rows { rows, .. } = &mapped.outcome {
@@ -152,18 +163,7 @@ proptest! {
             }
         }
         prop_assert_eq!(mapping.explain(&message).mapped, mapped);
-    }
-
-    #[test]
-    fn no_time_panics(text in "[0-9:TZ+. eE/-]{0,30}|.{0,12}", format in "(%[a-zA-Z]|[ .:-]){0,6}") {
-        use crate::mapping::time;
-        let zone = time::zone("Europe/Zurich").ok();
-        let _read = time::read(&text, None, zone.as_ref(), RECEIVED_AT);
-        let _checked = time::check_format(&format);
-        let style = time::Style::Format(format.into());
-        let _read = time::read(&text, Some(&style), zone.as_ref(), RECEIVED_AT);
-        let _bound = time::bound(&text, None);
-    }
+    });
 }
 
 /// A mapping of each kind, compiled once a test.
@@ -181,6 +181,10 @@ fn everything() -> Mapping {
         topic = ["+/{x}-{n}", "b/{x}/{_z#}/1"]
         rows = ["a[{i}]", "{m}", "."]
         fields = { v = [".", "a"], w = { path = "$.b", scale = 0.1 }, d = { path = "b", type = "time" } }
+        [mapping.zip]
+        topic = "b/{x}/#"
+        rows = "a.*[{i}]"
+        fields = { z = "a", y = "b.c" }
         [mapping.pivot]
         topic = "b/{name}/#"
         pivot = "{name}"

@@ -213,3 +213,41 @@ fn more_rows_than_a_message_may_give_are_a_reject() {
     let lines = lines(&mapping, &message("a", payload(10_001)));
     assert_eq!(lines, ["rejected too_many_rows: more than 10000 rows in `rows` `[]`"]);
 }
+
+#[test]
+fn parallel_arrays_are_zipped() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "a/{x}"
+        rows = "hourly.*[]"
+        time = "at"
+        fields = { t = "temp", h = {}, n = "wind.speed", first = "$.hourly.temp[0]", site = { path = "$.site", type = "text" } }
+        "#,
+        &[
+            (
+                "a/1",
+                r#"{"site":"n","hourly":{"at":[1700000000,1700003600],"temp":[1,2],"h":[5],"wind":[{"speed":7},{}],"other":[1,2,3]}}"#,
+                &[
+                    "m x=1 | t=1.0 h=5.0 n=7.0 first=1.0 site=\"n\" @ 2023-11-14T22:13:20Z",
+                    "m x=1 | t=2.0 first=1.0 site=\"n\" @ 2023-11-14T23:13:20Z",
+                ],
+            ),
+            ("a/1", r#"{"hourly":{"temp":[]}}"#, &["ignored empty"]),
+            ("a/1", r#"{"hourly":[1]}"#, &["ignored empty"]),
+            ("a/1", r#"{"hourly":{"temp":["x"]}}"#, &["rejected field: field `t` at `$.hourly.*[0].temp` got \"x\"…"]),
+        ],
+    );
+    check(
+        "[mapping.m]\ntopic = \"a\"\nrows = \"*[{i}]\"\nfields = [\"v\"]",
+        &[("a", r#"{"v":[1,null,3]}"#, &["m i=0 | v=1.0", "m i=2 | v=3.0"])],
+    );
+}
+
+#[test]
+fn keys_in_a_report_are_fit_for_a_store_and_a_terminal() {
+    let mapping = mapping("[mapping.m]\ntopic = \"a\"\nrows = \"{k}\"\nfields = [\"v\"]");
+    let payload = format!(r#"{{"\u0000\u001b{}":{{"v":"x"}}}}"#, "y".repeat(1_000));
+    let lines = lines(&mapping, &message("a", payload));
+    assert!(!lines[0].contains(['\0', '\u{1b}']) && lines[0].len() < 300, "{lines:?}");
+}
