@@ -8,7 +8,7 @@ use crate::row::{Ignored, Outcome, Row, TimeSource, Value};
 use crate::schema::Measurement;
 
 /// Topics listed where none matches.
-const MAX_TOPICS: usize = 8;
+const MAX_TOPICS: usize = 3;
 
 /// Escape sequences, or nothing.
 #[derive(Clone, Copy)]
@@ -73,7 +73,7 @@ pub(super) fn write(
             };
             writeln!(out, "  {} {text}", style.odd("ignored:"))?;
             if explanation.mappings.is_empty() {
-                topics(mapping, style, out)?;
+                nearest(&message.topic, mapping, style, out)?;
             }
         }
         Outcome::Rejected(reject) => {
@@ -87,14 +87,15 @@ pub(super) fn write(
     Ok(())
 }
 
-fn topics(mapping: &Mapping, style: Style, out: &mut impl Write) -> io::Result<()> {
-    for (name, topic) in mapping.topics().take(MAX_TOPICS) {
-        writeln!(out, "    {} {topic}", style.faint(name))?;
+/// The topics that are most like the one that none of them matches.
+fn nearest(topic: &str, mapping: &Mapping, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let mut topics: Vec<(usize, &str, &str)> =
+        mapping.topics().map(|(name, template)| (strsim::osa_distance(topic, template), name, template)).collect();
+    topics.sort_by_key(|(distance, ..)| *distance);
+    for (_, name, template) in topics.iter().take(MAX_TOPICS) {
+        writeln!(out, "    {} {} {template}", style.faint("nearest:"), style.faint(name))?;
     }
-    match mapping.topics().count().saturating_sub(MAX_TOPICS) {
-        0 => Ok(()),
-        more => writeln!(out, "    {}", style.faint(format!("and {more} more"))),
-    }
+    Ok(())
 }
 
 fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::Result<()> {
