@@ -254,7 +254,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             self.ask_again = None;
             self.is_answered = false;
             self.asked = self.run.subscriptions.ask(true, &mut self.link.writer.outgoing);
-            self.run.publish_subscribed();
+            self.run.publish_subscribed(false);
         }
         Ok(())
     }
