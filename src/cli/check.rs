@@ -25,6 +25,12 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
         eprintln!("{warning}");
     }
     let reduced = topic::reduce(&mapping.subscriptions());
+    for (one, other) in &reduced.crossing {
+        eprintln!(
+            "warning: the filters `{one}` and `{other}` cross: a message that both match may come, and be stored, twice; \
+             write one topic that covers both"
+        );
+    }
     for subscription in &reduced.subscriptions {
         println!("-- subscribes to `{}` at QoS {}", subscription.filter.as_str(), subscription.qos.level());
     }
