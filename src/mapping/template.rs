@@ -272,7 +272,8 @@ mod tests {
 
     #[test]
     fn templates_match_topics_and_catch_their_holes() {
-        let cases: &[(&str, &str, Option<&[(&str, &str)]>)] = &[
+        type Case<'c> = (&'c str, &'c str, Option<&'c [(&'c str, &'c str)]>);
+        let cases: &[Case<'_>] = &[
             ("home/{room}/climate", "home/bath/climate", Some(&[("room", "bath")])),
             ("home/{room}/climate", "home//climate", None),
             ("home/+/climate", "home//climate", Some(&[])),
