@@ -8,10 +8,14 @@
 mod support;
 
 mod broker;
+mod configuration;
 mod documents;
 mod faults;
+mod http;
 mod kill;
+mod line;
 mod session_faults;
 mod smoke;
 mod stack;
+mod stop;
 mod store;

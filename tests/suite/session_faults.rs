@@ -161,16 +161,20 @@ fn a_filter_that_the_broker_refuses_is_said_and_the_others_are_served() {
 fn a_session_that_the_broker_has_lost_is_counted_and_the_next_messages_are_stored() {
     for (home, version) in Home::both().into_iter().zip(VERSIONS) {
         let served = Served::start(Script::default());
-        let mut amber = Amber::run(&numbers::config(&served.url(), &home.url(), &protocol(version)));
+        let proxy = Proxy::to(served.port());
+        let mut amber = Amber::run(&numbers::config(&through(&proxy), &home.url(), &protocol(version)));
         publish(&served, 0..10, Qos::AtLeastOnce);
         wait_for_rest(&served, &home, 10);
+        proxy.set(Mode::Refuse);
+        proxy.cut(Cut::Close);
         served.broker().forget_sessions();
+        proxy.set(Mode::Pass);
         eventually("amber knows", || equal(amber.metric("amber_sessions_lost_total"), 1.0));
         served.wait_for("amber");
         publish(&served, 10..20, Qos::AtLeastOnce);
         wait_for_rest(&served, &home, 20);
         // Lost while Amber was away: the store remembers that there was one.
-        amber.terminate();
+        assert!(amber.terminate().success());
         served.broker().forget_sessions();
         amber.start();
         eventually("amber knows", || equal(amber.metric("amber_sessions_lost_total"), 1.0));
