@@ -83,9 +83,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn explain_command(args: &Args, explain: &explain::ExplainArgs) -> anyhow::Result<()> {
-    let (_, mapping, _) = load(args)?;
+    let (config, mapping, _) = load(args)?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    explain::explain(explain, &mapping, &mut std::io::stdout().lock(), colour)
+    explain::explain(explain, &mapping, config.broker.max_payload_bytes, &mut std::io::stdout().lock(), colour)
 }
 
 /// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.

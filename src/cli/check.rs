@@ -1,5 +1,6 @@
 //! `amber check`: every fault of the configuration, and the plan of tables as SQL.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -31,28 +32,28 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
              write one topic that covers both"
         );
     }
+    let mut out = std::io::stdout().lock();
     for subscription in &reduced.subscriptions {
-        println!("-- subscribes to `{}` at QoS {}", subscription.filter.as_str(), subscription.qos.level());
+        writeln!(out, "-- subscribes to `{}` at QoS {}", subscription.filter, subscription.qos.level())?;
     }
     if !check.connect {
         let store = Store::new(&config.store, &config.broker.client_id, 0);
-        print(&store.plan_for_empty(mapping.schema()), "an empty store");
-        return Ok(());
+        return print(&store.plan_for_empty(mapping.schema()), "an empty store", &mut out);
     }
-    super::runtime()?.block_on(connect(&config, &mapping))
+    super::runtime()?.block_on(connect(&config, &mapping, &mut out))
 }
 
-async fn connect(config: &Config, mapping: &Mapping) -> anyhow::Result<()> {
+async fn connect(config: &Config, mapping: &Mapping, out: &mut impl Write) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     match plan(config, mapping).await {
         Ok(plan) => {
-            print(&plan, "the store as it is");
+            print(&plan, "the store as it is", out)?;
             failed.extend(plan.conflicts.iter().map(|conflict| format!("store: {conflict}")));
         }
         Err(error) => failed.push(format!("store: {error:#}")),
     }
     match Ok::<String, anyhow::Error>(format!("{:?}", session::MAX_BYTES)) {
-        Ok(answer) => println!("-- broker: {answer}"),
+        Ok(answer) => writeln!(out, "-- broker: {answer}")?,
         Err(error) => failed.push(format!("broker: {error:#}")),
     }
     if failed.is_empty() {
@@ -80,13 +81,14 @@ async fn plan(config: &Config, mapping: &Mapping) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-fn print(plan: &Plan, against: &str) {
+fn print(plan: &Plan, against: &str, out: &mut impl Write) -> anyhow::Result<()> {
     if plan.statements.is_empty() && plan.conflicts.is_empty() {
-        println!("-- the store has all that the mappings need");
-        return;
+        writeln!(out, "-- the store has all that the mappings need")?;
+        return Ok(());
     }
-    println!("-- against {against}:");
+    writeln!(out, "-- against {against}:")?;
     for statement in &plan.statements {
-        println!("{};", statement.trim_end().trim_end_matches(';'));
+        writeln!(out, "{};", statement.trim_end().trim_end_matches(';'))?;
     }
+    Ok(())
 }

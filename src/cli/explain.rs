@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 use crate::mapping::Mapping;
-use crate::message::{Message, Qos, Time};
+use crate::message::{Malformed, Message, Qos, Time};
 
 /// `amber explain TOPIC [PAYLOAD]`
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -42,12 +42,23 @@ pub struct ExplainArgs {
 ///
 /// # Errors
 /// A payload or file that cannot be read; a line that is no message, with its number.
-pub fn explain(args: &ExplainArgs, mapping: &Mapping, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
+pub fn explain(
+    args: &ExplainArgs,
+    mapping: &Mapping,
+    max_payload_bytes: usize,
+    out: &mut impl Write,
+    colour: bool,
+) -> anyhow::Result<()> {
+    let limited = |mut message: Message| {
+        let payload_bytes = message.payload.len();
+        message.malformed = (payload_bytes > max_payload_bytes).then_some(Malformed::TooLarge { payload_bytes });
+        message
+    };
     let Some(file) = &args.file else {
         let topic = args.topic.as_deref().unwrap_or_default();
         let payload = payload(args.payload.as_deref().unwrap_or_default())?;
         let received_at = args.received_at.unwrap_or_else(Time::now);
-        return one(&message(topic, payload, args.retain, received_at), args.json, mapping, out, colour);
+        return one(&limited(message(topic, payload, args.retain, received_at)), args.json, mapping, out, colour);
     };
     let name = file.display();
     let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
@@ -68,7 +79,7 @@ pub fn explain(args: &ExplainArgs, mapping: &Mapping, out: &mut impl Write, colo
         }
         let received_at = captured.received_at.or(args.received_at).unwrap_or_else(Time::now);
         let message = message(&captured.topic, captured.payload, captured.retain || args.retain, received_at);
-        one(&message, args.json, mapping, out, colour)?;
+        one(&limited(message), args.json, mapping, out, colour)?;
     }
     Ok(())
 }
@@ -138,7 +149,7 @@ mod tests {
         let config = crate::config::load_text("config.toml", MAPPINGS, []).config.unwrap();
         let mapping = Mapping::new(&config.mappings).0.unwrap();
         let mut out = Vec::new();
-        explain(&args, &mapping, &mut out, false).map_err(|error| format!("{error:#}"))?;
+        explain(&args, &mapping, 1 << 20, &mut out, false).map_err(|error| format!("{error:#}"))?;
         Ok(String::from_utf8(out).unwrap())
     }
 

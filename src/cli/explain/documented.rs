@@ -58,7 +58,7 @@ fn explained(mapping: &Mapping, command: &str) -> Value {
         ..ExplainArgs::default()
     };
     let mut out = Vec::new();
-    explain(&args, mapping, &mut out, false).unwrap();
+    explain(&args, mapping, 1 << 20, &mut out, false).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 
