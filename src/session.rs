@@ -50,7 +50,7 @@ const GOOD: Duration = Duration::from_secs(30);
 /// A connection that was lost so soon after its CONNACK looks like somebody else's doing.
 const QUICK: Duration = Duration::from_secs(1);
 /// So many of them in a row are taken for another process with our client identifier.
-const QUICK_MAX: u32 = 3;
+const QUICK_MAX: u32 = 5;
 
 /// What the session needs to run.
 pub struct Session {

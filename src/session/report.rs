@@ -121,7 +121,8 @@ impl Run {
                 "client id `{client_id}` seems to be in use elsewhere ({lost}); stop the other process, or set another \
                  `[broker] client_id`"
             )));
-            return self.backoff.longest();
+            // Brokers that do not say it leave room for another reason, as a bad network.
+            return if taken_over { self.backoff.longest() } else { self.backoff.next() };
         }
         self.set(Condition::Away(lost.to_string()));
         self.backoff.next()

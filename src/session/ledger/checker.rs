@@ -265,7 +265,7 @@ const LONG: Setup =
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if is_long() { 20_000 } else { 40 },
+        cases: if is_long() { 5_000 } else { 40 },
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
