@@ -1,44 +1,47 @@
-//! How long to wait before trying again: doubling, with a minimum, a maximum and full jitter; starts over after a success.
+//! How long to wait before the next attempt: written once, for the broker and for the store.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+/// Doubles from a minimum to a maximum, with full jitter: many Ambers that lost one broker do not come back as one.
 #[derive(Debug)]
 pub struct Backoff {
-    minimum: Duration,
-    maximum: Duration,
-    next: Duration,
-    tries: u64,
+    min: Duration,
+    max: Duration,
+    ceiling: Duration,
     random: RandomState,
+    drawn: u64,
 }
 
 impl Backoff {
+    /// `min`: after the first failure. `max`: however often it failed, and at once where a person must act.
     #[must_use]
-    pub fn new(minimum: Duration, maximum: Duration) -> Self {
-        Self { minimum, maximum, next: minimum, tries: 0, random: RandomState::new() }
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { min, max, ceiling: min, random: RandomState::new(), drawn: 0 }
     }
 
-    /// The next wait: between half of the present step and the whole of it; the step doubles up to the maximum.
-    ///
-    /// Half of it is fixed, so that a refusal is never answered by an immediate retry.
-    pub fn next_wait(&mut self) -> Duration {
-        let step = self.next;
-        self.next = (step * 2).min(self.maximum);
-        self.tries += 1;
-        let fraction =
-            f64::from(u32::try_from(self.random.hash_one(self.tries) >> 32).expect("32 bits")) / f64::from(u32::MAX);
-        step / 2 + (step / 2).mul_f64(fraction)
+    /// The next wait: between the minimum and a ceiling that doubles.
+    pub fn next(&mut self) -> Duration {
+        let ceiling = self.ceiling;
+        self.ceiling = (ceiling * 2).min(self.max);
+        self.between(self.min, ceiling)
     }
 
-    /// The wait after something that only a person can mend.
-    pub fn longest_wait(&mut self) -> Duration {
-        self.next = self.maximum;
-        self.next_wait()
+    /// The longest wait, with jitter, for what does not mend itself.
+    pub fn longest(&mut self) -> Duration {
+        self.between(self.max / 2, self.max)
     }
 
-    /// After a success the next fault is answered quickly again.
+    /// It went well: the next failure is the first.
     pub fn reset(&mut self) {
-        self.next = self.minimum;
+        self.ceiling = self.min;
+    }
+
+    /// Not for secrets: a keyed hash of a counter.
+    fn between(&mut self, low: Duration, high: Duration) -> Duration {
+        self.drawn += 1;
+        let fraction = (self.random.hash_one(self.drawn) >> 11) as f64 / (1_u64 << 53) as f64;
+        low + high.saturating_sub(low).mul_f64(fraction)
     }
 }
 
@@ -46,15 +49,25 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const MIN: Duration = Duration::from_millis(100);
+    const MAX: Duration = Duration::from_secs(30);
+
     #[test]
-    fn a_wait_doubles_up_to_the_maximum_and_starts_over_after_a_success() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        for step_ms in [100, 200, 400, 800, 1000, 1000] {
-            let wait = backoff.next_wait();
-            let step = Duration::from_millis(step_ms);
-            assert!(wait >= step / 2 && wait <= step, "{wait:?} is not within half of {step:?}");
+    fn a_wait_doubles_to_the_maximum_and_starts_over_after_a_success() {
+        let mut backoff = Backoff::new(MIN, MAX);
+        for ceiling in [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000] {
+            let wait = backoff.next();
+            assert!(wait >= MIN && wait <= Duration::from_millis(ceiling), "{wait:?} is over {ceiling} ms");
         }
         backoff.reset();
-        assert!(backoff.next_wait() <= Duration::from_millis(100));
+        assert_eq!(backoff.next(), MIN);
+    }
+
+    #[test]
+    fn waits_are_spread() {
+        let mut backoff = Backoff::new(MIN, MAX);
+        let waits: Vec<_> = (0..100).map(|_| backoff.longest()).collect();
+        assert!(waits.iter().all(|wait| (MAX / 2..=MAX).contains(wait)));
+        assert!(waits.iter().any(|wait| *wait < MAX * 5 / 8) && waits.iter().any(|wait| *wait > MAX * 7 / 8));
     }
 }

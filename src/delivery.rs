@@ -245,11 +245,11 @@ impl Delivery {
             }
             WriteError::Away { in_doubt, source } => {
                 let kind = if in_doubt { "in_doubt" } else { "away" };
-                (kind, Condition::Away(format!("{source:#}")), self.backoff.next_wait())
+                (kind, Condition::Away(format!("{source:#}")), self.backoff.next())
             }
             // A refused row reaches this place only if it was refused when the batch was written apart, too.
             WriteError::Standing(source) | WriteError::Refused(source) => {
-                ("standing", Condition::Standing(format!("{source:#}")), self.backoff.longest_wait())
+                ("standing", Condition::Standing(format!("{source:#}")), self.backoff.longest())
             }
         };
         self.metrics.write_failures.with_label_values(&[kind]).inc();

@@ -9,12 +9,12 @@
 //! - Nothing here awaits the store: pings go on whatever it does. What was handed on and has no receipt is counted;
 //!   at the limit reading stops, and TCP holds the broker.
 
-mod backoff;
 mod connection;
 pub mod dial;
 mod hand;
 pub mod ledger;
 mod link;
+mod probe;
 mod report;
 mod subscriptions;
 pub mod wire;
@@ -28,23 +28,26 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::config::{self, Protocol};
 use crate::message::{Clock, Message};
 use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::topic::{self, Subscription};
-use backoff::Backoff;
 use connection::{Connection, End, hand_on};
 use link::{CONNECT_TIMEOUT, ConnectError, Link};
 use subscriptions::Subscriptions;
 use wire::{ConnAck, Refusal, Version};
 
 pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, RECEIVE_MAXIMUM};
+pub use probe::probe;
 
 /// Bursts that the channel `out` must hold so that it is never full: each has one message at least, and QoS 0 and
 /// QoS 1 and 2 have a limit each. (If it is full all the same, reading waits.)
 pub const OUT_CAPACITY: usize = 2 * MAX_MESSAGES;
 
+/// The first wait for a broker that is away, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// A connection that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
 /// A connection that was lost so soon after its CONNACK looks like somebody else's doing.
@@ -162,7 +165,7 @@ impl Run {
             held: Vec::new(),
             subscriptions,
             versions: Versions::new(session.config.protocol),
-            backoff: Backoff::new(),
+            backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             has_session: !session.remembered.is_empty(),
             quick: 0,
             overloaded: false,

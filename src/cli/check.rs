@@ -52,9 +52,9 @@ async fn connect(config: &Config, mapping: &Mapping, out: &mut impl Write) -> an
         }
         Err(error) => failed.push(format!("store: {error:#}")),
     }
-    match Ok::<String, anyhow::Error>(format!("{:?}", session::MAX_BYTES)) {
+    match session::probe(&config.broker).await {
         Ok(answer) => writeln!(out, "-- broker: {answer}")?,
-        Err(error) => failed.push(format!("broker: {error:#}")),
+        Err(error) => failed.push(format!("broker: {error}")),
     }
     if failed.is_empty() {
         return Ok(());

@@ -139,38 +139,41 @@ impl Run {
             // A broker that comes and goes looks like a fight over our client identifier, but for this.
             self.quick = 0;
         }
-        let (refusal, text) = match error {
-            ConnectError::Refused { refusal, text } => (refusal, text),
-            ConnectError::Unreachable(error) => return self.away(format!("cannot connect: {error}")),
-            ConnectError::Closed => return self.away("it closes the connection before it answers".to_owned()),
-            ConnectError::Wire(error) => return self.away(error.to_string()),
-            ConnectError::TimedOut => return self.away("it does not answer".to_owned()),
+        let condition = unanswered(error, &self.session.config.client_id);
+        let wait = match condition {
+            Condition::Standing(_) => self.backoff.longest(),
+            Condition::Away(_) | Condition::Starting | Condition::Up => self.backoff.next(),
         };
-        let said = text.map(|text| format!(" ({text})")).unwrap_or_default();
-        let client_id = &self.session.config.client_id;
-        let why = match refusal {
-            Refusal::Other(code) => return self.away(format!("it refuses the connection: {}{said}", reason(code))),
-            Refusal::Version => {
-                format!("the broker refuses the version of MQTT{said}; leave out `[broker] protocol`")
-            }
-            Refusal::ClientId => {
-                format!("the broker refuses the client id `{client_id}`{said}; set another `[broker] client_id`")
-            }
-            Refusal::Credentials => format!(
-                "the broker refuses user name or password{said}; set `[broker] username` and `password` or `password_file`"
-            ),
-            Refusal::NotAuthorized => format!(
-                "the broker does not authorize client id `{client_id}`{said}; set `[broker] username` and `password`, or \
-                 give it the permission to connect"
-            ),
-            Refusal::Banned => format!("the broker has banned client id `{client_id}`{said}; lift the ban there"),
-        };
-        self.set(Condition::Standing(why));
-        self.backoff.longest()
+        self.set(condition);
+        wait
     }
+}
 
-    fn away(&mut self, why: String) -> Duration {
-        self.set(Condition::Away(why));
-        self.backoff.next()
-    }
+/// Why there is no connection, and what to do about it.
+pub(super) fn unanswered(error: ConnectError, client_id: &str) -> Condition {
+    let (refusal, text) = match error {
+        ConnectError::Refused { refusal, text } => (refusal, text),
+        ConnectError::Unreachable(error) => return Condition::Away(format!("cannot connect: {error}")),
+        ConnectError::Closed => return Condition::Away("it closes the connection before it answers".to_owned()),
+        ConnectError::Wire(error) => return Condition::Away(error.to_string()),
+        ConnectError::TimedOut => return Condition::Away("it does not answer".to_owned()),
+    };
+    let said = text.map(|text| format!(" ({text})")).unwrap_or_default();
+    Condition::Standing(match refusal {
+        Refusal::Other(code) => {
+            return Condition::Away(format!("it refuses the connection: {}{said}", reason(code)));
+        }
+        Refusal::Version => format!("the broker refuses the version of MQTT{said}; leave out `[broker] protocol`"),
+        Refusal::ClientId => {
+            format!("the broker refuses the client id `{client_id}`{said}; set another `[broker] client_id`")
+        }
+        Refusal::Credentials => format!(
+            "the broker refuses user name or password{said}; set `[broker] username` and `password` or `password_file`"
+        ),
+        Refusal::NotAuthorized => format!(
+            "the broker does not authorize client id `{client_id}`{said}; set `[broker] username` and `password`, or \
+             give it the permission to connect"
+        ),
+        Refusal::Banned => format!("the broker has banned client id `{client_id}`{said}; lift the ban there"),
+    })
 }

@@ -43,7 +43,7 @@ impl Outgoing {
         self.bytes.is_empty()
     }
 
-    /// CONNECT for the session that outlives connections. No Maximum Packet Size is announced: the broker would
+    /// CONNECT for the session that outlives connections; without `session_expiry`, for one that does not. No Maximum Packet Size is announced: the broker would
     /// drop what is longer, and nobody would see it.
     pub fn connect(&mut self, broker: &Broker) {
         let keep_alive = u16::try_from(broker.keep_alive.as_secs()).unwrap_or(u16::MAX);
@@ -51,11 +51,12 @@ impl Outgoing {
         let username = broker.username.clone().unwrap_or_default();
         let password = broker.password.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
         let login = !username.is_empty() || !password.is_empty();
+        let clean = broker.session_expiry.is_zero();
         match self.version {
             Version::V311 => {
                 let mut connect = v4::Connect::new(client_id);
                 connect.keep_alive = keep_alive;
-                connect.clean_session = false;
+                connect.clean_session = clean;
                 connect.login = login.then_some(v4::Login { username, password });
                 connect.write(&mut self.bytes).expect(BOUNDED);
             }
@@ -64,7 +65,7 @@ impl Outgoing {
                 let expiry = u32::try_from(broker.session_expiry.as_secs()).unwrap_or(u32::MAX);
                 properties.session_expiry_interval = Some(expiry);
                 properties.receive_maximum = Some(RECEIVE_MAXIMUM);
-                let connect = v5::Connect { keep_alive, client_id, clean_start: false, properties: Some(properties) };
+                let connect = v5::Connect { keep_alive, client_id, clean_start: clean, properties: Some(properties) };
                 let login = login.then_some(v5::Login { username, password });
                 connect.write(&None, &login, &mut self.bytes).expect(BOUNDED);
             }
