@@ -33,6 +33,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// A ledger that shrank is written alone after this long without a batch (facts of the ledger, row 13).
 const IDLE: Duration = Duration::from_secs(1);
 
+/// So often the store is asked whether it is there, in multiples of `IDLE`.
+const ASK_EVERY: u32 = 5;
+
 /// A batch that will not grow any more.
 #[derive(Debug)]
 pub struct Sealed {
@@ -133,6 +136,7 @@ impl Delivery {
         mut subscribed: watch::Receiver<String>,
     ) -> Result<(), Fenced> {
         let mut subscribing = true;
+        let mut idle = 0;
         loop {
             tokio::select! {
                 biased;
@@ -144,7 +148,13 @@ impl Delivery {
                     Ok(()) => self.remembered = None,
                     Err(_) => subscribing = false,
                 },
-                () = tokio::time::sleep(IDLE) => self.write_ledger_if_smaller(&in_hand).await?,
+                () = tokio::time::sleep(IDLE) => {
+                    self.write_ledger_if_smaller(&in_hand).await?;
+                    idle = (idle + 1) % ASK_EVERY;
+                    if idle == 0 {
+                        self.ask().await?;
+                    }
+                }
             }
             if self.remembered.is_none() {
                 let filters = subscribed.borrow_and_update().clone();
@@ -303,6 +313,14 @@ impl Delivery {
         match self.store.write_ledger(&packets).await {
             Ok(()) => self.ledger_bytes = packets.len(),
             Err(error) => self.wait_out(error).await?,
+        }
+        Ok(())
+    }
+
+    /// A store that is gone is noticed though there is nothing to write.
+    async fn ask(&mut self) -> Result<(), Fenced> {
+        if let Err(error) = self.store.ask().await {
+            self.wait_out(error).await?;
         }
         Ok(())
     }

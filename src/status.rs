@@ -30,14 +30,16 @@ impl Part {
         self.0.lock().expect("no holder of this lock panics").clone()
     }
 
-    /// Returns whether the condition is another than before, so that the caller logs it once.
+    /// Returns whether people should be told: it is another condition than before, or another reason to act. That what
+    /// is away is away for another reason is shown by `/ready`, and not worth a line.
     pub fn set(&self, condition: Condition) -> bool {
         let mut current = self.0.lock().expect("no holder of this lock panics");
-        if *current == condition {
-            return false;
-        }
+        let is_news = match (&*current, &condition) {
+            (Condition::Away(_), Condition::Away(_)) => false,
+            (before, now) => before != now,
+        };
         *current = condition;
-        true
+        is_news
     }
 }
 

@@ -183,6 +183,17 @@ impl Store {
         }
     }
 
+    /// Asks whether the store answers and the writer is still ours; for when there is nothing to write.
+    ///
+    /// # Errors
+    /// As `write_ledger`.
+    pub async fn ask(&mut self) -> Result<(), WriteError> {
+        match self {
+            Self::Postgres(store) => store.ask().await,
+            Self::Sqlite(store) => store.ask().await,
+        }
+    }
+
     /// Whether there is an adopted connection; if not, `adopt` is the next call.
     #[must_use]
     pub fn is_adopted(&self) -> bool {
@@ -220,6 +231,7 @@ mod tests {
         is_send(store.write_apart(batch, 1, &[]));
         is_send(store.write_ledger(&[]));
         is_send(store.write_filters(""));
+        is_send(store.ask());
         is_send(store.close());
     }
 }

@@ -188,6 +188,19 @@ impl Postgres {
         self.update_row(query).await
     }
 
+    pub(super) async fn ask(&mut self) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, async {
+            let query = sqlx::query("select 1 from amber_store.delivery where writer = $1 and epoch = $2");
+            let found = query.bind(self.writer.clone()).bind(epoch).fetch_optional(&mut connection).await;
+            let found = found.map_err(|error| Failure::from(error).rowless())?;
+            Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
+        });
+        let outcome = outcome.await;
+        self.link.passed(connection, outcome, false)
+    }
+
     /// Runs an update of the writer's row; none updated is fenced.
     async fn update_row(
         &mut self,

@@ -166,6 +166,19 @@ impl Sqlite {
         self.update_row(sqlx::query(AssertSqlSafe(text)).bind(filters).bind(self.writer.clone()).bind(epoch)).await
     }
 
+    pub(super) async fn ask(&mut self) -> Result<(), WriteError> {
+        let epoch = self.adopted()?;
+        let mut connection = self.take().await?;
+        let outcome = within(LIMIT, async {
+            let query = sqlx::query("select 1 from store_delivery where writer = ? and epoch = ?");
+            let found = query.bind(self.writer.clone()).bind(epoch).fetch_optional(&mut connection).await;
+            let found = found.map_err(|error| Failure::from(error).rowless())?;
+            Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
+        });
+        let outcome = outcome.await;
+        self.link.passed(connection, outcome, false)
+    }
+
     /// Runs an update of the writer's row; none updated is fenced. On its own a statement is a transaction that
     /// takes the write lock at once.
     async fn update_row(
