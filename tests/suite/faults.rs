@@ -39,7 +39,7 @@ fn stopped_and_started(home: &Home, protocol: &str) {
     }
     assert_eq!(amber.metric("amber_sessions_lost_total"), Ok(0.0));
     assert!(!amber.log().contains("in use elsewhere"), "a broker that comes and goes is no fight");
-    numbers::assert_exactly_once(load, broker.port, &mut amber, home);
+    numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, home);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_database_that_is_stopped_or_killed_and_started_costs_no_message_and_doubles
         Ok(1.0),
         "the connection to the broker has nothing to do with it"
     );
-    numbers::assert_exactly_once(load, broker.port, &mut amber, &home);
+    numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_sqlite_file_that_somebody_locks_costs_no_message() {
     sql.run("rollback");
     amber.wait_ready();
     assert_eq!(amber.metric("amber_connections_total"), Ok(1.0));
-    numbers::assert_exactly_once(load, broker.port, &mut amber, &home);
+    numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
 }
 
 /// Acknowledgements are lost, messages are lost, both, or the end is orderly; at last nobody says that it has ended.
@@ -135,7 +135,7 @@ fn cut(home: &Home, protocol: &str) {
         equal(amber.metric("amber_connection_failures_total"), f64::from(cuts + 1))
     });
     proxy.set(Mode::Pass);
-    numbers::assert_exactly_once(load, broker.port, &mut amber, home);
+    numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, home);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn cuts_between_amber_and_its_database_cost_no_message_and_double_none() {
     assert!(in_doubt >= 3.0, "{in_doubt} batches were in doubt");
     assert_eq!(amber.metric("amber_connections_total"), Ok(1.0));
     assert_eq!(amber.metric("amber_store_went_back_total"), Ok(0.0));
-    numbers::assert_exactly_once(load, broker.port, &mut amber, &home);
+    numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
 }
 
 /// Longer than the keep-alive and the half of it that brokers add (MQTT 3.1.2.10).

@@ -51,6 +51,13 @@ pub struct Sent {
     pub unknown: BTreeSet<u64>,
 }
 
+impl Sent {
+    /// All of a range.
+    pub fn all(numbers: std::ops::Range<u64>) -> Self {
+        Self { acknowledged: numbers.collect(), unknown: BTreeSet::new() }
+    }
+}
+
 impl Load {
     /// Up to 20 numbers at a time, of QoS 1 and 2 in turns of chance, with `pause` in between.
     pub fn start(port: u16, pause: Duration) -> Self {
@@ -105,18 +112,11 @@ impl Load {
     }
 }
 
-/// Ends the load, lets Amber come to rest and live once more, and asserts that every number that the broker has
-/// acknowledged is stored exactly once. Returns how many there were.
-///
-/// What waits at the broker comes in order: behind a last message nothing is left.
+/// Lets Amber come to rest and live once more, and asserts that every number that the broker has acknowledged is stored
+/// exactly once. Returns how many there were.
 #[track_caller]
-pub fn assert_exactly_once(load: Load, port: u16, amber: &mut Amber, home: &Home) -> usize {
-    let sent = load.end();
-    publish_last(port, home, SENTINEL);
-    let status = amber.terminate();
-    assert!(status.success(), "{status}");
-    amber.start();
-    publish_last(port, home, SENTINEL + 1);
+pub fn assert_exactly_once(sent: &Sent, port: u16, amber: &mut Amber, home: &Home) -> usize {
+    come_to_rest(port, amber, home);
     let stored = stored(home);
     let expected = |n: &u64| sent.acknowledged.contains(n) || sent.unknown.contains(n) || *n >= SENTINEL;
     let lost: Vec<u64> = sent.acknowledged.iter().copied().filter(|n| !stored.contains_key(n)).collect();
@@ -130,6 +130,17 @@ pub fn assert_exactly_once(load: Load, port: u16, amber: &mut Amber, home: &Home
         twice.len(),
     );
     sent.acknowledged.len()
+}
+
+/// What waits at the broker comes in order: behind a last message nothing is left. One more life, and what was not
+/// acknowledged properly would come again.
+#[track_caller]
+pub fn come_to_rest(port: u16, amber: &mut Amber, home: &Home) {
+    publish_last(port, home, SENTINEL);
+    let status = amber.terminate();
+    assert!(status.success(), "{status}");
+    amber.start();
+    publish_last(port, home, SENTINEL + 1);
 }
 
 /// Publishes one message behind all others, and waits until it is stored.
