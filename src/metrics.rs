@@ -94,6 +94,8 @@ metrics! {
     oldest_unsettled_seconds: Gauge = "amber_oldest_unsettled_seconds";
     /// Deliveries that the ledger knows.
     ledger_entries: IntGauge = "amber_ledger_entries";
+    /// Entries of the ledger that were let go without confirmation, because there were too many: each may be stored twice if its acknowledgement was lost.
+    ledger_forgotten: IntCounter = "amber_ledger_forgotten_total";
     /// Acknowledgements sent (PUBACK and PUBREC).
     acknowledged: IntCounter = "amber_acknowledged_total";
     /// Connections to the broker that were established.

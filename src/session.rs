@@ -107,6 +107,8 @@ struct Run {
     quick: u32,
     /// Messages of QoS 0 are being dropped.
     overloaded: bool,
+    /// It was said that acknowledgements are taken for confirmed.
+    forgetful: bool,
     /// By QoS.
     received: [IntCounter; 3],
 }
@@ -169,6 +171,7 @@ impl Run {
             has_session: !session.remembered.is_empty(),
             quick: 0,
             overloaded: false,
+            forgetful: false,
             received,
             session,
         }
@@ -195,6 +198,7 @@ impl Run {
             state.announce((version == Version::V5).then_some(RECEIVE_MAXIMUM));
             self.session.in_hand.show(&state);
             if dropped > 0 {
+                self.session.metrics.ledger_forgotten.inc_by(dropped as u64);
                 tracing::error!(entries = dropped, "the ledger is full; the oldest entries were dropped");
             }
         }

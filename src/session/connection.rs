@@ -192,8 +192,12 @@ impl<'a, S: Transport> Connection<'a, S> {
             outgoing.reply(reply);
             replies += 1;
         }
+        let forgotten = state.ledger.forget_unconfirmed();
         let (unmarked, is_pinging) = (state.ledger.unmarked(), state.ledger.is_pinging());
         drop(state);
+        if forgotten > 0 {
+            self.run.forgot(forgotten);
+        }
         if replies > 0 {
             self.run.session.metrics.acknowledged.inc_by(replies);
         }

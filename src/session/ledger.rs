@@ -29,6 +29,10 @@ pub use packets::Damaged;
 /// As many keys are kept; beyond it the oldest leftovers of broken connections are dropped: a duplicate one day
 /// rather than memory without bound.
 pub const MAX_ENTRIES: usize = 200_000;
+/// As many acknowledgements may wait for their confirmation: twice the largest window that brokers are set to. Only
+/// one that keeps no window (mosquitto up to 2.0.12) puts so much in front of a PINGRESP; the oldest, long since
+/// processed there, are then taken for confirmed, rather than be written beside every batch of a long drain.
+pub const MAX_UNCONFIRMED: usize = 65_536;
 
 /// All that is known of deliveries, and what the present connection owes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -293,8 +297,13 @@ impl Ledger {
             *other -= mark;
         }
         let by_key = self.lacks(Rule::ConfirmByDelivery);
+        self.confirm(mark, by_key)
+    }
+
+    /// The oldest `count` of those sent leave; returns how many were still known.
+    fn confirm(&mut self, count: usize, by_key: bool) -> usize {
         let mut confirmed = 0;
-        for _ in 0..mark {
+        for _ in 0..count {
             let Some(Delivery { key, id }) = self.connection.sent.pop_front() else { break };
             let is_it = |entry: &Entry| (entry.delivery == id && entry.state == State::Acked) || by_key;
             if self.entries.get(&key).is_some_and(is_it) {
@@ -303,6 +312,15 @@ impl Ledger {
             }
         }
         confirmed
+    }
+
+    /// Takes the oldest acknowledgements beyond `MAX_UNCONFIRMED` for confirmed; returns how many (0 is normal).
+    pub fn forget_unconfirmed(&mut self) -> usize {
+        let excess = self.connection.sent.len().saturating_sub(MAX_UNCONFIRMED);
+        for mark in &mut self.connection.marks {
+            *mark = mark.saturating_sub(excess);
+        }
+        self.confirm(excess, false)
     }
 
     /// Acknowledged deliveries that no PINGREQ on its way would confirm.

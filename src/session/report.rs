@@ -95,6 +95,17 @@ impl Run {
         });
     }
 
+    /// Acknowledgements were taken for confirmed; said once.
+    pub(super) fn forgot(&mut self, deliveries: usize) {
+        self.session.metrics.ledger_forgotten.inc_by(deliveries as u64);
+        if !std::mem::replace(&mut self.forgetful, true) {
+            tracing::warn!(
+                "the broker sends without regard to its window and answers no ping meanwhile, as mosquitto up to 2.0.12 \
+                 does; old acknowledgements are taken for confirmed"
+            );
+        }
+    }
+
     /// QoS 0 begins or ends to be dropped; said once.
     pub(super) fn overload(&mut self, overloaded: bool) {
         if std::mem::replace(&mut self.overloaded, overloaded) == overloaded {

@@ -310,3 +310,24 @@ fn too_many_leftovers_are_dropped_oldest_first() {
     assert!(matches!(ledger.publish(key(2, 1), true, false), Admit::Store { .. }));
     known(&mut ledger, key(3, 2));
 }
+
+#[test]
+fn a_broker_whose_pong_never_comes_does_not_make_the_ledger_grow_without_end() {
+    let mut ledger = Ledger::default();
+    ledger.ping();
+    let acknowledge = |ledger: &mut Ledger, numbers: std::ops::Range<u64>| {
+        for number in numbers {
+            let delivery = new(ledger, key((number % 65_535) as u16 + 1, number));
+            ledger.settle(delivery, Some(1));
+            assert!(ledger.next_reply().is_some());
+        }
+    };
+    acknowledge(&mut ledger, 0..10);
+    ledger.ping();
+    acknowledge(&mut ledger, 10..MAX_UNCONFIRMED as u64 + 3);
+    assert_eq!(ledger.forget_unconfirmed(), 3);
+    assert_eq!(ledger.len(), MAX_UNCONFIRMED);
+    assert_eq!(ledger.pong(), 0, "the first PINGREQ went before all of them");
+    assert_eq!(ledger.pong(), 7, "what was forgotten is not confirmed a second time");
+    assert_eq!(ledger.len(), MAX_UNCONFIRMED - 7);
+}
