@@ -21,7 +21,7 @@ impl Backoff {
     }
 
     /// The next wait: between the minimum and a ceiling that doubles.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let ceiling = self.ceiling;
         self.ceiling = (ceiling * 2).min(self.max);
         self.between(self.min, ceiling)
@@ -56,11 +56,11 @@ mod tests {
     fn a_wait_doubles_to_the_maximum_and_starts_over_after_a_success() {
         let mut backoff = Backoff::new(MIN, MAX);
         for ceiling in [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000] {
-            let wait = backoff.next();
+            let wait = backoff.next_wait();
             assert!(wait >= MIN && wait <= Duration::from_millis(ceiling), "{wait:?} is over {ceiling} ms");
         }
         backoff.reset();
-        assert_eq!(backoff.next(), MIN);
+        assert_eq!(backoff.next_wait(), MIN);
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Delivery {
             }
             WriteError::Away { in_doubt, source } => {
                 let kind = if in_doubt { "in_doubt" } else { "away" };
-                (kind, Condition::Away(format!("{source:#}")), self.backoff.next())
+                (kind, Condition::Away(format!("{source:#}")), self.backoff.next_wait())
             }
             // A refused row reaches this place only if it was refused when the batch was written apart, too.
             WriteError::Standing(source) | WriteError::Refused(source) => {

@@ -133,10 +133,10 @@ impl Run {
                  `[broker] client_id`"
             )));
             // Brokers that do not say it leave room for another reason, as a bad network.
-            return if taken_over { self.backoff.longest() } else { self.backoff.next() };
+            return if taken_over { self.backoff.longest() } else { self.backoff.next_wait() };
         }
         self.set(Condition::Away(lost.to_string()));
-        self.backoff.next()
+        self.backoff.next_wait()
     }
 
     /// There was no connection; returns how long to wait.
@@ -153,7 +153,7 @@ impl Run {
         let condition = unanswered(error, &self.session.config.client_id);
         let wait = match condition {
             Condition::Standing(_) => self.backoff.longest(),
-            Condition::Away(_) | Condition::Starting | Condition::Up => self.backoff.next(),
+            Condition::Away(_) | Condition::Starting | Condition::Up => self.backoff.next_wait(),
         };
         self.set(condition);
         wait
