@@ -146,31 +146,25 @@ Watch what the sensors say:
     out.flush()
 }
 
-/// One line that follows the counts: rewritten on a terminal, a line every ten seconds in a pipe.
+/// One line that follows the counts, on a terminal; in a pipe nothing.
 async fn summarise(metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
-    let terminal = std::io::stdout().is_terminal();
-    let mut ticks = tokio::time::interval(Duration::from_secs(if terminal { 1 } else { 10 }));
+    if !std::io::stdout().is_terminal() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut rows, mut at) = (0, Instant::now());
-    ticks.tick().await;
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => break,
-        }
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = written(&metrics);
-        let per_second = (now - rows) as f64 / at.elapsed().as_secs_f64();
+        let per_second = (now - rows) as f64 / at.elapsed().as_secs_f64().max(0.001);
         (rows, at) = (now, Instant::now());
-        let line = format!("{}   {per_second:.0} rows/s", totals(&metrics));
         let mut out = std::io::stdout().lock();
-        let shown = if terminal { write!(out, "\r{line}\x1b[K") } else { writeln!(out, "{line}") };
-        if shown.and_then(|()| out.flush()).is_err() {
-            break;
+        let line = format!("\r{}   {per_second:.0} rows/s\x1b[K", totals(&metrics));
+        if write!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            return;
         }
     }
-    if terminal {
-        println!();
-    }
+    println!();
 }
 
 fn written(metrics: &Metrics) -> u64 {
