@@ -157,20 +157,26 @@ fn cuts_between_amber_and_its_database_cost_no_message_and_double_none() {
     let config = numbers::config(&broker.url(), &database.url_through(proxy.port), "client_id = \"gateway-7\"");
     let mut amber = Amber::run(&config);
     let load = Load::start(broker.port, PAUSE);
-    for round in 0..10 {
+    for round in 0..9 {
+        // By then the last cut has been noticed, and mended.
         load.wait_for(100);
+        amber.wait_ready();
         match round % 3 {
             0 => proxy.cut(Cut::Close),
             1 => proxy.cut(Cut::Reset),
             _ => {
                 // Each statement that stores a batch bears the name of the writer: it is done, and nobody hears of it.
                 proxy.swallow_answer_to("gateway-7");
-                pause_for(Duration::from_millis(300));
+                eventually("messages gather behind the batch in doubt", || {
+                    let in_hand = amber.metric("amber_in_hand_messages")?;
+                    if in_hand > 100.0 { Ok(()) } else { Err(format!("{in_hand} in hand")) }
+                });
                 proxy.set(Mode::Pass);
                 proxy.cut(Cut::Reset);
             }
         }
     }
+    load.wait_for(100);
     amber.wait_ready();
     let in_doubt = amber.metric("amber_write_failures_total{kind=\"in_doubt\"}").unwrap();
     assert!(in_doubt >= 3.0, "{in_doubt} batches were in doubt");
