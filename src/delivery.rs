@@ -11,13 +11,14 @@
 //!
 //! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::batch::Batch;
@@ -30,7 +31,8 @@ use crate::store::{Adopted, Store, WriteError, Written};
 
 /// The first wait for a store that is away, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// A ledger that shrank is written alone after this long without a batch (facts of the ledger, row 13).
+/// A ledger that shrank is written alone after this long without a batch: the fewer keys are left,
+/// the fewer can be mistaken for a later message with the same identifier and payload.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// So often the store is asked whether it is there, in multiples of `IDLE`.
@@ -43,6 +45,15 @@ pub struct Sealed {
     pub sealed_at: Instant,
     /// The store is taken until this is dropped.
     pub permit: OwnedSemaphorePermit,
+}
+
+/// How a batch came to be stored.
+enum Stored {
+    Written(Written),
+    /// It was in doubt, and the adoption has told; in one piece, so that all of it is stored.
+    Whole,
+    /// Likewise, but written apart: some rows are among the rejects, and which is not known here.
+    Apart,
 }
 
 /// Another process writes under our client identifier: this one must end, or the two would fight for ever.
@@ -170,24 +181,27 @@ impl Delivery {
         let Sealed { batch, sealed_at, permit } = sealed;
         let number = self.number + 1;
         self.number = number;
-        let written = self.store_under(&batch, number, in_hand).await?;
+        let stored = self.store_under(&batch, number, in_hand).await?;
         self.settled = number;
-        self.count(&batch, written.as_ref());
+        self.count(&batch, &stored);
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
         Ok(())
     }
 
-    /// Returns once the batch is stored under `number`. `None`: it was in doubt, and the adoption has said so.
-    async fn store_under(&mut self, batch: &Batch, number: i64, in_hand: &InHand) -> Result<Option<Written>, Fenced> {
+    /// Returns once the batch is stored under `number`.
+    async fn store_under(&mut self, batch: &Batch, number: i64, in_hand: &InHand) -> Result<Stored, Fenced> {
         let mut in_doubt = false;
         let mut apart = false;
         loop {
             if !self.store.is_adopted() {
                 let adopted = self.adopt_again().await?;
                 if in_doubt && adopted.seq >= number {
-                    return Ok(None);
+                    // What ledger is in the store now is not known, but that it may shrink.
+                    self.ledger_bytes = usize::MAX;
+                    self.up();
+                    return Ok(if apart { Stored::Apart } else { Stored::Whole });
                 }
                 in_doubt = false;
             }
@@ -201,15 +215,15 @@ impl Delivery {
                 Ok(written) => {
                     self.ledger_bytes = packets.len();
                     self.up();
-                    return Ok(Some(written));
+                    return Ok(Stored::Written(written));
                 }
                 Err(WriteError::Refused(why)) if !apart => {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
-                    warn!(
+                    debug!(
                         number,
                         rows = batch.rows.len(),
                         reason = format!("{why:#}"),
-                        "a row was refused; writing the batch apart"
+                        "a row was refused; writing apart"
                     );
                     apart = true;
                 }
@@ -223,7 +237,8 @@ impl Delivery {
         }
     }
 
-    /// Adopts the writer row on a new connection, for as long as it takes.
+    /// Adopts the writer row on a new connection, for as long as it takes. That the store is up is for the caller to
+    /// say, once it has written: one that adopts and then fails is not.
     async fn adopt_again(&mut self) -> Result<Adopted, Fenced> {
         loop {
             match self.store.adopt().await {
@@ -237,7 +252,6 @@ impl Delivery {
                         );
                         self.settled = adopted.seq;
                     }
-                    self.up();
                     return Ok(adopted);
                 }
                 Err(error) => self.wait_out(error).await?,
@@ -283,21 +297,29 @@ impl Delivery {
         }
     }
 
-    fn count(&self, batch: &Batch, written: Option<&Written>) {
+    fn count(&self, batch: &Batch, stored: &Stored) {
         self.metrics.batches_written.inc();
-        let refused: &[(usize, String)] = written.map_or(&[], |written| &written.refused);
-        for (position, (_, row)) in batch.rows.iter().enumerate() {
-            if refused.binary_search_by_key(&position, |(refused, _)| *refused).is_err() {
-                self.rows_written[row.measurement].inc();
-            }
-        }
         for (_, reject) in &batch.rejects {
             self.metrics.rejects.with_label_values(&[reject.reason.word()]).inc();
         }
-        for (position, why) in refused {
-            self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc();
-            let mapping = &*batch.rows[*position].1.mapping;
-            warn!(mapping, reason = why, "the store refused a row; it is kept among the rejects");
+        let refused: &[(usize, String)] = match stored {
+            Stored::Written(written) => &written.refused,
+            Stored::Whole => &[],
+            // Which rows it refused is in its rejects; nothing is counted as written that may not be.
+            Stored::Apart => return,
+        };
+        let mut refusals: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        for (position, (_, row)) in batch.rows.iter().enumerate() {
+            match refused.binary_search_by_key(&position, |(refused, _)| *refused) {
+                Err(_) => self.rows_written[row.measurement].inc(),
+                Ok(found) => {
+                    self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc();
+                    refusals.entry(&row.mapping).or_insert((0, &refused[found].1)).0 += 1;
+                }
+            }
+        }
+        for (mapping, (rows, reason)) in refusals {
+            warn!(mapping, rows, reason, "the store refused rows; they are kept among the rejects");
         }
     }
 
@@ -305,34 +327,49 @@ impl Delivery {
     async fn write_ledger_if_smaller(&mut self, in_hand: &InHand) -> Result<(), Fenced> {
         if !self.store.is_adopted() {
             self.adopt_again().await?;
+            self.ask().await?;
         }
         let packets = in_hand.snapshot([], self.number);
-        if packets.len() >= self.ledger_bytes {
+        if packets.len() >= self.ledger_bytes || !self.store.is_adopted() {
             return Ok(());
         }
-        match self.store.write_ledger(&packets).await {
-            Ok(()) => self.ledger_bytes = packets.len(),
-            Err(error) => self.wait_out(error).await?,
+        let result = self.store.write_ledger(&packets).await;
+        if self.has_answered(result).await? {
+            self.ledger_bytes = packets.len();
         }
         Ok(())
     }
 
     /// A store that is gone is noticed though there is nothing to write.
     async fn ask(&mut self) -> Result<(), Fenced> {
-        if let Err(error) = self.store.ask().await {
-            self.wait_out(error).await?;
-        }
-        Ok(())
+        let result = self.store.ask().await;
+        self.has_answered(result).await.map(|_| ())
     }
 
     async fn remember(&mut self, filters: String) -> Result<(), Fenced> {
         if !self.store.is_adopted() {
             self.adopt_again().await?;
         }
-        match self.store.write_filters(&filters).await {
-            Ok(()) => self.remembered = Some(filters),
-            Err(error) => self.wait_out(error).await?,
+        let result = self.store.write_filters(&filters).await;
+        if self.has_answered(result).await? {
+            self.remembered = Some(filters);
         }
         Ok(())
+    }
+
+    /// Whether a statement beside the batches went well.
+    async fn has_answered(&mut self, result: Result<(), WriteError>) -> Result<bool, Fenced> {
+        match result {
+            Ok(()) => {
+                self.up();
+                Ok(true)
+            }
+            // As with a batch: the next adoption tells whose the row is.
+            Err(WriteError::Fenced) if !self.store.is_adopted() => Ok(false),
+            Err(error) => {
+                self.wait_out(error).await?;
+                Ok(false)
+            }
+        }
     }
 }

@@ -70,7 +70,7 @@ pub async fn run(
         opened = opened => opened?,
         () = stop.cancelled() => return Ok(()),
     };
-    let ledger = Ledger::load(&adopted.packets).context("the ledger in the store cannot be read")?;
+    let ledger = Ledger::load(&adopted.packets).context("store")?;
     let in_hand = Arc::new(InHand::new(ledger, metrics.clone()));
 
     // The count in hand bounds what is in this channel, not its capacity: a burst holds one message or more.
@@ -177,8 +177,16 @@ impl Mapper {
         let store = Arc::new(Semaphore::new(1));
         let mut batch = Batch::default();
         let mut first_at = Instant::now();
+        // Of a burst, what the batch had no room for.
+        let mut burst = Vec::new().into_iter();
         let mut open = true;
-        while open || !batch.is_empty() {
+        while open || burst.len() > 0 || !batch.is_empty() {
+            if burst.len() > 0 && !batch.is_full() {
+                if batch.is_empty() {
+                    first_at = Instant::now();
+                }
+                self.take_in(&mut burst, &mut batch);
+            }
             let due = !batch.is_empty()
                 && (!open || batch.is_full() || self.window_half_full() || first_at.elapsed() >= self.commit_interval);
             let wait = first_at + self.commit_interval;
@@ -191,16 +199,13 @@ impl Mapper {
                         return;
                     }
                 }
-                burst = messages.recv(), if open && !batch.is_full() => match burst {
-                    Some(burst) => {
-                        if batch.is_empty() {
-                            first_at = Instant::now();
-                        }
-                        self.take_in(burst, &mut batch);
-                    }
+                next = messages.recv(), if open && burst.len() == 0 && !batch.is_full() => match next {
+                    Some(next) => burst = next.into_iter(),
                     None => open = false,
                 },
                 () = tokio::time::sleep_until(wait), if !batch.is_empty() && !due => {}
+                // Nothing to wait for: the burst that has just been taken in was ignored, every message of it.
+                else => {}
             }
         }
     }
@@ -210,9 +215,12 @@ impl Mapper {
         self.in_hand.unsettled() >= self.in_hand.window() / 2
     }
 
-    fn take_in(&self, burst: Vec<Message>, batch: &mut Batch) {
+    /// Maps messages of `burst` until the batch is full: one message may give thousands of rows.
+    fn take_in(&self, burst: &mut std::vec::IntoIter<Message>, batch: &mut Batch) {
         let mut ignored = Vec::new();
-        for message in burst {
+        while !batch.is_full()
+            && let Some(message) = burst.next()
+        {
             let mapped = self.mapping.map(&message);
             self.count(&mapped);
             ignored.extend(batch.push(message, mapped));
