@@ -254,3 +254,57 @@ impl Mapper {
         self.metrics.messages_ignored.with_label_values(&[reason.word()]).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::MAX_ROWS;
+    use crate::message::{Qos, Time};
+
+    fn mapping(toml: &str) -> Mapping {
+        let text = format!("[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:x.db\"\n{toml}");
+        let loaded = crate::config::load_text("config.toml", &text, []);
+        Mapping::new(&loaded.config.unwrap().mappings).0.unwrap()
+    }
+
+    fn message(topic: &str, payload: String) -> Message {
+        let received_at = Time(1_704_067_200_000_000);
+        let (topic, payload) = (topic.into(), payload.into());
+        Message { topic, payload, qos: Qos::AtMostOnce, retain: false, received_at, delivery: None, malformed: None }
+    }
+
+    /// Runs the mapper over one burst, with a store that takes no time; returns the rows of each batch.
+    async fn batches(toml: &str, burst: Vec<Message>) -> Vec<usize> {
+        let metrics = Arc::new(Metrics::new());
+        let in_hand = Arc::new(InHand::new(Ledger::default(), metrics.clone()));
+        let (out, mut sealed) = mpsc::channel(1);
+        let mapper = Mapper { mapping: mapping(toml), in_hand, metrics, commit_interval: Duration::ZERO, out };
+        let (messages, input) = mpsc::channel(1);
+        messages.send(burst).await.unwrap();
+        drop(messages);
+        let mapper = tokio::spawn(mapper.run(input));
+        let mut rows = Vec::new();
+        while let Some(Sealed { batch, permit, .. }) = sealed.recv().await {
+            rows.push(batch.rows.len());
+            drop(permit);
+        }
+        mapper.await.unwrap();
+        rows
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_bounded_though_every_message_of_a_burst_gives_thousands_of_rows() {
+        let array = format!("[{}1]", "1,".repeat(2_999));
+        let burst = (0..10).map(|_| message("a", array.clone())).collect();
+        let toml = "[mapping.m]\ntopic = \"a\"\nrows = \"[{i}]\"\nfields = { v = \".\" }";
+        let rows = batches(toml, burst).await;
+        assert_eq!(rows.iter().sum::<usize>(), 30_000);
+        assert!(rows.iter().all(|rows| *rows < MAX_ROWS + 3_000), "{rows:?}");
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_which_all_is_ignored_makes_no_batch() {
+        let burst = (0..10).map(|_| message("b", "1".into())).collect();
+        assert_eq!(batches("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]", burst).await, [0; 0]);
+    }
+}

@@ -38,7 +38,12 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
     }
     if !check.connect {
         let store = Store::new(&config.store, &config.broker.client_id, 0);
-        return print(&store.plan_for_empty(mapping.schema()), "an empty store", &mut out);
+        let plan = store.plan_for_empty(mapping.schema());
+        print(&plan, "an empty store", &mut out)?;
+        if !plan.conflicts.is_empty() {
+            bail!("store: {}", plan.conflicts.join("\namber: store: "));
+        }
+        return Ok(());
     }
     super::runtime()?.block_on(connect(&config, &mapping, &mut out))
 }

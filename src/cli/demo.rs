@@ -10,7 +10,7 @@ use clap::Args as ClapArgs;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{serve_on, stop_on_signal};
+use super::run::{serve_on, stop_on_signals};
 use crate::config;
 use crate::demo::{self, sensors};
 use crate::http;
@@ -52,7 +52,7 @@ fn rate(text: &str) -> Result<f64, String> {
 pub fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        tokio::spawn(stop_on_signal(stop.clone()));
+        stop_on_signals(stop.clone())?;
         run(args, stop).await
     })
 }

@@ -22,7 +22,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        tokio::spawn(stop_on_signal(stop.clone()));
+        stop_on_signals(stop.clone())?;
         serve(&config, mapping, Face::new(), stop).await
     })
 }
@@ -56,9 +56,20 @@ pub async fn serve_on(
     );
     // The endpoints outlive the line, so that the end can be watched.
     let http_stop = CancellationToken::new();
-    let server = tokio::spawn(http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone()));
-    let result = pipeline::run(config, mapping, face, Time::now, stop).await;
+    let server = http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone());
+    let mut server = tokio::spawn(server);
+    let line = pipeline::run(config, mapping, face, Time::now, stop.clone());
+    tokio::pin!(line);
+    let result = tokio::select! {
+        result = &mut line => result,
+        ended = &mut server => {
+            stop.cancel();
+            line.await?;
+            ended.context("the endpoints panicked")?.context("the endpoints ended")
+        }
+    };
     http_stop.cancel();
+    // A scrape that hangs must not hold up the end.
     server.abort();
     if result.is_ok() {
         info!("ended");
@@ -66,19 +77,23 @@ pub async fn serve_on(
     result
 }
 
-/// The first SIGTERM or Ctrl-C stops gracefully, the second ends at once.
-pub async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    let mut next = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    next().await;
-    stop.cancel();
-    next().await;
-    warn!("ended at once; what was in hand comes again from the broker");
-    std::process::exit(1);
+/// From now on the first SIGTERM or Ctrl-C stops gracefully, the second ends at once.
+pub fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    // Ends with the process.
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        stop.cancel();
+        next().await;
+        warn!("ended at once; what was in hand comes again from the broker");
+        std::process::exit(1);
+    });
+    Ok(())
 }

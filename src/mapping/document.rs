@@ -12,6 +12,8 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::run::MAX_ROWS;
+
 use super::path::Step;
 use super::pattern::Pattern;
 
@@ -190,10 +192,17 @@ impl Want {
     /// What is not JSON, with line and column; more than 128 levels.
     pub fn read<'p>(&self, payload: &'p str) -> Result<Doc<'p>, String> {
         check_depth(payload)?;
-        let mut deserializer = serde_json::Deserializer::from_str(payload);
-        let doc = Project(self).deserialize(&mut deserializer).map_err(|error| error.to_string())?;
-        deserializer.end().map_err(|error| error.to_string())?;
-        Ok(doc)
+        let read = |careful| {
+            let mut deserializer = serde_json::Deserializer::from_str(payload);
+            let doc = Project { want: self, careful }.deserialize(&mut deserializer)?;
+            deserializer.end().map(|()| doc)
+        };
+        match read(false) {
+            // A number beyond f64 where an object was looked for is no fault of the others.
+            Err(error) if error.to_string().starts_with("number out of range") => read(true),
+            result => result,
+        }
+        .map_err(|error: serde_json::Error| error.to_string())
     }
 }
 
@@ -229,23 +238,37 @@ fn check_depth(payload: &str) -> Result<(), String> {
     Ok(())
 }
 
-struct Project<'w>(&'w Want);
+struct Project<'w> {
+    want: &'w Want,
+    /// Looks at a value before it is read, so that a number which is not wanted is not converted. Costs a second look
+    /// at every object.
+    careful: bool,
+}
+
+impl<'w> Project<'w> {
+    fn part(&self, want: &'w Want) -> Self {
+        Self { want, careful: self.careful }
+    }
+}
 
 impl<'de> DeserializeSeed<'de> for Project<'_> {
     type Value = Doc<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Doc<'de>, D::Error> {
-        if !self.0.keep {
+        if !self.want.keep && !self.careful {
             return deserializer.deserialize_any(self);
         }
         let json = <&RawValue>::deserialize(deserializer)?.get();
-        if !self.0.wants_parts() || !json.starts_with(['{', '[']) {
-            return Ok(Doc::Json(json));
+        if !self.want.wants_parts() || !json.starts_with(['{', '[']) {
+            return Ok(if self.want.keep { Doc::Json(json) } else { Doc::Other });
         }
+        let keep = self.want.keep;
         // Both the whole and parts of it: rare, so it is read twice rather than the visitors being doubled.
         let mut parts = serde_json::Deserializer::from_str(json);
         let mut doc = parts.deserialize_any(self).map_err(D::Error::custom)?;
-        if let Doc::Object { json: whole, .. } | Doc::Array { json: whole, .. } = &mut doc {
+        if let Doc::Object { json: whole, .. } | Doc::Array { json: whole, .. } = &mut doc
+            && keep
+        {
             *whole = Some(json);
         }
         Ok(doc)
@@ -280,9 +303,9 @@ impl<'de> Visitor<'de> for Project<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Doc<'de>, A::Error> {
         let mut members = Vec::new();
-        while let Some(wanted) = map.next_key_seed(Key(self.0))? {
+        while let Some(wanted) = map.next_key_seed(Key(self.want))? {
             match wanted {
-                Some((key, want)) => members.push((key, map.next_value_seed(Project(want))?)),
+                Some((key, want)) => members.push((key, map.next_value_seed(self.part(want))?)),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -295,8 +318,10 @@ impl<'de> Visitor<'de> for Project<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Doc<'de>, A::Error> {
         let mut items = Vec::new();
         for index in 0.. {
-            let more = match self.0.of_index(index) {
-                Some(want) => seq.next_element_seed(Project(want))?.map(|doc| items.push((index, doc))).is_some(),
+            // Beyond what gives rows nothing is kept: an array of a million elements must not become a tree.
+            let want = self.want.of_index(index).filter(|_| items.len() <= MAX_ROWS);
+            let more = match want {
+                Some(want) => seq.next_element_seed(self.part(want))?.map(|doc| items.push((index, doc))).is_some(),
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {

@@ -191,6 +191,18 @@ fn one_unreadable_field_among_good_ones_is_dropped_and_a_required_one_rejects() 
 }
 
 #[test]
+fn a_number_beyond_every_type_where_an_object_was_looked_for_harms_no_other_field() {
+    check(
+        "[mapping.m]\ntopic = \"a\"\nfields = { wind = \"wind.speed\", t = {}, deep = \"o.p.q\" }",
+        &[
+            ("a", r#"{"wind":1e400,"t":5}"#, &["m | t=5.0"]),
+            ("a", r#"{"o":{"p":1e400},"wind":{"speed":3},"t":5}"#, &["m | wind=3.0 t=5.0"]),
+            ("a", r#"{"o":{"p":{"q":7}},"wind":1e400}"#, &["m | deep=7.0"]),
+        ],
+    );
+}
+
+#[test]
 fn tags_come_from_captures_paths_templates_and_constants() {
     check(
         r#"
