@@ -74,9 +74,11 @@ pub struct Publish {
     pub packet_id: u16,
     /// Perhaps not UTF-8.
     pub topic: Bytes,
-    /// Cut if it is longer than the limit; `payload_bytes` says how long it was.
+    /// Cut to [`CUT_BYTES`] if it is longer than the limit; `payload_bytes` says how long it was.
     pub payload: Bytes,
     pub payload_bytes: usize,
+    /// It is longer than the limit. Not to be told from the cut: a limit may be less than that.
+    pub too_large: bool,
     /// Of the whole, as [`hash`] gives it.
     pub hash: u64,
 }

@@ -183,7 +183,7 @@ impl<S: Transport> Connection<'_, S> {
 
 fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> Message {
     let (topic, is_utf8) = topic(&publish.topic);
-    let malformed = if publish.payload.len() < publish.payload_bytes {
+    let malformed = if publish.too_large {
         Some(Malformed::TooLarge { payload_bytes: publish.payload_bytes })
     } else if is_utf8 {
         None
@@ -192,4 +192,32 @@ fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> M
     };
     let Publish { payload, qos, retain, .. } = publish;
     Message { topic, payload, qos, retain, received_at, delivery, malformed }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use tokio_util::codec::Decoder as _;
+
+    use super::*;
+    use crate::session::wire::Codec;
+
+    /// A message of QoS 0 with so many bytes of payload, over 3.1.1.
+    fn received(payload_bytes: usize, max_payload_bytes: usize) -> Message {
+        let remaining = payload_bytes + 3;
+        let mut bytes = BytesMut::from(&[0x30, remaining as u8 | 0x80, (remaining >> 7) as u8, 0, 1, b't'][..]);
+        bytes.resize(bytes.len() + payload_bytes, b'1');
+        let packet = Codec::new(Version::V311, max_payload_bytes).decode(&mut bytes);
+        let Ok(Some(Packet::Publish(publish))) = packet else { panic!("{packet:?}") };
+        message(publish, None, Time(0))
+    }
+
+    #[test]
+    fn a_limit_below_what_is_kept_of_a_long_payload_is_a_limit() {
+        assert_eq!(received(1_024, 1_024).malformed, None);
+        for payload_bytes in [1_025, 10_240] {
+            let malformed = received(payload_bytes, 1_024).malformed;
+            assert_eq!(malformed, Some(Malformed::TooLarge { payload_bytes }));
+        }
+    }
 }

@@ -32,6 +32,8 @@ struct Long {
     publish: Publish,
     hasher: Xxh3,
     kept: Vec<u8>,
+    /// Bytes of payload to keep: all of them if it is only the properties that are long.
+    keep: usize,
     /// Bytes of MQTT 5 properties that are still to come.
     properties: usize,
     /// Bytes of payload that are still to come.
@@ -63,7 +65,8 @@ impl Codec {
         if publish.qos != Qos::AtMostOnce {
             publish.hash = hash(&publish.topic, &body, &mut self.scratch);
         }
-        publish.payload = if body.len() > self.max_payload_bytes {
+        publish.too_large = body.len() > self.max_payload_bytes;
+        publish.payload = if publish.too_large {
             // A copy, so that the long buffer is given back.
             Bytes::copy_from_slice(&body[..body.len().min(CUT_BYTES)])
         } else {
@@ -77,7 +80,7 @@ impl Codec {
         let available = source.len().min(header + HEAD_BYTES);
         let mut body = Bytes::copy_from_slice(&source[header..available]);
         let before = body.len();
-        let Some((publish, properties)) = head(source[0], self.version, &mut body)? else {
+        let Some((mut publish, properties)) = head(source[0], self.version, &mut body)? else {
             return if before >= HEAD_BYTES {
                 Err(WireError::protocol("a PUBLISH has no end of its header (3.3)"))
             } else {
@@ -90,7 +93,9 @@ impl Codec {
             .ok_or_else(|| WireError::protocol("properties are longer than their packet (2.2.2)"))?;
         source.advance(header + head_bytes);
         let hasher = hasher(&publish.topic);
-        Ok(Some(Long { publish, hasher, kept: Vec::new(), properties, payload }))
+        publish.too_large = payload > self.max_payload_bytes;
+        let keep = if publish.too_large { payload.min(CUT_BYTES) } else { payload };
+        Ok(Some(Long { publish, hasher, kept: Vec::new(), keep, properties, payload }))
     }
 }
 
@@ -103,7 +108,7 @@ impl Long {
         if self.properties == 0 {
             let taken = self.payload.min(source.len());
             self.hasher.update(&source[..taken]);
-            let kept = taken.min(CUT_BYTES - self.kept.len());
+            let kept = taken.min(self.keep - self.kept.len());
             self.kept.extend_from_slice(&source[..kept]);
             source.advance(taken);
             self.payload -= taken;
@@ -214,7 +219,17 @@ fn head(first: u8, version: Version, body: &mut Bytes) -> Result<Option<(Publish
         body.advance(used);
     }
     let (dup, retain) = (first & 8 != 0, first & 1 != 0);
-    let publish = Publish { dup, qos, retain, packet_id, topic, payload: Bytes::new(), payload_bytes: 0, hash: 0 };
+    let publish = Publish {
+        dup,
+        qos,
+        retain,
+        packet_id,
+        topic,
+        payload: Bytes::new(),
+        payload_bytes: 0,
+        too_large: false,
+        hash: 0,
+    };
     Ok(Some((publish, properties)))
 }
 

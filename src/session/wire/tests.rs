@@ -98,13 +98,28 @@ fn a_payload_over_the_limit_is_cut_and_hashed_whole() {
             for piece in [1_000, 65_536, bytes.len()] {
                 let packets = decode(version, 1_000, &bytes, piece).unwrap();
                 let [Packet::Publish(big), Packet::Publish(next)] = &packets[..] else { panic!("{packets:?}") };
-                assert_eq!((big.payload_bytes, big.packet_id), (size, 3));
+                assert_eq!((big.payload_bytes, big.packet_id, big.too_large), (size, 3, true));
                 assert!(big.payload == payload[..size.min(CUT_BYTES)]);
                 assert_eq!(big.hash, whole_hash(b"big", &payload));
-                assert_eq!((&next.topic[..], next.packet_id), (&b"next"[..], 4));
+                assert_eq!((&next.topic[..], next.packet_id, next.too_large), (&b"next"[..], 4, false));
             }
         }
     }
+}
+
+#[test]
+fn a_payload_within_the_limit_is_kept_whole_however_long_its_properties_are() {
+    let properties = v5::PublishProperties {
+        user_properties: vec![("key".into(), "x".repeat(60_000)); 40],
+        ..v5::PublishProperties::default()
+    };
+    let mut packet = v5::Publish::new("a", QosV5::AtLeastOnce, vec![b'x'; 100_000], Some(properties));
+    packet.pkid = 1;
+    let mut bytes = BytesMut::new();
+    packet.write(&mut bytes).unwrap();
+    let packets = decode(Version::V5, MAX, &bytes, 65_536).unwrap();
+    let [Packet::Publish(publish)] = &packets[..] else { panic!("{packets:?}") };
+    assert_eq!((publish.payload.len(), publish.payload_bytes, publish.too_large), (100_000, 100_000, false));
 }
 
 #[test]
