@@ -85,6 +85,8 @@ pub(super) struct Connection<'a, S> {
     keep_alive: Duration,
     /// When something was last read, or reading began again.
     heard: Instant,
+    /// Bytes that had come then.
+    seen: u64,
     /// When something was last written.
     spoken: Instant,
     /// When the oldest acknowledgement without a PINGREQ behind it was sent.
@@ -112,6 +114,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         let now = Instant::now();
         Self {
             run,
+            seen: link.reader.decoder().seen(),
             link,
             version,
             session_present: ack.session_present,
@@ -148,10 +151,10 @@ impl<'a, S: Transport> Connection<'a, S> {
                 Event::HandedOn(true) => {}
                 Event::HandedOn(false) => return End::NobodyListens,
                 Event::Read(packet) => {
-                    self.heard = Instant::now();
                     if let Err(end) = self.receive(packet) {
                         return end;
                     }
+                    self.hear(Instant::now());
                 }
                 Event::Tick => {
                     if let Err(lost) = self.tick() {
@@ -210,6 +213,12 @@ impl<'a, S: Transport> Connection<'a, S> {
         }
     }
 
+    /// Something has come, just now as far as is known.
+    fn hear(&mut self, now: Instant) {
+        self.heard = now;
+        self.seen = self.link.reader.decoder().seen();
+    }
+
     fn ping(&mut self) {
         self.run.session.in_hand.lock().ledger.ping();
         self.link.writer.outgoing.pingreq();
@@ -243,6 +252,11 @@ impl<'a, S: Transport> Connection<'a, S> {
         let now = Instant::now();
         if self.link.writer.is_pending() && now >= self.spoken + self.patience() {
             return Err(Lost::Stuck(self.patience()));
+        }
+        if self.reading && self.link.reader.decoder().seen() > self.seen {
+            // Part of a packet: on a slow link a long one takes longer than the patience, and the broker sends nothing
+            // else meanwhile. A new connection would only bring it again.
+            self.hear(now);
         }
         if self.reading && now >= self.heard + self.patience() {
             return Err(Lost::Silent(self.patience()));

@@ -256,6 +256,32 @@ async fn a_silent_broker_is_given_up_after_one_and_a_half_keep_alives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_packet_that_takes_longer_than_the_patience_is_received() {
+    // Waited for, and read as it comes because it is over the limit.
+    for (payload_bytes, is_too_large) in [(10_000, false), (1_500_000, true)] {
+        let start = Instant::now();
+        let end = play(false, 1, |mut scene, mut broker| async move {
+            broker.grant(1).await;
+            let remaining = payload_bytes + 5;
+            let length = [remaining as u8 | 0x80, (remaining >> 7) as u8 | 0x80, (remaining >> 14) as u8];
+            let bytes = [&[0x32][..], &length, &[0, 1, b't', 0, 1], &vec![b'x'; payload_bytes]].concat();
+            for piece in bytes.chunks(bytes.len() / 9) {
+                broker.send(piece).await;
+                tokio::time::advance(Duration::from_secs(20)).await;
+                broker.expect(&PINGREQ).await;
+            }
+            let burst = scene.received.recv().await.unwrap();
+            assert_eq!(burst[0].malformed.is_some(), is_too_large);
+            // Its last byte was the last that came.
+            while broker.packet().await.is_some_and(|(first, _)| first == 0xC0) {}
+        })
+        .await;
+        assert!(matches!(end, End::Lost(connection::Lost::Silent(_))));
+        assert!(start.elapsed() > Duration::from_secs(200));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_hand_stops_reading_of_qos_1_and_drops_qos_0() {
     play(false, OUT_CAPACITY, |mut scene, mut broker| async move {
         broker.grant(1).await;

@@ -25,6 +25,9 @@ pub struct Codec {
     max_payload_bytes: usize,
     scratch: Vec<u8>,
     long: Option<Box<Long>>,
+    /// Bytes of the stream that were seen, and how many of them were left in the buffer when last looked.
+    seen: u64,
+    left: usize,
 }
 
 /// A PUBLISH that is too long to be waited for.
@@ -49,7 +52,13 @@ impl std::fmt::Debug for Long {
 impl Codec {
     #[must_use]
     pub fn new(version: Version, max_payload_bytes: usize) -> Self {
-        Self { version, max_payload_bytes, scratch: Vec::new(), long: None }
+        Self { version, max_payload_bytes, scratch: Vec::new(), long: None, seen: 0, left: 0 }
+    }
+
+    /// Bytes that have come so far: they grow while a long packet arrives that takes longer than the patience.
+    #[must_use]
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// A PUBLISH that is complete in `body` (without its fixed header, whose first byte is `first`).
@@ -127,6 +136,15 @@ impl Decoder for Codec {
     type Error = WireError;
 
     fn decode(&mut self, source: &mut BytesMut) -> Result<Option<Packet>, WireError> {
+        self.seen += source.len().saturating_sub(self.left) as u64;
+        let packet = self.packet(source);
+        self.left = source.len();
+        packet
+    }
+}
+
+impl Codec {
+    fn packet(&mut self, source: &mut BytesMut) -> Result<Option<Packet>, WireError> {
         if let Some(long) = &mut self.long {
             if !long.feed(source) {
                 return Ok(None);
@@ -137,7 +155,7 @@ impl Decoder for Codec {
         let first = source[0];
         if first >> 4 == PUBLISH && remaining > self.max_payload_bytes.saturating_add(HEAD_BYTES) {
             self.long = self.begin_long(source, header, remaining)?.map(Box::new);
-            return if self.long.is_some() { self.decode(source) } else { Ok(None) };
+            return if self.long.is_some() { self.packet(source) } else { Ok(None) };
         }
         if remaining > MAX_OTHER && first >> 4 != PUBLISH {
             return Err(WireError::protocol(format!("a packet of type {} has {remaining} bytes", first >> 4)));
