@@ -15,7 +15,7 @@ use crate::config::Broker;
 
 /// Name lookup, connect, CONNECT and CONNACK together.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// 400 small messages a read; payloads are slices of it.
+/// 400 small messages a read; long payloads are slices of it.
 const READ_BYTES: usize = 64 << 10;
 
 /// Why there is no connection.

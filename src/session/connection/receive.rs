@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
@@ -17,6 +18,10 @@ use crate::session::wire::{Packet, Publish, Version, WireError};
 
 /// Packets that are read in one turn, so that replies are not kept waiting.
 const BURST: usize = 256;
+
+/// A payload is a slice of the buffer of a read and keeps all of it, which is more than it is counted for if what came
+/// with it is ignored and gone. So shorter ones are copied.
+const SLICE_BYTES: usize = 4 << 10;
 
 impl<S: Transport> Connection<'_, S> {
     /// Takes `first` and what else is there, up to a burst or the limit in hand, and hands it on.
@@ -191,6 +196,7 @@ fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> M
         Some(Malformed::TopicNotUtf8)
     };
     let Publish { payload, qos, retain, .. } = publish;
+    let payload = if payload.len() < SLICE_BYTES { Bytes::copy_from_slice(&payload) } else { payload };
     Message { topic, payload, qos, retain, received_at, delivery, malformed }
 }
 
@@ -210,6 +216,27 @@ mod tests {
         let packet = Codec::new(Version::V311, max_payload_bytes).decode(&mut bytes);
         let Ok(Some(Packet::Publish(publish))) = packet else { panic!("{packet:?}") };
         message(publish, None, Time(0))
+    }
+
+    #[test]
+    fn a_short_payload_does_not_keep_the_buffer_it_came_in() {
+        for (payload_bytes, is_slice) in [(0, false), (1_000, false), (SLICE_BYTES - 1, false), (SLICE_BYTES, true)] {
+            let buffer = Bytes::from(vec![b'1'; 65_536]);
+            let publish = Publish {
+                dup: false,
+                qos: Qos::AtMostOnce,
+                retain: false,
+                packet_id: 0,
+                topic: Bytes::from_static(b"t"),
+                payload: buffer.slice(..payload_bytes),
+                payload_bytes,
+                too_large: false,
+                hash: 0,
+            };
+            let message = message(publish, None, Time(0));
+            assert_eq!(message.payload, buffer[..payload_bytes]);
+            assert_eq!(!buffer.is_unique(), is_slice, "{payload_bytes}");
+        }
     }
 
     #[test]
