@@ -146,6 +146,9 @@ pub(super) fn not_adopted(place: &str) -> WriteError {
 }
 
 /// Runs `work` for at most `limit`; beyond it the connection is lost, because the statement goes on.
+///
+/// What takes as many statements as there are tables or bad rows is bounded by the statement (`answered` of each
+/// store), not as a whole: on a slow link it would come to the same end at every try.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     timeout(limit, work).await.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
 }
@@ -199,5 +202,21 @@ mod tests {
         assert!(link.take().is_none());
         assert!(matches!(link.adopted((), Ok(None)), Err(WriteError::Fenced)));
         assert!(link.take().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_of_one_statement_and_not_of_their_sum() {
+        let limit = Duration::from_secs(35);
+        let answer_after = |seconds| {
+            within(limit, async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                Ok(seconds)
+            })
+        };
+        for _ in 0..20 {
+            assert_eq!(answer_after(30).await.unwrap(), 30);
+        }
+        let failure = answer_after(36).await.unwrap_err();
+        assert!(failure.lost, "the statement goes on: {failure:?}");
     }
 }

@@ -28,9 +28,9 @@ use crate::config::Secret;
 use crate::schema::Schema;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Longer than `statement_timeout`, so that the server's own word (definite: not stored) comes first.
+/// Of one statement. Longer than `statement_timeout`, so that the server's own word (definite: not stored) comes first.
 const LIMIT: Duration = Duration::from_secs(35);
-/// For what takes many statements.
+/// For all statements of `prepare`.
 const LONG_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -148,8 +148,7 @@ impl Postgres {
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids };
-        let stored = write::write(&mut connection, gate, tables, kept, rows, &mut sent);
-        let outcome = within(LIMIT, stored).await;
+        let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
         Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
     }
@@ -166,8 +165,7 @@ impl Postgres {
         let gate = Gate { writer: &self.writer, epoch, number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
-        let stored = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent);
-        let outcome = within(LONG_LIMIT, stored).await;
+        let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
         let refused = resolved.refused;
         let rows = (batch.rows.len() - refused.len()) as u64;
@@ -231,7 +229,7 @@ impl Postgres {
         let mut made = Made::default();
         if !misses.is_empty() {
             let mut connection = self.take().await?;
-            let outcome = within(LONG_LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
+            let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
         Ok(self.series.resolve(batch, &self.tables, made))
@@ -275,8 +273,13 @@ async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
 
 /// A statement without parameters or answer, or several.
 async fn command(connection: &mut PgConnection, text: &str) -> Result<(), Failure> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await?;
+    answered(sqlx::raw_sql(AssertSqlSafe(text)).execute(connection)).await?;
     Ok(())
+}
+
+/// The answer to one statement, within its limit.
+async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+    within(LIMIT, async { Ok(statement.await?) }).await
 }
 
 /// Ends a transaction that failed. If even that fails, the connection is lost, and the transaction with it.

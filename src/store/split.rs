@@ -1,21 +1,14 @@
 //! Finds the rows that a database refuses among those it accepts, by halves. Pure; the caller tries each part.
 //!
-//! The work is bounded: once many were refused, or the time is over, a part that fails is refused whole, its good rows
-//! with it. All of them are kept as rejects with their payload.
+//! A row is refused only on its own: no good row is refused for its neighbours, however many of them are bad. Every try
+//! makes progress, and there are fewer than two per row; how long each may take is the caller's to bound.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
-
-use tokio::time::Instant;
 
 use crate::batch::Batch;
 
 /// So many refused and none accepted: it is not the rows.
 pub(super) const MAX_REFUSED: usize = 64;
-/// Refused one by one up to here if others are accepted.
-const MAX_SINGLE: usize = 1_024;
-/// Refused one by one for so long, in all tables of a batch.
-pub(super) const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Positions of the rows per table, both ascending, without those that are refused already.
 pub(super) fn by_table(batch: &Batch, refused: &[(usize, String)]) -> Vec<(usize, Vec<usize>)> {
@@ -35,14 +28,12 @@ pub(super) struct Split {
     todo: Vec<Vec<usize>>,
     accepted: usize,
     refused: Vec<(usize, String)>,
-    end: Instant,
 }
 
 impl Split {
-    /// `end`: when the time for single rows is over.
-    pub(super) fn new(positions: Vec<usize>, end: Instant) -> Self {
+    pub(super) fn new(positions: Vec<usize>) -> Self {
         let todo = if positions.is_empty() { vec![] } else { vec![positions] };
-        Self { todo, accepted: 0, refused: Vec::new(), end }
+        Self { todo, accepted: 0, refused: Vec::new() }
     }
 
     /// The next part to try. In the order of the rows.
@@ -62,10 +53,6 @@ impl Split {
     pub(super) fn refused(&mut self, mut part: Vec<usize>, reason: String) {
         if part.len() == 1 {
             self.refused.push((part[0], reason));
-        } else if self.refused.len() >= MAX_SINGLE || Instant::now() >= self.end {
-            let reason =
-                format!("{reason}; refused together with {} others, too many to try one by one", part.len() - 1);
-            self.refused.extend(part.into_iter().map(|position| (position, reason.clone())));
         } else {
             let second = part.split_off(part.len() / 2);
             self.todo.push(second);
@@ -95,7 +82,7 @@ mod tests {
 
     /// Tries all parts against a database that refuses what `bad` says; gives the refused and the number of tries.
     fn run(rows: usize, bad: impl Fn(usize) -> bool) -> (Split, usize) {
-        let mut split = Split::new((0..rows).collect(), Instant::now() + MAX_TIME);
+        let mut split = Split::new((0..rows).collect());
         let mut tries = 0;
         while !split.hopeless() {
             let Some(part) = split.next() else { break };
@@ -105,8 +92,8 @@ mod tests {
         (split, tries)
     }
 
-    #[tokio::test]
-    async fn one_bad_row_of_five_thousand_is_found_in_few_tries_and_order_is_kept() {
+    #[test]
+    fn one_bad_row_of_five_thousand_is_found_in_few_tries_and_order_is_kept() {
         let (split, tries) = run(5_000, |row| row == 3_210);
         assert_eq!(split.accepted, 4_999);
         assert_eq!(split.into_refused(), [(3_210, "bad".to_owned())]);
@@ -116,25 +103,28 @@ mod tests {
         assert_eq!(refused, (0..100).step_by(9).collect::<Vec<_>>());
     }
 
-    #[tokio::test]
-    async fn a_table_that_takes_nothing_is_given_up_soon() {
+    #[test]
+    fn a_table_that_takes_nothing_is_given_up_soon() {
         let (split, tries) = run(5_000, |_| true);
         assert!(split.hopeless());
         assert!(tries < 200, "{tries}");
     }
 
-    #[tokio::test]
-    async fn few_bad_rows_are_refused_even_if_there_are_no_others() {
+    #[test]
+    fn few_bad_rows_are_refused_even_if_there_are_no_others() {
         let (split, _) = run(3, |_| true);
         assert!(!split.hopeless());
         assert_eq!(split.into_refused().len(), 3);
     }
 
-    #[tokio::test]
-    async fn beyond_the_bound_a_failing_part_is_refused_whole() {
-        let (split, tries) = run(5_000, |row| row > 0);
-        assert_eq!(split.accepted, 1);
-        assert_eq!(split.refused.len(), 4_999);
-        assert!(tries < 2_200, "{tries}");
+    #[test]
+    fn no_good_row_is_refused_for_its_neighbours_however_many_are_bad() {
+        for bad in [|row: usize| row > 0, |row| row % 2 == 1, |row| row % 3 != 0, |row| row != 0 && row != 4_321] {
+            let (split, tries) = run(5_000, bad);
+            assert!(!split.hopeless());
+            let refused: Vec<usize> = split.into_refused().into_iter().map(|(row, _)| row).collect();
+            assert_eq!(refused, (0..5_000).filter(|row| bad(*row)).collect::<Vec<_>>());
+            assert!(tries < 10_000, "{tries}");
+        }
     }
 }

@@ -28,7 +28,7 @@ use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
 use crate::schema::Schema;
 
-/// Of one call. A disk that takes longer is away.
+/// Of one statement. A disk that takes longer is away.
 const LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long another process may hold the file.
@@ -145,8 +145,7 @@ impl Sqlite {
         let gate = Gate { writer: &self.writer, epoch, number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
-        let stored = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent);
-        let outcome = within(LIMIT, stored).await;
+        let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
         self.watch_wal().await;
         let refused = resolved.refused;
@@ -210,7 +209,7 @@ impl Sqlite {
         let mut made = Made::default();
         if !misses.is_empty() {
             let mut connection = self.take().await?;
-            let outcome = within(LIMIT, series::make(&mut connection, &self.tables, &misses)).await;
+            let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
         Ok(self.series.resolve(batch, &self.tables, made))
@@ -292,8 +291,13 @@ async fn open(options: SqliteConnectOptions) -> Result<SqliteConnection, Failure
 
 /// A statement without parameters or answer, or several.
 async fn command(connection: &mut SqliteConnection, text: &str) -> Result<(), Failure> {
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await?;
+    answered(sqlx::raw_sql(AssertSqlSafe(text)).execute(connection)).await?;
     Ok(())
+}
+
+/// The answer to one statement, within its limit.
+async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+    within(LIMIT, async { Ok(statement.await?) }).await
 }
 
 /// Ends a transaction that failed. Some errors have ended it already; then the connection is dropped, to be sure.

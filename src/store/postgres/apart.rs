@@ -2,7 +2,6 @@
 //! transaction.
 
 use sqlx::PgConnection;
-use tokio::time::Instant;
 
 use super::write::{Kept, end, insert_rejects, insert_rows, pass};
 use crate::batch::Batch;
@@ -11,7 +10,7 @@ use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects;
 use crate::store::series::{Resolved, Rows};
-use crate::store::split::{MAX_TIME, Split, by_table};
+use crate::store::split::{Split, by_table};
 
 /// `resolved.refused` grows by what the server refuses.
 pub(super) async fn write(
@@ -23,7 +22,6 @@ pub(super) async fn write(
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
     super::command(connection, "begin").await?;
-    let end_of_singles = Instant::now() + MAX_TIME;
     let outcome = async {
         // A constraint that waits for COMMIT would refuse the whole batch there.
         super::command(connection, "set constraints all immediate").await?;
@@ -32,7 +30,7 @@ pub(super) async fn write(
         }
         for (table, positions) in by_table(batch, &resolved.refused) {
             let rows = Rows { batch, series: &resolved.ids };
-            let refused = split(connection, tables, kept, table, rows, (positions, end_of_singles)).await?;
+            let refused = split(connection, tables, kept, table, rows, positions).await?;
             resolved.refused.extend(refused);
         }
         resolved.refused.sort_unstable_by_key(|(position, _)| *position);
@@ -50,9 +48,9 @@ async fn split(
     kept: &mut Kept,
     table: usize,
     rows: Rows<'_>,
-    (positions, end): (Vec<usize>, Instant),
+    positions: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
-    let mut split = Split::new(positions, end);
+    let mut split = Split::new(positions);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
         match insert_rows(connection, tables, kept, table, rows, &part).await {

@@ -2,7 +2,6 @@
 //! rolled back would point nowhere.
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::time::Instant;
 
 use super::text;
 use crate::row::Tags;
@@ -10,7 +9,7 @@ use crate::store::columns::{ColumnBuf, Element};
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
 use crate::store::series::{Made, Misses};
-use crate::store::split::{MAX_TIME, Split};
+use crate::store::split::Split;
 
 pub(super) async fn make(connection: &mut PgConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
     super::command(connection, "begin").await?;
@@ -58,7 +57,7 @@ async fn find(
     for column in &columns {
         query = query.bind(column);
     }
-    for (place, id) in query.fetch_all(connection).await? {
+    for (place, id) in super::answered(query.fetch_all(connection)).await? {
         let place = usize::try_from(place - 1).ok().and_then(|place| missing.get(place));
         let place = place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
         ids[*place] = Some(id);
@@ -68,10 +67,8 @@ async fn find(
 
 /// Whether the key of the series is still what was planned: another Amber may have added a tag.
 async fn same_tags(connection: &mut PgConnection, table: &Table) -> Result<(), Failure> {
-    let tags: Option<Vec<String>> = sqlx::query_scalar("select tags from amber_store.measurement where name = $1")
-        .bind(&table.name)
-        .fetch_optional(connection)
-        .await?;
+    let query = sqlx::query_scalar("select tags from amber_store.measurement where name = $1").bind(&table.name);
+    let tags: Option<Vec<String>> = super::answered(query.fetch_optional(connection)).await?;
     let (mut now, mut planned) = (tags.unwrap_or_default(), table.all_tags().map(str::to_owned).collect::<Vec<_>>());
     now.sort_unstable();
     planned.sort_unstable();
@@ -89,7 +86,7 @@ async fn insert(
     missing: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
     let sql = text::make_series(table);
-    let mut split = Split::new(missing, Instant::now() + MAX_TIME);
+    let mut split = Split::new(missing);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
         let columns = columns(table, tags, &part);
@@ -97,7 +94,7 @@ async fn insert(
         for column in &columns {
             query = query.bind(column);
         }
-        match query.execute(&mut *connection).await.map_err(Failure::from) {
+        match super::answered(query.execute(&mut *connection)).await {
             Ok(_) => {
                 super::command(connection, "release savepoint one; savepoint one").await?;
                 split.accepted(part);

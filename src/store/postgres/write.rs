@@ -118,7 +118,7 @@ pub(super) async fn write(
         }
     }
     *sent = true;
-    let row = query.fetch_one(connection).await?;
+    let row = super::answered(query.fetch_one(connection)).await?;
     let expected =
         parts.iter().map(|(_, positions)| positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
     let counts = (0..row.len()).map(|n| row.try_get::<i64, _>(n)).collect::<Result<Vec<_>, _>>()?;
@@ -181,7 +181,7 @@ pub(super) async fn end(
 
 pub(super) async fn pass(connection: &mut PgConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
     let query = sqlx::query(text::GATE).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
-    let done = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    let done = super::answered(query.execute(connection)).await.map_err(Failure::rowless)?;
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }
 
@@ -201,7 +201,7 @@ pub(super) async fn insert_rows(
     for column in block.columns() {
         query = query.bind(column);
     }
-    let stored = query.execute(connection).await?.rows_affected();
+    let stored = super::answered(query.execute(connection)).await?.rows_affected();
     if stored == positions.len() as u64 {
         return Ok(());
     }
@@ -222,7 +222,7 @@ pub(super) async fn insert_rejects(
     for column in &kept.rejects {
         query = query.bind(column);
     }
-    let stored = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?.rows_affected();
+    let stored = super::answered(query.execute(connection)).await.map_err(Failure::rowless)?.rows_affected();
     if stored == rows.len() as u64 {
         return Ok(());
     }

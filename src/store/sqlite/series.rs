@@ -1,14 +1,13 @@
 //! Finds and makes series, in a transaction of its own before the batch, as for PostgreSQL.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
-use tokio::time::Instant;
 
 use super::text;
 use crate::row::Tags;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::Table;
 use crate::store::series::{Made, Misses};
-use crate::store::split::{MAX_TIME, Split};
+use crate::store::split::Split;
 
 pub(super) async fn make(
     connection: &mut SqliteConnection,
@@ -64,7 +63,7 @@ async fn find(
                 query = query.bind(value);
             }
         }
-        for (place, id) in query.fetch_all(&mut *connection).await? {
+        for (place, id) in super::answered(query.fetch_all(&mut *connection)).await? {
             let place = usize::try_from(place).ok().and_then(|place| part.get(place));
             let place =
                 place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
@@ -76,10 +75,8 @@ async fn find(
 
 /// Whether the key of the series is still what was planned: another Amber may have added a tag.
 async fn same_tags(connection: &mut SqliteConnection, table: &Table) -> Result<(), Failure> {
-    let tags: Option<String> = sqlx::query_scalar("select tags from store_measurement where name = ?")
-        .bind(&table.name)
-        .fetch_optional(connection)
-        .await?;
+    let query = sqlx::query_scalar("select tags from store_measurement where name = ?").bind(&table.name);
+    let tags: Option<String> = super::answered(query.fetch_optional(connection)).await?;
     let mut now: Vec<String> = serde_json::from_str(tags.as_deref().unwrap_or("[]")).unwrap_or_default();
     let mut planned: Vec<&str> = table.all_tags().collect();
     now.sort_unstable();
@@ -97,7 +94,7 @@ async fn insert(
     tags: &[Tags],
     missing: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
-    let mut split = Split::new(missing, Instant::now() + MAX_TIME);
+    let mut split = Split::new(missing);
     while let Some(mut part) = split.next() {
         let block = text::block(part.len(), table.tags.len().max(1));
         if block < part.len() {
@@ -110,7 +107,7 @@ async fn insert(
             }
         }
         // A statement that fails is undone alone; the transaction goes on.
-        match query.execute(&mut *connection).await.map_err(Failure::from) {
+        match super::answered(query.execute(&mut *connection)).await {
             Ok(_) => split.accepted(part),
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
                 split.refused(part, format!("its series: {:#}", failure.source));

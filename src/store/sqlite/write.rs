@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
-use tokio::time::Instant;
 
 use super::text::{self, NOW};
 use crate::batch::Batch;
@@ -16,7 +15,7 @@ use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
-use crate::store::split::{MAX_TIME, Split, by_table};
+use crate::store::split::{Split, by_table};
 
 /// Texts, by table and rows in a block.
 #[derive(Debug, Default)]
@@ -36,7 +35,6 @@ pub(super) async fn write(
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
     super::command(connection, "begin immediate").await?;
-    let end_of_singles = Instant::now() + MAX_TIME;
     let outcome = async {
         if pass(connection, gate).await? == Passed::Fenced {
             return Ok(Passed::Fenced);
@@ -44,7 +42,7 @@ pub(super) async fn write(
         for (table, positions) in by_table(batch, &resolved.refused) {
             let rows = Rows { batch, series: &resolved.ids };
             if apart {
-                let refused = split(connection, tables, kept, table, rows, (positions, end_of_singles)).await?;
+                let refused = split(connection, tables, kept, table, rows, positions).await?;
                 resolved.refused.extend(refused);
             } else {
                 insert_rows(connection, tables, kept, table, rows, &positions).await?;
@@ -78,7 +76,7 @@ async fn pass(connection: &mut SqliteConnection, gate: Gate<'_>) -> Result<Passe
     );
     let query = sqlx::query(AssertSqlSafe(text)).bind(gate.number).bind(gate.packets);
     let query = query.bind(gate.writer).bind(gate.epoch).bind(gate.number);
-    let done = query.execute(connection).await.map_err(|error| Failure::from(error).rowless())?;
+    let done = super::answered(query.execute(connection)).await.map_err(Failure::rowless)?;
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }
 
@@ -105,7 +103,7 @@ async fn insert_rows(
                 query = bind(query, value.as_ref());
             }
         }
-        let stored = query.execute(&mut *connection).await?.rows_affected();
+        let stored = super::answered(query.execute(&mut *connection)).await?.rows_affected();
         if stored != block.len() as u64 {
             let target = Dialect::Sqlite.data(&tables[table].name);
             return Err(Failure::refused(format!(
@@ -146,7 +144,7 @@ async fn insert_rejects(connection: &mut SqliteConnection, rows: &[RejectRow<'_>
                 .bind(row.reason.word())
                 .bind(&*row.detail);
         }
-        query.execute(&mut *connection).await.map_err(|error| Failure::from(error).rowless())?;
+        super::answered(query.execute(&mut *connection)).await.map_err(Failure::rowless)?;
     }
     Ok(())
 }
@@ -158,9 +156,9 @@ async fn split(
     kept: &mut Kept,
     table: usize,
     rows: Rows<'_>,
-    (positions, end): (Vec<usize>, Instant),
+    positions: Vec<usize>,
 ) -> Result<Vec<(usize, String)>, Failure> {
-    let mut split = Split::new(positions, end);
+    let mut split = Split::new(positions);
     while let Some(part) = split.next() {
         // A part may be several statements.
         super::command(connection, "savepoint one").await?;

@@ -55,6 +55,22 @@ fn a_refused_row_becomes_a_reject_and_its_neighbours_are_stored() {
 }
 
 #[test]
+fn good_rows_among_very_many_bad_ones_are_stored() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        refuse_heat(&home);
+        // The last bad row comes when 1,100 were refused.
+        let bad = |n: usize| (1..=1_100).contains(&n) || n == 1_150;
+        let batch = temperatures((0..1_200).map(|n| if bad(n) { 451.0 } else { 20.0 }));
+        refused(store.write(&batch, 1));
+        let written = store.write_apart(&batch, 1).unwrap();
+        assert_eq!((written.rows, written.rejects), (99, 1_101));
+        assert!(written.refused.iter().all(|(n, _)| bad(*n)), "{written:?}");
+        assert_eq!((home.count("climate"), home.count("rejects")), (99, 1_101));
+    }
+}
+
+#[test]
 fn a_constraint_that_waits_for_the_commit_is_found_too() {
     let home = Home::Postgres(postgres::database());
     let mut store = home.ready(&climate());
