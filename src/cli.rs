@@ -22,8 +22,8 @@ use crate::mapping::Mapping;
 #[derive(Debug, Parser)]
 #[command(version, about, propagate_version = true)]
 struct Args {
-    /// The configuration file; otherwise ./config.toml, then /etc/amber/config.toml
-    #[arg(long, short, global = true, env = "AMBER_CONFIG", value_name = "FILE")]
+    /// The configuration file; otherwise $AMBER_CONFIG, ./config.toml, /etc/amber/config.toml
+    #[arg(long, short, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -90,7 +90,10 @@ fn explain_command(args: &Args, explain: &explain::ExplainArgs) -> anyhow::Resul
 
 /// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.
 fn load(args: &Args) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
-    compiled(config::load(args.config.as_deref(), config::environment()))
+    // Empty counts as not set, as compose files have it.
+    let variable = || std::env::var_os("AMBER_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let file = args.config.clone().or_else(variable);
+    compiled(config::load(file.as_deref(), config::environment()))
 }
 
 /// The same from what was loaded already.

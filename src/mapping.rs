@@ -215,7 +215,8 @@ impl Mapping {
         told: Option<&mut Vec<MappingExplained>>,
     ) -> Mapped {
         let text = match std::str::from_utf8(&message.payload) {
-            Ok(text) => text,
+            // RFC 8259 8.1 lets a reader ignore a byte order mark; in a text it is no part of the value either.
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
             Err(error) => {
                 let detail = format!("the payload is not UTF-8: byte {} cannot be read", error.valid_up_to());
                 return self.unreadable(message, takers, told, &detail);

@@ -11,12 +11,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::run::{serve_on, stop_on_signals};
-use crate::config;
+use crate::config::{self, Config};
+use crate::delivery::Fenced;
 use crate::demo::{self, sensors};
 use crate::http;
+use crate::mapping::Mapping;
 use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::pipeline::Face;
+use crate::store::{Store, WriteError};
 
 const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9583);
 
@@ -45,7 +48,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
-        _ => Err("a number between 0 and 100000 is wanted".into()),
+        _ => Err("a number above 0 and up to 100000 is wanted".into()),
     }
 }
 
@@ -61,17 +64,24 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let servers_stop = CancellationToken::new();
     let broker = demo::start_broker(servers_stop.clone()).await.context("the broker of the demo cannot listen")?;
     let address = broker.address();
-    let Some(database) = args.database.to_str() else { bail!("the name of the database file is not UTF-8") };
+    let database = match args.database.to_str() {
+        Some(name) if !name.is_empty() && name != ":memory:" && !name.contains('?') => name,
+        _ => bail!("`{}` is no name for the file of a demo; write `--database amber-demo.db`", args.database.display()),
+    };
     let environment = [
         ("AMBER__BROKER__URL", format!("mqtt://{address}")),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
         ("AMBER__HTTP__LISTEN", HTTP.to_string()),
-        ("AMBER__LOG__LEVEL", "warn".to_owned()),
+        // That this broker has forgotten the session of the last demo is no news.
+        ("AMBER__LOG__LEVEL", "warn,amber::session=error".to_owned()),
     ];
     let loaded =
         config::load_text("demo.toml", demo::config_text(), environment.map(|(name, value)| (name.into(), value)));
     let (config, mapping, _) = super::compiled(loaded)?;
     super::start_logging(&config.log);
+    try_database(&config, &mapping).await.with_context(|| {
+        format!("{database} cannot hold the rows of the demo; choose another file with `--database FILE`")
+    })?;
     let listener = match http::bind(config.http.listen.value).await {
         Ok(listener) => listener,
         Err(_) => http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("no port is free for the metrics")?,
@@ -111,15 +121,42 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     servers_stop.cancel();
     broker.stop().await;
     summary.await.context("the summary panicked")?;
-    result?;
-    println!("{}", totals(&face.metrics));
-    println!("The rows are in {database}; run the demo again and it goes on where it ended.");
+    if let Err(error) = result {
+        if error.is::<Fenced>() {
+            bail!("another demo writes to {database}; give this one a file of its own with `--database FILE`");
+        }
+        return Err(error);
+    }
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", totals(&face.metrics))?;
+    writeln!(out, "The rows are in {database}; run the demo again and it goes on where it ended.")?;
     Ok(())
+}
+
+/// A file that cannot be used is said at once; `run` would wait for somebody to mend it.
+async fn try_database(config: &Config, mapping: &Mapping) -> anyhow::Result<()> {
+    let mut store = Store::new(&config.store, &config.broker.client_id, 0);
+    let prepared = store.prepare(mapping.schema()).await;
+    store.close().await;
+    match prepared {
+        Ok(()) => Ok(()),
+        Err(WriteError::Away { source, .. } | WriteError::Standing(source) | WriteError::Refused(source)) => {
+            Err(source)
+        }
+        Err(WriteError::Fenced) => unreachable!("preparing adopts nothing"),
+    }
+}
+
+/// As a shell reads it back.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
 /// What runs where, and what to type to look.
 fn welcome(out: &mut impl std::io::Write, broker: SocketAddr, database: &str, http: SocketAddr) -> std::io::Result<()> {
     let port = broker.port();
+    let database = quoted(database);
     let moved = |usual: u16, now: u16| if usual == now { String::new() } else { format!("   ({usual} is in use)") };
     writeln!(
         out,
@@ -164,7 +201,8 @@ async fn summarise(metrics: std::sync::Arc<Metrics>, stop: CancellationToken) {
             return;
         }
     }
-    println!();
+    // The totals follow; if nobody reads them, that is for `run` to find out.
+    writeln!(std::io::stdout()).ok();
 }
 
 fn written(metrics: &Metrics) -> u64 {

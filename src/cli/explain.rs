@@ -19,7 +19,7 @@ use crate::message::{Malformed, Message, Qos, Time};
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct ExplainArgs {
     /// Topic name, as it is published to
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(required_unless_present = "file", conflicts_with = "file", value_parser = topic_name)]
     pub topic: Option<String>,
     /// Payload; `-` reads it from standard input, `@FILE` from a file. Without one the payload is empty
     #[arg(allow_negative_numbers = true, conflicts_with = "file")]
@@ -104,6 +104,17 @@ fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Me
         delivery: None,
         malformed: None,
     }
+}
+
+/// MQTT 4.7.1 and 4.7.3: no wildcard, at least one character, no NUL.
+fn topic_name(text: &str) -> Result<String, String> {
+    if text.contains(['+', '#']) {
+        return Err("a topic name has no wildcards (MQTT 4.7.1); write a topic that a device publishes to".to_owned());
+    }
+    if text.is_empty() || text.contains('\0') {
+        return Err("a topic name has at least one character, and no NUL (MQTT 4.7.3)".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The bytes that the argument stands for.

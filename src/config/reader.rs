@@ -28,8 +28,10 @@ impl Faults {
     /// Adds a fault, unless it is an echo: the same again (defaults are read once for each mapping), or in a line
     /// that is not TOML.
     pub(super) fn push(&mut self, fault: Fault) {
-        let again =
-            |old: &Fault| old.place == fault.place && old.what == fault.what && matches!(old.place, Place::File { .. });
+        let again = |old: &Fault| {
+            let same = old.what == fault.what && old.remedy == fault.remedy;
+            same && old.place == fault.place && matches!(old.place, Place::File { .. })
+        };
         if !self.list.iter().any(again) && !self.broken.iter().any(|place| same_line(place, &fault.place)) {
             self.list.push(fault);
         }

@@ -174,7 +174,12 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
         Some(text) => match url::store(&text.value, password.as_ref().map(|at| &at.value)) {
             Ok(url) => Some(At::new(url, text.place)),
             Err((what, remedy)) => {
-                faults.push(Fault::new(&text.place, section.path("url"), what, remedy));
+                // What is wrong with a SQLite file that has a password is the password, wherever that stands.
+                let (place, key) = match &password {
+                    Some(password) if text.value.starts_with("sqlite:") => (&password.place, "password"),
+                    _ => (&text.place, "url"),
+                };
+                faults.push(Fault::new(place, section.path(key), what, remedy));
                 None
             }
         },

@@ -85,7 +85,7 @@ const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca
 pub(super) fn store(text: &str, password: Option<&Secret>) -> Result<StoreUrl, Wrong> {
     if let Some(path) = text.strip_prefix("sqlite:") {
         if password.is_some() {
-            return Err(("SQLite knows no password".to_owned(), "leave the password out".to_owned()));
+            return Err(("SQLite knows no password".to_owned(), "leave out the password of `[store]`".to_owned()));
         }
         return sqlite(path).map(StoreUrl::Sqlite);
     }

@@ -94,11 +94,17 @@ pub(super) fn check(role: Role, name: &str) -> Option<(Severity, Wrong)> {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     (!plain).then(|| {
         let proposed: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let proposed = proposed.trim_matches('_');
+        let proposed = match proposed.chars().next() {
+            None => "name".to_owned(),
+            Some(first) if first.is_ascii_digit() => format!("n{proposed}"),
+            Some(_) => proposed.to_owned(),
+        };
         (
             Severity::Warning,
             Wrong::new(
                 format!("{kind} `{name}` must be quoted in every query"),
-                format!("a name such as `{}` needs no quotes", proposed.trim_matches('_')),
+                format!("a name such as `{proposed}` needs no quotes"),
             ),
         )
     })

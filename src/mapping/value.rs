@@ -244,6 +244,9 @@ fn digits<'s>(scalar: &'s Scalar<'_>) -> Option<&'s str> {
 }
 
 fn not_a(scalar: &Scalar<'_>, what: &str) -> Reading {
+    if what == "time" && !matches!(scalar, Scalar::Broken | Scalar::Composite(_)) {
+        return Reading::Unreadable(format!("{}, which is no time (RFC 3339, or a number since 1970)", scalar.shown()));
+    }
     let hint = match (scalar, what) {
         (Scalar::Broken, _) => {
             return Reading::Unstorable("a text with a lone surrogate (`\\ud800` to `\\udfff`)".to_owned());

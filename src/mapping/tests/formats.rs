@@ -64,5 +64,5 @@ fn what_no_parser_may_trip_over_is_a_reject() {
     assert!(one(wide.as_bytes()).starts_with("m | v=1.0 j=[[],[]"), "many brackets are no depth");
     let quoted = format!(r#"{{"v":1,"s":"{}\""}}"#, "[".repeat(10_000));
     assert_eq!(one(quoted.as_bytes()), "m | v=1.0");
-    assert_eq!(one(b"\xef\xbb\xbf{\"v\":1}").split(':').next(), Some("rejected payload"));
+    assert_eq!(one(b"\xef\xbb\xbf{\"v\":1}"), "m | v=1.0", "a byte order mark is no part of the payload");
 }
