@@ -271,7 +271,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         if self.ask_again.is_some_and(|at| now >= at) {
             self.ask_again = None;
             self.is_answered = false;
-            self.asked = self.run.subscriptions.ask(true, &mut self.link.writer.outgoing);
+            self.run.subscriptions.ask_again(&mut self.asked, &mut self.link.writer.outgoing);
             self.run.publish_subscribed(false);
         }
         Ok(())

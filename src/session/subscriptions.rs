@@ -46,7 +46,7 @@ pub(super) struct Asked {
     /// Filters granted at a lower QoS than asked for, and that QoS.
     pub(super) lowered: Vec<(TopicFilter, u8)>,
     /// Positions of filters whose retained messages are new to us; on 3.1.1 the others send theirs again.
-    retained: Vec<usize>,
+    retained: HashSet<usize>,
 }
 
 impl Subscriptions {
@@ -67,11 +67,36 @@ impl Subscriptions {
         if !session_present {
             self.remembered.clear();
         }
-        let old: HashMap<&str, &Remembered> = self.remembered.iter().map(|one| (one.filter.as_str(), one)).collect();
         let mut asked = Asked::default();
+        let all: Vec<usize> = (0..self.wanted.len()).collect();
+        let wanted: HashSet<&str> = self.wanted.iter().map(|one| one.filter.as_str()).collect();
+        let stale: Vec<String> =
+            self.remembered.iter().map(|one| one.filter.clone()).filter(|one| !wanted.contains(one.as_str())).collect();
+        let mut packet_id = self.subscribe(&all, &mut asked, outgoing);
+        for filters in stale.chunks(FILTERS_PER_PACKET) {
+            packet_id += 1;
+            outgoing.unsubscribe(packet_id, filters);
+            asked.unsubscribe.insert(packet_id);
+        }
+        asked
+    }
+
+    /// Asks again for what was refused, all being answered; and for nothing else, because on 3.1.1 a SUBSCRIBE brings
+    /// the retained messages of all its filters once more, which cannot be told from those of the first that are still
+    /// on their way.
+    pub(super) fn ask_again(&mut self, asked: &mut Asked, outgoing: &mut Outgoing) {
+        let refused = std::mem::take(&mut asked.refused);
+        let is_refused = |&position: &usize| refused.iter().any(|one| one.filter == self.wanted[position].filter);
+        let positions: Vec<usize> = (0..self.wanted.len()).filter(is_refused).collect();
+        self.subscribe(&positions, asked, outgoing);
+    }
+
+    /// Writes the SUBSCRIBEs, and returns the last packet identifier that they use.
+    fn subscribe(&mut self, positions: &[usize], asked: &mut Asked, outgoing: &mut Outgoing) -> u16 {
+        let old: HashMap<&str, &Remembered> = self.remembered.iter().map(|one| (one.filter.as_str(), one)).collect();
         let mut packet_id = 0;
         let mut new = Vec::new();
-        for chunk in (0..self.wanted.len()).collect::<Vec<_>>().chunks(FILTERS_PER_PACKET) {
+        for chunk in positions.chunks(FILTERS_PER_PACKET) {
             packet_id += 1;
             let mut filters = Vec::with_capacity(chunk.len());
             for &position in chunk {
@@ -84,7 +109,7 @@ impl Subscriptions {
                     _ => Retained::IfNew,
                 };
                 if known.is_none_or(|known| subscription.retained && !known.retained) {
-                    asked.retained.push(position);
+                    asked.retained.insert(position);
                 }
                 if known.is_none() {
                     new.push(remember(subscription));
@@ -94,16 +119,8 @@ impl Subscriptions {
             outgoing.subscribe(packet_id, filters.into_iter());
             asked.subscribe.insert(packet_id, chunk.to_vec());
         }
-        let wanted: HashSet<&str> = self.wanted.iter().map(|one| one.filter.as_str()).collect();
-        let stale: Vec<String> =
-            self.remembered.iter().map(|one| one.filter.clone()).filter(|one| !wanted.contains(one.as_str())).collect();
-        for filters in stale.chunks(FILTERS_PER_PACKET) {
-            packet_id += 1;
-            outgoing.unsubscribe(packet_id, filters);
-            asked.unsubscribe.insert(packet_id);
-        }
         self.remembered.extend(new);
-        asked
+        packet_id
     }
 
     /// All questions are answered: the broker has what is wanted and not refused.

@@ -98,8 +98,23 @@ fn puback(packet_id: u8) -> [u8; 4] {
     [0x40, 2, 0, packet_id]
 }
 
+/// A filter whose retained messages are not wanted.
+fn filter(filter: &str) -> Subscription {
+    Subscription { filter: TopicFilter::new(filter).unwrap(), qos: Qos::AtLeastOnce, retained: false }
+}
+
 /// Plays one connection over 3.1.1 to its end.
 async fn play<F: Future<Output = ()>>(
+    session_present: bool,
+    capacity: usize,
+    script: impl FnOnce(Scene, Script) -> F,
+) -> End {
+    play_with(vec![filter("t/#")], session_present, capacity, script).await
+}
+
+/// The same with other filters than `t/#`.
+async fn play_with<F: Future<Output = ()>>(
+    subscriptions: Vec<Subscription>,
     session_present: bool,
     capacity: usize,
     script: impl FnOnce(Scene, Script) -> F,
@@ -109,11 +124,10 @@ async fn play<F: Future<Output = ()>>(
     let in_hand = Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics)));
     let (out, received) = mpsc::channel(capacity);
     let (subscribed, watched) = watch::channel(String::new());
-    let filter = TopicFilter::new("t/#").unwrap();
     let remembered = if session_present { r#"[{"filter":"t/#","qos":1,"retained":false}]"# } else { "" };
     let session = Session {
         config: broker(),
-        subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
+        subscriptions,
         remembered: remembered.to_owned(),
         in_hand: Arc::clone(&in_hand),
         out,
@@ -352,6 +366,37 @@ async fn a_refused_filter_is_a_standing_fault_that_names_it() {
         eventually("up", || scene.status.broker.get() == Condition::Up).await;
         assert_eq!(scene.metrics.subscriptions_refused.get(), 0);
         assert!(scene.subscribed.borrow().contains("t/#"));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_refused_filters_are_asked_for_again_so_that_no_retained_message_is_stored_twice() {
+    let filters = ["t/#", "u"].map(|name| Subscription { retained: true, ..filter(name) });
+    play_with(filters.to_vec(), false, 10, |mut scene, mut broker| async move {
+        let (first, body) = broker.packet().await.unwrap();
+        assert_eq!((first, &body[..]), (0x82, &b"\0\x01\0\x03t/#\x01\0\x01u\x01"[..]));
+        broker.send(&[0x90, 4, 0, 1, 1, 0x80]).await;
+        broker.send(&publish(QOS_1 | RETAIN, 1, 1)).await;
+        let mut taken = scene.received.recv().await.unwrap();
+        for code in [0x80, 1] {
+            let mut next = broker.packet().await.unwrap();
+            while next.0 == 0xC0 {
+                broker.send(&PINGRESP).await;
+                next = broker.packet().await.unwrap();
+            }
+            assert_eq!((next.0, &next.1[..]), (0x82, &b"\0\x01\0\x01u\x01"[..]));
+            broker.send(&[0x90, 3, 0, 1, code]).await;
+        }
+        eventually("up", || scene.status.broker.get() == Condition::Up).await;
+        assert!(scene.subscribed.borrow().contains("t/#") && scene.subscribed.borrow().contains("\"u\""));
+        // Another of the first, which the broker sends late, and one of the filter that is granted now.
+        broker.send(&publish(QOS_1 | RETAIN, 2, 2)).await;
+        broker.send(&[0x33, 6, 0, 1, b'u', 0, 3, 3]).await;
+        while taken.len() < 3 {
+            taken.extend(scene.received.recv().await.unwrap());
+        }
+        assert_eq!(taken.iter().map(|message| message.payload[0]).collect::<Vec<_>>(), [1, 2, 3]);
     })
     .await;
 }
