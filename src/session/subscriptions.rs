@@ -21,6 +21,10 @@ struct Remembered {
     qos: u8,
     /// Whether its retained messages were asked for.
     retained: bool,
+    /// Asked for and not answered yet: perhaps the broker does not have it, so its retained messages are new to us.
+    /// Texts of earlier versions leave it out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unanswered: bool,
 }
 
 /// What should be subscribed, and what may be.
@@ -108,11 +112,11 @@ impl Subscriptions {
                     Some(known) if !known.retained => Retained::Always,
                     _ => Retained::IfNew,
                 };
-                if known.is_none_or(|known| subscription.retained && !known.retained) {
+                if known.is_none_or(|known| known.unanswered || subscription.retained && !known.retained) {
                     asked.retained.insert(position);
                 }
                 if known.is_none() {
-                    new.push(remember(subscription));
+                    new.push(Remembered { unanswered: true, ..remember(subscription) });
                 }
                 filters.push((subscription, retained));
             }
@@ -177,6 +181,7 @@ fn remember(subscription: &Subscription) -> Remembered {
         filter: subscription.filter.to_string(),
         qos: subscription.qos.level(),
         retained: subscription.retained,
+        unanswered: false,
     }
 }
 
@@ -242,6 +247,24 @@ mod tests {
         let (asked, _) = ask(&mut subscriptions, true);
         let new = ["a", "b", "c"].map(|topic| subscriptions.retained_is_new(&asked, topic));
         assert_eq!(new, [false, true, true]);
+    }
+
+    #[test]
+    fn retained_messages_are_new_until_the_subscribe_for_them_is_answered() {
+        let wanted = vec![subscription("a", true)];
+        let (mut subscriptions, _) = Subscriptions::new(wanted.clone(), "");
+        ask(&mut subscriptions, false);
+        // The connection is cut, and then the process is killed.
+        let (asked, _) = ask(&mut subscriptions, true);
+        assert!(subscriptions.retained_is_new(&asked, "a"));
+        let (mut subscriptions, result) = Subscriptions::new(wanted, &subscriptions.text());
+        assert!(result.is_ok());
+        let (asked, _) = ask(&mut subscriptions, true);
+        assert!(subscriptions.retained_is_new(&asked, "a"));
+        subscriptions.answered(&[]);
+        let (asked, _) = ask(&mut subscriptions, true);
+        assert!(!subscriptions.retained_is_new(&asked, "a"));
+        assert_eq!(subscriptions.text(), r#"[{"filter":"a","qos":1,"retained":true}]"#);
     }
 
     #[test]
