@@ -44,7 +44,8 @@ pub struct Adopted {
 pub struct Written {
     pub rows: u64,
     pub rejects: u64,
-    /// Rows that the database refused: position in `Batch::rows`, and the database's words. They are among `rejects`.
+    /// Rows that the database refused: position in `Batch::rows`, and the database's words without the row's data,
+    /// which the reject has too. They are among `rejects`.
     pub refused: Vec<(usize, String)>,
 }
 

@@ -31,14 +31,17 @@ pub(super) struct Failure {
     pub(super) lost: bool,
     /// The tables are others than planned: plan again before the next try.
     pub(super) stale: bool,
+    /// For the log and the status: without the data of a row.
     pub(super) source: anyhow::Error,
+    /// What the server adds about a row that it refused, which is the row's data: for the rejects only.
+    pub(super) data: Option<String>,
     /// What a person can do; `{user}` stands for the database's user.
     pub(super) advice: &'static str,
 }
 
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
-        Self { class, lost: false, stale: false, source, advice: "" }
+        Self { class, lost: false, stale: false, source, data: None, advice: "" }
     }
 
     pub(super) fn standing(text: impl Into<String>) -> Self {
@@ -72,6 +75,12 @@ impl Failure {
         self
     }
 
+    /// Why a row is refused.
+    pub(super) fn into_refusal(self) -> Refusal {
+        let reason = format!("{:#}", self.source);
+        Refusal { full: self.data.map(|data| format!("{reason}: {data}")), reason }
+    }
+
     /// Puts what was tried in front.
     pub(super) fn context(mut self, text: impl Into<String>) -> Self {
         self.source = self.source.context(text.into());
@@ -91,6 +100,28 @@ impl Failure {
             Class::Standing => WriteError::Standing(source),
             Class::Refused => WriteError::Refused(source),
         }
+    }
+}
+
+/// Why a row is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// For the log and the status: without the row's data.
+    pub(super) reason: String,
+    /// The same with what the server says of the row, if it says more.
+    full: Option<String>,
+}
+
+impl Refusal {
+    /// For the reject, which keeps the payload anyhow.
+    pub(super) fn full(&self) -> &str {
+        self.full.as_deref().unwrap_or(&self.reason)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason, full: None }
     }
 }
 
@@ -122,30 +153,36 @@ impl From<MigrateError> for Failure {
 
 fn postgres(error: &PgDatabaseError) -> Failure {
     let code = error.code();
+    let class = postgres_class(code);
+    let detail = error.detail().map(str::to_owned);
+    // "Failing row contains (…)", "Key (…)=(…) already exists."
+    let (said, data) = if class == Class::Refused { (None, detail) } else { (detail, None) };
+    let source = anyhow!(words(error.message(), said.as_deref(), error.constraint(), code));
     let fatal = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
     Failure {
-        class: postgres_class(code),
+        class,
         // On a standby (25006, after a failover) the connection lives and is of no use.
         lost: fatal || code == "25006",
         stale: matches!(code, "42P01" | "42703" | "42804" | "42P10" | "3F000" | "0A000" | "26000"),
-        source: anyhow!(words(error)),
+        source,
+        data,
         advice: postgres_advice(code, error.message()),
     }
 }
 
 /// What the server says, in one line: message, detail, constraint, code.
-fn words(error: &PgDatabaseError) -> String {
-    let mut text = error.message().to_owned();
-    if let Some(detail) = error.detail() {
+fn words(message: &str, detail: Option<&str>, constraint: Option<&str>, code: &str) -> String {
+    let mut text = message.to_owned();
+    if let Some(detail) = detail {
         text.push_str(": ");
         text.push_str(detail);
     }
-    if let Some(constraint) = error.constraint()
+    if let Some(constraint) = constraint
         && !text.contains(constraint)
     {
         text.push_str(&format!(" (constraint `{constraint}`)"));
     }
-    format!("{text} [{}]", error.code())
+    format!("{text} [{code}]")
 }
 
 /// By SQLSTATE (PostgreSQL documentation, appendix A).
@@ -211,7 +248,7 @@ fn sqlite(code: i32, message: &str) -> Failure {
     // SCHEMA, or ERROR for a name that is not there.
     let stale =
         code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
-    Failure { class, lost, stale, source: anyhow!("{message} [{code}]"), advice }
+    Failure { class, lost, stale, source: anyhow!("{message} [{code}]"), data: None, advice }
 }
 
 /// Errors of the connection and of sqlx itself.

@@ -140,8 +140,8 @@ impl Postgres {
     pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let epoch = self.adopted()?;
         let resolved = self.resolve(batch).await?;
-        if let Some((_, reason)) = resolved.refused.first() {
-            return Err(WriteError::Refused(anyhow::anyhow!("{reason}")));
+        if let Some((_, why)) = resolved.refused.first() {
+            return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
         let gate = Gate { writer: &self.writer, epoch, number, packets };
@@ -167,7 +167,7 @@ impl Postgres {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
-        let refused = resolved.refused;
+        let refused: Vec<_> = resolved.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
         let rows = (batch.rows.len() - refused.len()) as u64;
         Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::error::Refusal;
 use crate::batch::Batch;
 use crate::message::{Malformed, Message};
 use crate::row::Reason;
@@ -38,21 +39,21 @@ impl<'a> RejectRow<'a> {
     }
 }
 
-/// Those of the batch, and the rows of it that the database refused (position and reason).
-pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, String)]) -> Vec<RejectRow<'a>> {
+/// Those of the batch, and the rows of it that the database refused (position and why).
+pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec<RejectRow<'a>> {
     let own = batch.rejects.iter().map(|(origin, reject)| RejectRow {
         message: &batch.messages[*origin],
         mapping: reject.mapping.as_deref(),
         reason: reject.reason,
         detail: bounded(&reject.detail),
     });
-    let refused = refused.iter().map(|(position, reason)| {
+    let refused = refused.iter().map(|(position, why)| {
         let (origin, row) = &batch.rows[*position];
         RejectRow {
             message: &batch.messages[*origin],
             mapping: Some(&*row.mapping),
             reason: super::REFUSED,
-            detail: bounded(reason),
+            detail: bounded(why.full()),
         }
     });
     own.chain(refused).collect()

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::columns::check;
+use super::error::Refusal;
 use super::plan::Table;
 use crate::batch::Batch;
 use crate::row::Tags;
@@ -22,7 +23,7 @@ pub(super) struct Made {
     /// Ids, per measurement.
     pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
     /// The database's words for those that it refused.
-    pub(super) refused: HashMap<(usize, Tags), String>,
+    pub(super) refused: HashMap<(usize, Tags), Refusal>,
 }
 
 /// The ids of a batch's rows, in step with `Batch::rows`.
@@ -31,7 +32,7 @@ pub(super) struct Resolved {
     /// 0 where the row is refused.
     pub(super) ids: Vec<i64>,
     /// Rows that cannot be stored, whatever the table says: position and reason.
-    pub(super) refused: Vec<(usize, String)>,
+    pub(super) refused: Vec<(usize, Refusal)>,
 }
 
 /// A batch with the series of its rows, in step with `Batch::rows`.
@@ -90,11 +91,11 @@ impl Cache {
         for (position, (_, row)) in batch.rows.iter().enumerate() {
             let known = self.measurements.get(row.measurement).and_then(|cache| cache.get(&row.tags));
             let reason = match check(row, tables) {
-                Err(fault) => Some(fault),
+                Err(fault) => Some(fault.into()),
                 Ok(()) if known.is_some() => None,
                 Ok(()) => {
-                    let reason = made.refused.get(&(row.measurement, row.tags.clone()));
-                    Some(reason.cloned().unwrap_or_else(|| "its series could not be made".to_owned()))
+                    let reason = made.refused.get(&(row.measurement, row.tags.clone())).cloned();
+                    Some(reason.unwrap_or_else(|| "its series could not be made".to_owned().into()))
                 }
             };
             resolved.ids.push(known.copied().unwrap_or(0));
@@ -155,10 +156,10 @@ mod tests {
         let wanted = ["b", "a", "c"].map(|device| Tags::new([device]));
         assert_eq!(cache.misses(&batch, &tables()), [(0, wanted.to_vec())]);
         let mut some = made(&[("a", 1), ("b", 2)]);
-        some.refused.insert((0, Tags::new(["c"])), "no c".to_owned());
+        some.refused.insert((0, Tags::new(["c"])), "no c".to_owned().into());
         let resolved = cache.resolve(&batch, &tables(), some);
         assert_eq!(resolved.ids, [2, 1, 2, 0]);
-        assert_eq!(resolved.refused, [(3, "no c".to_owned())]);
+        assert_eq!(resolved.refused, [(3, "no c".to_owned().into())]);
         assert_eq!(cache.misses(&batch, &tables()), [(0, vec![Tags::new(["c"])])]);
     }
 

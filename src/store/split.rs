@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::error::Refusal;
 use crate::batch::Batch;
 
 /// So many refused and none accepted: it is not the rows.
 pub(super) const MAX_REFUSED: usize = 64;
 
 /// Positions of the rows per table, both ascending, without those that are refused already.
-pub(super) fn by_table(batch: &Batch, refused: &[(usize, String)]) -> Vec<(usize, Vec<usize>)> {
+pub(super) fn by_table(batch: &Batch, refused: &[(usize, Refusal)]) -> Vec<(usize, Vec<usize>)> {
     let refused: HashSet<usize> = refused.iter().map(|(position, _)| *position).collect();
     let mut tables: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (position, (_, row)) in batch.rows.iter().enumerate() {
@@ -27,7 +28,7 @@ pub(super) fn by_table(batch: &Batch, refused: &[(usize, String)]) -> Vec<(usize
 pub(super) struct Split {
     todo: Vec<Vec<usize>>,
     accepted: usize,
-    refused: Vec<(usize, String)>,
+    refused: Vec<(usize, Refusal)>,
 }
 
 impl Split {
@@ -50,9 +51,9 @@ impl Split {
         self.accepted += part.len();
     }
 
-    pub(super) fn refused(&mut self, mut part: Vec<usize>, reason: String) {
+    pub(super) fn refused(&mut self, mut part: Vec<usize>, why: Refusal) {
         if part.len() == 1 {
-            self.refused.push((part[0], reason));
+            self.refused.push((part[0], why));
         } else {
             let second = part.split_off(part.len() / 2);
             self.todo.push(second);
@@ -66,19 +67,23 @@ impl Split {
     }
 
     /// In the order of the rows.
-    pub(super) fn into_refused(self) -> Vec<(usize, String)> {
+    pub(super) fn into_refused(self) -> Vec<(usize, Refusal)> {
         self.refused
     }
 
-    /// The words for the last one.
+    /// The words for the last one, without its data.
     pub(super) fn last_reason(&self) -> &str {
-        self.refused.last().map_or("", |(_, reason)| reason)
+        self.refused.last().map_or("", |(_, why)| &why.reason)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bad_row() -> Refusal {
+        "bad".to_owned().into()
+    }
 
     /// Tries all parts against a database that refuses what `bad` says; gives the refused and the number of tries.
     fn run(rows: usize, bad: impl Fn(usize) -> bool) -> (Split, usize) {
@@ -87,7 +92,7 @@ mod tests {
         while !split.hopeless() {
             let Some(part) = split.next() else { break };
             tries += 1;
-            if part.iter().any(|row| bad(*row)) { split.refused(part, "bad".into()) } else { split.accepted(part) }
+            if part.iter().any(|row| bad(*row)) { split.refused(part, bad_row()) } else { split.accepted(part) }
         }
         (split, tries)
     }
@@ -96,7 +101,7 @@ mod tests {
     fn one_bad_row_of_five_thousand_is_found_in_few_tries_and_order_is_kept() {
         let (split, tries) = run(5_000, |row| row == 3_210);
         assert_eq!(split.accepted, 4_999);
-        assert_eq!(split.into_refused(), [(3_210, "bad".to_owned())]);
+        assert_eq!(split.into_refused(), [(3_210, bad_row())]);
         assert!(tries <= 27, "{tries}");
         let (split, _) = run(100, |row| row % 9 == 0);
         let refused: Vec<usize> = split.into_refused().into_iter().map(|(row, _)| row).collect();

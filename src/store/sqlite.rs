@@ -136,10 +136,10 @@ impl Sqlite {
     async fn store(&mut self, batch: &Batch, number: i64, packets: &[u8], apart: bool) -> Result<Written, WriteError> {
         let epoch = self.adopted()?;
         let mut resolved = self.resolve(batch).await?;
-        if let Some((_, reason)) = resolved.refused.first()
+        if let Some((_, why)) = resolved.refused.first()
             && !apart
         {
-            return Err(WriteError::Refused(anyhow::anyhow!("{reason}")));
+            return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
         let gate = Gate { writer: &self.writer, epoch, number, packets };
@@ -148,7 +148,7 @@ impl Sqlite {
         let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
         self.watch_wal().await;
-        let refused = resolved.refused;
+        let refused: Vec<_> = resolved.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
         let rows = (batch.rows.len() - refused.len()) as u64;
         Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
     }

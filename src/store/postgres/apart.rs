@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::write::{Kept, end, insert_rejects, insert_rows, pass};
 use crate::batch::Batch;
-use crate::store::error::{Class, Failure};
+use crate::store::error::{Class, Failure, Refusal};
 use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects;
@@ -49,7 +49,7 @@ async fn split(
     table: usize,
     rows: Rows<'_>,
     positions: Vec<usize>,
-) -> Result<Vec<(usize, String)>, Failure> {
+) -> Result<Vec<(usize, Refusal)>, Failure> {
     let mut split = Split::new(positions);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
@@ -60,7 +60,7 @@ async fn split(
             }
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
                 super::command(connection, "rollback to savepoint one").await?;
-                split.refused(part, format!("{:#}", failure.source));
+                split.refused(part, failure.into_refusal());
             }
             Err(failure) => return Err(failure),
         }

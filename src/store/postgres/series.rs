@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::text;
 use crate::row::Tags;
 use crate::store::columns::{ColumnBuf, Element};
-use crate::store::error::{Class, Failure};
+use crate::store::error::{Class, Failure, Refusal};
 use crate::store::plan::Table;
 use crate::store::series::{Made, Misses};
 use crate::store::split::Split;
@@ -84,7 +84,7 @@ async fn insert(
     table: &Table,
     tags: &[Tags],
     missing: Vec<usize>,
-) -> Result<Vec<(usize, String)>, Failure> {
+) -> Result<Vec<(usize, Refusal)>, Failure> {
     let sql = text::make_series(table);
     let mut split = Split::new(missing);
     super::command(connection, "savepoint one").await?;
@@ -101,7 +101,7 @@ async fn insert(
             }
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
                 super::command(connection, "rollback to savepoint one").await?;
-                split.refused(part, format!("its series: {:#}", failure.source));
+                split.refused(part, failure.context("its series").into_refusal());
             }
             Err(failure) => return Err(failure),
         }

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::text;
 use crate::row::Tags;
-use crate::store::error::{Class, Failure};
+use crate::store::error::{Class, Failure, Refusal};
 use crate::store::plan::Table;
 use crate::store::series::{Made, Misses};
 use crate::store::split::Split;
@@ -93,7 +93,7 @@ async fn insert(
     table: &Table,
     tags: &[Tags],
     missing: Vec<usize>,
-) -> Result<Vec<(usize, String)>, Failure> {
+) -> Result<Vec<(usize, Refusal)>, Failure> {
     let mut split = Split::new(missing);
     while let Some(mut part) = split.next() {
         let block = text::block(part.len(), table.tags.len().max(1));
@@ -110,7 +110,7 @@ async fn insert(
         match super::answered(query.execute(&mut *connection)).await {
             Ok(_) => split.accepted(part),
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
-                split.refused(part, format!("its series: {:#}", failure.source));
+                split.refused(part, failure.context("its series").into_refusal());
             }
             Err(failure) => return Err(failure),
         }

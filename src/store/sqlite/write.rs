@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 use super::text::{self, NOW};
 use crate::batch::Batch;
 use crate::row::Value;
-use crate::store::error::{Class, Failure};
+use crate::store::error::{Class, Failure, Refusal};
 use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
@@ -157,7 +157,7 @@ async fn split(
     table: usize,
     rows: Rows<'_>,
     positions: Vec<usize>,
-) -> Result<Vec<(usize, String)>, Failure> {
+) -> Result<Vec<(usize, Refusal)>, Failure> {
     let mut split = Split::new(positions);
     while let Some(part) = split.next() {
         // A part may be several statements.
@@ -169,7 +169,7 @@ async fn split(
             }
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
                 super::command(connection, "rollback to one; release one").await?;
-                split.refused(part, format!("{:#}", failure.source));
+                split.refused(part, failure.into_refusal());
             }
             Err(failure) => return Err(failure),
         }

@@ -1,6 +1,6 @@
 //! A row that the database refuses harms no other; a table that refuses all is for a person to mend.
 
-use amber::row::Value;
+use amber::row::{Tags, Value};
 use amber::store::Written;
 
 use super::subject::{Home, Subject, batch, climate, refused, row, standing, temperatures};
@@ -52,6 +52,31 @@ fn a_refused_row_becomes_a_reject_and_its_neighbours_are_stored() {
             assert_eq!(store.write(&temperatures([1.0]), 2).unwrap().rows, 1);
         }
     }
+}
+
+#[test]
+fn what_postgresql_says_of_a_rows_data_is_in_the_reject_and_not_in_the_log() {
+    let home = Home::postgres();
+    let mut store = home.ready(&climate());
+    refuse_heat(&home);
+    home.sql().run("alter table amber_store.climate_series add constraint no_cellar check (room <> 'cellar')");
+    let heat = |n: usize| if n < 64 { 451.0 } else { 20.0 };
+    let mut some = temperatures((60..70).map(heat));
+    some.rows[9].1.tags = Tags::new(["cellar", "t1"]);
+    let text = refused(store.write(&some, 1));
+    assert!(text.contains("no_cellar") && !text.contains("Failing row"), "{text}");
+    let written = store.write_apart(&some, 1).unwrap();
+    assert_eq!(written.refused.len(), 5);
+    assert!(written.refused.iter().all(|(_, why)| !why.contains("Failing row")), "{written:?}");
+    for data in ["%not_too_hot%[23514]: Failing row contains (%451%", "its series: %no_cellar%Failing row%(%cellar%"] {
+        let kept = format!("select count(*) > 0 from amber.rejects where detail like '{data}'");
+        assert_eq!(home.sql().value(&kept), Ok("t".to_owned()), "{data}");
+    }
+    // Nor in what `/ready` says.
+    let text = refused(store.write(&temperatures((0..64).map(heat)), 2));
+    assert!(text.contains("not_too_hot") && !text.contains("451"), "{text}");
+    let text = standing(store.write_apart(&temperatures((0..64).map(heat)), 2));
+    assert!(text.contains("not_too_hot") && !text.contains("451"), "{text}");
 }
 
 #[test]
