@@ -10,6 +10,7 @@ mod text;
 mod wal;
 mod write;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,7 +51,12 @@ pub struct Sqlite {
     series: Cache,
     kept: Kept,
     wal: Wal,
+    /// Which file was opened.
+    file: Option<Identity>,
 }
+
+/// Device and inode: a file that was deleted or replaced keeps taking rows, and nobody will find them.
+type Identity = (u64, u64);
 
 /// What an empty file would be given.
 pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
@@ -76,6 +82,7 @@ impl Sqlite {
             series: Cache::default(),
             kept: Kept::default(),
             wal: Wal::new(path),
+            file: None,
         }
     }
 
@@ -195,6 +202,7 @@ impl Sqlite {
 
     /// The epoch, or why nothing can be written now.
     fn adopted(&self) -> Result<i64, WriteError> {
+        self.is_in_place()?;
         self.link.epoch().ok_or_else(|| not_adopted(&format!("`{}`", self.path.display())))
     }
 
@@ -234,11 +242,26 @@ impl Sqlite {
         }
         self.series.clear(self.tables.len());
         self.folder_exists()?;
+        self.is_in_place()?;
         let connected = within(LIMIT, connect(&self.path)).await;
-        connected.map_err(|failure| {
+        let connection = connected.map_err(|failure| {
             let failure = failure.rowless().context(format!("cannot open `{}`", self.path.display()));
             self.link.failed(failure, false)
-        })
+        })?;
+        self.file = identity(&self.path);
+        Ok(connection)
+    }
+
+    /// Whether the file that was opened is still the one that people will look into.
+    fn is_in_place(&self) -> Result<(), WriteError> {
+        if self.file.is_none() || self.file == identity(&self.path) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(WriteError::Standing(anyhow::anyhow!(
+            "`{path}` was deleted, moved or replaced while Amber ran; put the old file back, or restart Amber to go on with \
+             what is there now"
+        )))
     }
 
     fn folder_exists(&self) -> Result<(), WriteError> {
@@ -252,6 +275,11 @@ impl Sqlite {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+fn identity(path: &Path) -> Option<Identity> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {

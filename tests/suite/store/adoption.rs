@@ -7,7 +7,7 @@ use std::thread;
 
 use amber::store::WriteError;
 
-use super::subject::{Home, Subject, WRITER, away, climate, temperatures};
+use super::subject::{Home, Subject, WRITER, away, climate, standing, temperatures};
 use crate::support::postgres::{self, Postgres};
 use crate::support::proxy::{Cut, Mode, Proxy};
 use crate::support::{equal, eventually};
@@ -270,4 +270,22 @@ fn a_wrong_database_or_password_is_standing_and_says_neither_password_nor_nothin
     assert!(!text.contains("secret"), "{text}");
     let (_, text) = away(Subject::postgres("postgres://postgres@127.0.0.1:1/x", 1).adopt());
     assert!(text.contains("127.0.0.1:1/x"), "{text}");
+}
+
+#[test]
+fn a_sqlite_file_that_is_moved_away_takes_no_batch_and_goes_on_when_it_is_back() {
+    let home = Home::sqlite();
+    let Home::Sqlite(folder) = &home else { panic!("it is SQLite") };
+    let mut store = home.ready(&climate());
+    store.write(&temperatures([21.5]), 1).unwrap();
+    let (path, away) = (folder.join("store.db"), folder.join("away.db"));
+    std::fs::rename(&path, &away).unwrap();
+    assert!(standing(store.write(&temperatures([22.5]), 2)).contains("was deleted, moved or replaced"));
+    assert!(standing(store.runtime.block_on(store.store.ask())).contains("restart Amber"));
+    assert!(!path.exists(), "no new file is made in its place");
+    std::fs::write(&path, "").unwrap();
+    standing(store.write(&temperatures([22.5]), 2));
+    std::fs::rename(&away, &path).unwrap();
+    store.write(&temperatures([22.5]), 2).unwrap();
+    assert_eq!(home.count("climate"), 2);
 }
