@@ -98,14 +98,18 @@ impl Sqlite {
     }
 
     pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
-        // A plan changes nothing, so that it makes no file either.
+        // A plan changes nothing: it makes no file, and reads one that is there on a connection of its own.
         if !self.path.exists() {
             self.folder_exists()?;
             return Ok(plan_for_empty(schema));
         }
-        let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
-        self.link.give_back(connection, outcome, false).map(|(plan, _)| plan)
+        // The log is beside the file that a link leads to.
+        let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        let outcome = within(LIMIT, read_plan(&path, !Wal::new(&path).exists(), schema)).await;
+        outcome.map_err(|failure| {
+            let failure = failure.rowless().context(format!("cannot read `{}`", self.path.display()));
+            self.link.failed(failure, false)
+        })
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
@@ -302,6 +306,20 @@ async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
         return Err(Failure::standing(format!("Amber was built with SQLite {version}, and needs 3.51.3 or later")));
     }
     Ok(connection)
+}
+
+/// Plans without a change of the file, which may be somebody else's as yet: not even its journal is set. `at_rest`:
+/// nobody has it open. Even a reader would then make the files of a write-ahead log and leave them there, owned by
+/// whoever runs the check, so that the service could not open them.
+async fn read_plan(path: &Path, at_rest: bool, schema: &Schema) -> Result<Plan, Failure> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(at_rest);
+    let options = options.busy_timeout(BUSY_LIMIT);
+    let options = options.thread_name(|_| "amber-sqlite".to_owned()).disable_statement_logging();
+    let mut connection = open(options).await?;
+    let (plan, _) = prepare::plan(&mut connection, schema).await?;
+    // It has nothing to write; should the end fail, there is nothing to lose.
+    drop(connection.close().await);
+    Ok(plan)
 }
 
 /// Opens the file. Setting a new one to WAL needs it alone for a moment, for which SQLite does not wait by itself.

@@ -31,6 +31,11 @@ impl Wal {
         Self { path: path.into(), next_try: None, warned: false }
     }
 
+    /// Whether there is one: some process has the file open, or died with it.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Whether it is time to start it anew.
     pub(super) fn is_long(&mut self) -> bool {
         // One look at an open file's size, a microsecond or two: no thread is asked for it.

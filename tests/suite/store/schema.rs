@@ -39,6 +39,39 @@ fn a_plan_says_all_that_is_done_and_nothing_once_it_is_done() {
 }
 
 #[test]
+fn a_plan_changes_nothing_of_a_file_that_is_there() {
+    let home = Home::sqlite();
+    let Home::Sqlite(folder) = &home else { unreachable!() };
+    let files = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut files: Vec<_> =
+            names.map(|name| (name.clone(), std::fs::read(folder.path().join(&name)).unwrap())).collect();
+        files.sort();
+        files
+    };
+    // Somebody's own, in the journal mode that is SQLite's default.
+    folder.write("store.db", "");
+    home.sql().run("create table note (text TEXT)");
+    let before = files();
+    assert_eq!(before.len(), 1);
+    let plan = home.store(1).plan(&climate()).unwrap();
+    assert_eq!(plan.statements, home.store(1).store.plan_for_empty(&climate()).statements);
+    assert!(files() == before, "the file was changed");
+    // Amber's own.
+    let mut store = home.ready(&climate());
+    store.runtime.block_on(store.store.close());
+    let before = files();
+    assert_eq!(home.store(1).plan(&climate()).unwrap().statements, [""; 0]);
+    let after = files();
+    let names =
+        |files: &[(std::ffi::OsString, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert!(after == before, "{:?} became {:?}", names(&before), names(&after));
+    // It sees what another process has under way.
+    let _running = home.ready(&climate());
+    assert_eq!(home.store(1).plan(&climate()).unwrap().statements, [""; 0]);
+}
+
+#[test]
 fn a_field_and_a_tag_are_added_and_what_was_stored_stays() {
     for home in Home::both() {
         let mut store = home.ready(&climate());
