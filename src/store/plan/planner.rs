@@ -231,14 +231,17 @@ impl<'a> Planner<'a> {
     /// Units and descriptions beside the columns, where psql and Grafana's editor show them.
     pub(super) fn comments(&mut self, found: &Found) {
         let (view, data) = (self.dialect.view(&self.wanted.name), self.dialect.data(&self.wanted.name));
-        let mut wanted = vec![("time".to_owned(), "Time of the reading".to_owned())];
-        wanted.extend(self.wanted.fields.iter().filter_map(|field| Some((field.name.clone(), comment(field)?))));
-        wanted.push(("received_at".to_owned(), "Receipt of the message that it came with".to_owned()));
+        let own = |text: &str| Some(text.to_owned());
+        let mut wanted = vec![("time", own("Time of the reading"))];
+        wanted.extend(self.wanted.fields.iter().map(|field| (field.name.as_str(), comment(field))));
+        wanted.push(("received_at", own("Receipt of the message that it came with")));
         for (relation, found) in [(&data, &found.data), (&view, &found.view)] {
             for (column, text) in &wanted {
                 let found = found.as_ref().and_then(|found| found.column(column)?.comment.as_ref());
-                if found != Some(text) {
-                    self.run(format!("comment on column {relation}.{} is {}", quote(column), literal(text)));
+                if found != text.as_ref() {
+                    // What the mapping says no more is taken back.
+                    let text = text.as_deref().map_or_else(|| "null".to_owned(), literal);
+                    self.run(format!("comment on column {relation}.{} is {text}", quote(column)));
                 }
             }
         }

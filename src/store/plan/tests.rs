@@ -88,6 +88,31 @@ fn a_new_field_and_a_new_tag_are_appended_to_a_view_that_is_there() {
 }
 
 #[test]
+fn a_unit_that_the_mapping_says_no_more_is_taken_back_from_the_comments() {
+    let mut wanted = wanted(&["room"], &[("temperature", Type::Float)]);
+    let comments = |wanted: &Measurement, found: &Found| {
+        let statements = measurement(Dialect::Postgres, wanted, found).0.statements;
+        statements.into_iter().filter(|sql| sql.contains("\"temperature\" is")).collect::<Vec<_>>()
+    };
+    let mut found = found();
+    for relation in [&mut found.data, &mut found.view] {
+        let column = relation.as_mut().unwrap().columns.iter_mut().find(|column| column.name == "temperature");
+        column.unwrap().comment = Some("°C: outside".to_owned());
+    }
+    assert_eq!(comments(&wanted, &found), [""; 0]);
+    (wanted.fields[0].unit, wanted.fields[0].description) = (None, None);
+    assert_eq!(
+        comments(&wanted, &found),
+        [
+            "comment on column amber_store.\"climate_data\".\"temperature\" is null",
+            "comment on column amber.\"climate\".\"temperature\" is null",
+        ]
+    );
+    // And there is nothing to do for a new table.
+    assert_eq!(comments(&wanted, &Found::default()), [""; 0]);
+}
+
+#[test]
 fn what_others_have_added_stays_and_their_tags_are_part_of_the_key() {
     let mut found = found();
     found.key = Some(Key { name: "k".to_owned(), tags: vec!["floor".to_owned(), "room".to_owned()] });

@@ -273,6 +273,11 @@ fn the_catalogue_says_what_the_mapping_says_and_follows_it() {
             let comment = "select col_description('amber.climate'::regclass, attnum) from pg_attribute where attrelid = 'amber.climate'::regclass and attname = ";
             assert_eq!(home.sql().value(&format!("{comment}'temperature'")), Ok("K".to_owned()));
             assert_eq!(home.sql().value(&format!("{comment}'energy'")), Ok("kWh: since it was new".to_owned()));
+            schema.measurements[0].fields[0].unit = None;
+            store.prepare(&schema).unwrap();
+            let left = format!("select ({comment}'temperature') is null");
+            assert_eq!(home.sql().value(&left), Ok("t".to_owned()));
+            assert_eq!(store.plan(&schema).unwrap().statements, [""; 0]);
         }
     }
 }
