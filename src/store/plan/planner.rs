@@ -307,7 +307,7 @@ impl<'a> Planner<'a> {
         };
         let view = self.dialect.view(&self.wanted.name);
         format!(
-            "`drop view if exists {view}; alter table {table} alter column {column} type {} using {using}` (Amber makes the view anew)",
+            "`drop view if exists {view}; alter table {table} alter column {column} type {} using {using}` (Amber makes the view anew, without its grants: grant them again)",
             r#type
         )
     }

@@ -148,6 +148,7 @@ fn the_remedy_for_another_type_converts_what_is_there() {
         let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
         assert!(conflict.contains(&format!("using {using}`")), "{conflict}");
         assert!(conflict.contains(&format!("is `{has}`")), "{conflict}");
+        assert!(conflict.contains("drop view if exists") && conflict.contains("grant them again"), "{conflict}");
     }
 }
 
