@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::ledger::{Admit, Ledger};
 use crate::message::{Delivery, Key, Message, Qos, Time};
@@ -51,6 +53,20 @@ struct Window {
     /// In flight when the last batch settled, and how many batches in a row it was the same.
     peak: usize,
     same: u32,
+    /// When messages came since the last batch settled: the first and the last of those with few in flight.
+    received_at: Option<(Instant, Instant)>,
+    /// What the last batch shows of the broker, until the next message comes.
+    pause: Option<Pause>,
+    /// Batches in a row at `peak` for which the broker waited.
+    waited: u32,
+}
+
+/// A batch that ended with few in flight and with silence, longer than its messages took to come.
+#[derive(Debug)]
+struct Pause {
+    settled_at: Instant,
+    /// For how long nothing had come then.
+    quiet: Duration,
 }
 
 /// So many batches in a row that find the same number in flight: the broker waits at it. MQTT 5 brokers keep to what
@@ -59,7 +75,7 @@ const SAME_PEAKS: u32 = 3;
 
 impl Window {
     fn new() -> Self {
-        Self { size: USUAL_WINDOW, announced: None, peak: 0, same: 0 }
+        Self { size: USUAL_WINDOW, announced: None, peak: 0, same: 0, received_at: None, pause: None, waited: 0 }
     }
 
     fn announce(&mut self, announced: Option<usize>) {
@@ -71,10 +87,19 @@ impl Window {
         };
         self.announced = announced;
         self.same = 0;
+        self.waited = 0;
+        self.pause = None;
     }
 
     /// A message has come.
     fn received(&mut self, in_flight: usize) {
+        if in_flight <= USUAL_WINDOW {
+            let now = Instant::now();
+            self.received_at = Some((self.received_at.map_or(now, |(first, _)| first), now));
+            if let Some(pause) = self.pause.take() {
+                self.resumed(&pause, now);
+            }
+        }
         if in_flight > self.size {
             self.size = self.announced.unwrap_or(0).max(in_flight);
         }
@@ -82,10 +107,29 @@ impl Window {
 
     /// A batch is settled, for which so many were in flight.
     fn settled(&mut self, in_flight: usize) {
-        self.same = if in_flight == self.peak { self.same + 1 } else { 1 };
+        let is_same = in_flight == self.peak;
+        self.same = if is_same { self.same + 1 } else { 1 };
         self.peak = in_flight;
+        self.pause = self.received_at.take().filter(|_| in_flight <= USUAL_WINDOW).and_then(|(first, last)| {
+            let settled_at = Instant::now();
+            let quiet = settled_at - last;
+            (quiet > last - first).then_some(Pause { settled_at, quiet })
+        });
+        if !is_same || self.pause.is_none() {
+            self.waited = 0;
+        }
         if self.same >= SAME_PEAKS && self.announced.is_some() {
             self.size = self.size.min(in_flight.max(USUAL_WINDOW));
+        }
+    }
+
+    /// The first message after a batch has come. A broker that waits at a few is silent until they are acknowledged,
+    /// and then sends more at once; one that has no more to send is as silent, but goes on being so.
+    fn resumed(&mut self, pause: &Pause, now: Instant) {
+        let waited = (now - pause.settled_at) * 2 < pause.quiet;
+        self.waited = if waited { self.waited + 1 } else { 0 };
+        if self.waited >= SAME_PEAKS {
+            self.size = self.size.min(self.peak.max(1));
         }
     }
 }
@@ -160,7 +204,8 @@ impl InHand {
     }
 
     /// How many messages of QoS 1 and 2 the broker sends at most before it waits for acknowledgements, as far as is
-    /// known: what MQTT 5 announced, unless the broker is seen to wait at less; on 3.1.1 the most ever seen, at first 20.
+    /// known: what MQTT 5 announced, on 3.1.1 the most ever seen, at first 20; or less if the broker is seen to wait at
+    /// less. At least 1.
     #[must_use]
     pub fn window(&self) -> usize {
         self.lock().window.size

@@ -28,8 +28,8 @@ fn batch(in_hand: &InHand, messages: u16) {
     while in_hand.lock().ledger.next_reply().is_some() {}
 }
 
-#[test]
-fn the_window_is_what_was_announced_until_the_broker_waits_at_less() {
+#[tokio::test(start_paused = true)]
+async fn the_window_is_what_was_announced_until_the_broker_waits_at_less() {
     let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
     in_hand.lock().announce(Some(4_096));
     for messages in [32, 32, 31, 32, 32] {
@@ -46,14 +46,68 @@ fn the_window_is_what_was_announced_until_the_broker_waits_at_less() {
     assert_eq!(in_hand.window(), 20, "never less than is usual");
 }
 
-#[test]
-fn the_window_of_3_1_1_is_the_most_ever_in_flight() {
+#[tokio::test(start_paused = true)]
+async fn the_window_of_3_1_1_is_the_most_ever_in_flight() {
     let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
     in_hand.lock().announce(None);
     for (messages, window) in [(3, 20), (50, 50), (3, 50), (3, 50), (3, 50)] {
         batch(&in_hand, messages);
         assert_eq!(in_hand.window(), window);
     }
+}
+
+/// The same, where nothing came for `quiet` before it was settled, and for `gap` after.
+async fn batch_of(in_hand: &InHand, messages: u16, quiet: u64, gap: u64) {
+    let batch: Vec<Message> = (0..messages).map(|number| receive(in_hand, number)).collect();
+    tokio::time::advance(Duration::from_millis(quiet)).await;
+    in_hand.settle(&batch, Some(1));
+    while in_hand.lock().ledger.next_reply().is_some() {}
+    tokio::time::advance(Duration::from_millis(gap)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_waits_at_a_few_is_seen_by_its_silence_until_they_are_acknowledged() {
+    for announced in [None, Some(4_096)] {
+        for limit in [1, 5, 9] {
+            let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+            in_hand.lock().announce(announced);
+            for _ in 0..3 {
+                batch_of(&in_hand, limit, 1_000, 2).await;
+                assert!(in_hand.window() >= 20);
+            }
+            batch_of(&in_hand, limit, 1_000, 2).await;
+            assert_eq!(in_hand.window(), usize::from(limit));
+            batch_of(&in_hand, limit + 1, 1_000, 2).await;
+            let larger = announced.map_or(usize::from(limit) + 1, usize::from);
+            assert_eq!(in_hand.window(), larger, "it does not wait at {limit}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_has_little_to_send_is_not_taken_for_one_that_waits() {
+    // One each two seconds, and five together each ten; a second is waited for more.
+    for (messages, quiet, gap) in [(1, 1_000, 1_000), (5, 1_000, 9_000)] {
+        let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+        in_hand.lock().announce(None);
+        for _ in 0..10 {
+            batch_of(&in_hand, messages, quiet, gap).await;
+        }
+        assert_eq!(in_hand.window(), 20);
+    }
+    // Five a second, evenly, and each batch settles just before the next comes.
+    let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
+    in_hand.lock().announce(None);
+    for _ in 0..10 {
+        let mut batch = Vec::new();
+        for number in 0..5 {
+            batch.push(receive(&in_hand, number));
+            tokio::time::advance(Duration::from_millis(200)).await;
+        }
+        in_hand.settle(&batch, Some(1));
+        while in_hand.lock().ledger.next_reply().is_some() {}
+    }
+    assert_eq!(in_hand.window(), 20);
 }
 
 #[test]
