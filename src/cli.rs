@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, LogFormat};
 use crate::fault::{Fault, Severity};
 use crate::mapping::Mapping;
+use crate::status::told;
 
 /// Keeps what sensors say: MQTT in, typed rows in PostgreSQL or SQLite, every message once.
 #[derive(Debug, Parser)]
@@ -71,7 +72,7 @@ pub fn main() -> ExitCode {
         Err(error) if error.is::<Wrong>() => ExitCode::from(2),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("amber: {error:#}");
+            eprintln!("amber: {}", told(&error));
             ExitCode::from(1)
         }
     }
@@ -119,7 +120,9 @@ fn compiled(mut loaded: config::Loaded) -> anyhow::Result<(Config, Mapping, Vec<
 
 /// Logs to standard error: text for people, JSON for machines.
 fn start_logging(log: &config::Log) {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.level)
+    // What the database says in passing is said again by whoever it concerns, with what to do.
+    let quiet = "sqlx::postgres::notice=off";
+    let filter = tracing_subscriber::EnvFilter::try_new(format!("{quiet},{}", log.level))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::row::Reason;
 use crate::schema::Schema;
 use crate::session::InHand;
-use crate::status::{Condition, Status};
+use crate::status::{Condition, Status, told};
 use crate::store::{Adopted, Store, WriteError, Written};
 
 /// The first wait for a store that is away, and the longest.
@@ -219,12 +219,7 @@ impl Delivery {
                 }
                 Err(WriteError::Refused(why)) if !apart => {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
-                    debug!(
-                        number,
-                        rows = batch.rows.len(),
-                        reason = format!("{why:#}"),
-                        "a row was refused; writing apart"
-                    );
+                    debug!(number, rows = batch.rows.len(), reason = told(&why), "a row was refused; writing apart");
                     apart = true;
                 }
                 // The gate's answer alone does not tell whose the row is; the next adoption does.
@@ -269,11 +264,11 @@ impl Delivery {
             }
             WriteError::Away { in_doubt, source } => {
                 let kind = if in_doubt { "in_doubt" } else { "away" };
-                (kind, Condition::Away(format!("{source:#}")), self.backoff.next_wait())
+                (kind, Condition::Away(told(&source)), self.backoff.next_wait())
             }
             // A refused row reaches this place only if it was refused when the batch was written apart, too.
             WriteError::Standing(source) | WriteError::Refused(source) => {
-                ("standing", Condition::Standing(format!("{source:#}")), self.backoff.longest())
+                ("standing", Condition::Standing(told(&source)), self.backoff.longest())
             }
         };
         self.metrics.write_failures.with_label_values(&[kind]).inc();

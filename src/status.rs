@@ -77,3 +77,45 @@ impl Default for Status {
         Self::new()
     }
 }
+
+/// An error and what it comes from, in one line: what a cause says again of another is left out.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_says_it_again_is_left_out() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let text = refused.to_string();
+        let error = anyhow::Error::new(refused).context(format!("error communicating with database: {text}"));
+        assert_eq!(
+            told(&error.context("cannot connect")),
+            format!("cannot connect: error communicating with database: {text}")
+        );
+    }
+
+    #[test]
+    fn only_news_is_told() {
+        let part = Part::new();
+        assert!(part.set(Condition::Away("refused".into())));
+        assert!(!part.set(Condition::Away("timed out".into())), "away for another reason is away all the same");
+        assert_eq!(part.get(), Condition::Away("timed out".into()), "but /ready shows the reason of today");
+        assert!(part.set(Condition::Standing("grant this".into())));
+        assert!(part.set(Condition::Standing("grant that".into())));
+        assert!(!part.set(Condition::Standing("grant that".into())));
+    }
+}

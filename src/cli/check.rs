@@ -10,6 +10,7 @@ use super::Args;
 use crate::config::{Config, StoreUrl};
 use crate::mapping::Mapping;
 use crate::session;
+use crate::status::told;
 use crate::store::{Plan, Store, WriteError};
 use crate::topic;
 
@@ -55,7 +56,7 @@ async fn connect(config: &Config, mapping: &Mapping, out: &mut impl Write) -> an
             print(&plan, "the store as it is", out)?;
             failed.extend(plan.conflicts.iter().map(|conflict| format!("store: {conflict}")));
         }
-        Err(error) => failed.push(format!("store: {error:#}")),
+        Err(error) => failed.push(format!("store: {}", told(&error))),
     }
     match session::probe(&config.broker).await {
         Ok(answer) => writeln!(out, "-- broker: {answer}")?,
