@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::columns::check;
-use super::error::Refusal;
+use super::error::{Failure, Refusal};
 use super::plan::Table;
 use crate::batch::Batch;
 use crate::row::Tags;
@@ -24,6 +24,53 @@ pub(super) struct Made {
     pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
     /// The database's words for those that it refused.
     pub(super) refused: HashMap<(usize, Tags), Refusal>,
+}
+
+impl Made {
+    /// What became of those of one measurement; `refused` by their place.
+    pub(super) fn add(&mut self, measurement: usize, ids: Ids<'_>, refused: Vec<(usize, Refusal)>) {
+        let refused = refused.into_iter().map(|(n, why)| ((measurement, ids.tags[n].clone()), why));
+        self.refused.extend(refused);
+        let found = ids.tags.iter().zip(ids.ids).filter_map(|(tags, id)| Some((tags.clone(), id?)));
+        self.found.push((measurement, found.collect()));
+    }
+}
+
+/// The ids of some sets of tag values, as far as they are known.
+#[derive(Debug)]
+pub(super) struct Ids<'a> {
+    pub(super) tags: &'a [Tags],
+    ids: Vec<Option<i64>>,
+}
+
+impl<'a> Ids<'a> {
+    /// None is known.
+    pub(super) fn new(tags: &'a [Tags]) -> Self {
+        Self { tags, ids: vec![None; tags.len()] }
+    }
+
+    /// The places of those that are not known.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        (0..self.ids.len()).filter(|&n| self.ids[n].is_none()).collect()
+    }
+
+    /// Learns what was asked for at place `n` of `asked`.
+    pub(super) fn learn(&mut self, asked: &[usize], n: i64, id: i64) -> Result<(), Failure> {
+        let place = usize::try_from(n).ok().and_then(|n| asked.get(n));
+        let place = place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
+        self.ids[*place] = Some(id);
+        Ok(())
+    }
+}
+
+/// Whether the key of the series (`now`, by the catalogue) is still what was planned: another Amber may have added a
+/// tag.
+pub(super) fn same_tags(table: &Table, now: &[String]) -> Result<(), Failure> {
+    let now: HashSet<&str> = now.iter().map(String::as_str).collect();
+    if now == table.all_tags().collect() {
+        return Ok(());
+    }
+    Err(Failure::stale(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
 }
 
 /// The ids of a batch's rows, in step with `Batch::rows`.
@@ -176,5 +223,27 @@ mod tests {
         let [(0, misses)] = &cache.misses(&next, &tables())[..] else { panic!("one measurement") };
         assert_eq!(misses.len(), 2);
         assert_eq!(cache.resolve(&next, &tables(), made(&[("7", 8), ("new", 9)])).ids, [8, 9]);
+    }
+
+    #[test]
+    fn ids_are_learnt_by_the_place_that_was_asked_for() {
+        let tags = ["a", "b", "c"].map(|device| Tags::new([device]));
+        let mut ids = Ids::new(&tags);
+        ids.learn(&[0, 1, 2], 1, 7).unwrap();
+        let missing = ids.missing();
+        assert_eq!(missing, [0, 2]);
+        ids.learn(&missing, 1, 8).unwrap();
+        assert!(ids.learn(&missing, 2, 9).is_err() && ids.learn(&missing, -1, 9).is_err());
+        let mut made = Made::default();
+        made.add(0, ids, vec![(0, "no a".to_owned().into())]);
+        assert_eq!(made.found, [(0, vec![(tags[1].clone(), 7), (tags[2].clone(), 8)])]);
+        assert_eq!(made.refused, HashMap::from([((0, tags[0].clone()), "no a".to_owned().into())]));
+    }
+
+    #[test]
+    fn a_key_in_another_order_is_the_same_and_one_with_another_tag_is_not() {
+        let table = Table { other_tags: vec!["floor".into()], ..tables().remove(0) };
+        assert!(same_tags(&table, &["floor".to_owned(), "device".to_owned()]).is_ok());
+        assert!(same_tags(&table, &["device".to_owned()]).unwrap_err().stale);
     }
 }

@@ -8,7 +8,7 @@ use crate::row::Tags;
 use crate::store::columns::{ColumnBuf, Element};
 use crate::store::error::{Class, Failure, Refusal};
 use crate::store::plan::Table;
-use crate::store::series::{Made, Misses};
+use crate::store::series::{self, Ids, Made, Misses};
 use crate::store::split::Split;
 
 pub(super) async fn make(connection: &mut PgConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
@@ -26,41 +26,32 @@ async fn make_all(connection: &mut PgConnection, tables: &[Table], misses: &Miss
     let mut made = Made::default();
     for (measurement, tags) in misses {
         let table = &tables[*measurement];
-        let mut ids = vec![None; tags.len()];
-        find(connection, table, tags, &mut ids).await?;
+        let mut ids = Ids::new(tags);
+        find(connection, table, &mut ids).await?;
         // The look takes a lock that holds off another Amber's change of the key until we commit; so what the
         // catalogue says now was so when we looked.
         same_tags(connection, table).await?;
-        if ids.contains(&None) {
-            let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
-            for (n, reason) in insert(connection, table, tags, missing).await? {
-                made.refused.insert((*measurement, tags[n].clone()), reason);
-            }
-            find(connection, table, tags, &mut ids).await?;
+        let missing = ids.missing();
+        let mut refused = Vec::new();
+        if !missing.is_empty() {
+            refused = insert(connection, table, tags, missing).await?;
+            find(connection, table, &mut ids).await?;
         }
-        let found = tags.iter().zip(&ids).filter_map(|(tags, id)| Some((tags.clone(), (*id)?)));
-        made.found.push((*measurement, found.collect()));
+        made.add(*measurement, ids, refused);
     }
     Ok(made)
 }
 
 /// Fills in the ids that are not known yet.
-async fn find(
-    connection: &mut PgConnection,
-    table: &Table,
-    tags: &[Tags],
-    ids: &mut [Option<i64>],
-) -> Result<(), Failure> {
-    let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
-    let columns = columns(table, tags, &missing);
+async fn find(connection: &mut PgConnection, table: &Table, ids: &mut Ids<'_>) -> Result<(), Failure> {
+    let missing = ids.missing();
+    let columns = columns(table, ids.tags, &missing);
     let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(text::find_series(table)));
     for column in &columns {
         query = query.bind(column);
     }
     for (place, id) in super::answered(query.fetch_all(connection)).await? {
-        let place = usize::try_from(place - 1).ok().and_then(|place| missing.get(place));
-        let place = place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
-        ids[*place] = Some(id);
+        ids.learn(&missing, place - 1, id)?;
     }
     Ok(())
 }
@@ -69,13 +60,7 @@ async fn find(
 async fn same_tags(connection: &mut PgConnection, table: &Table) -> Result<(), Failure> {
     let query = sqlx::query_scalar("select tags from amber_store.measurement where name = $1").bind(&table.name);
     let tags: Option<Vec<String>> = super::answered(query.fetch_optional(connection)).await?;
-    let (mut now, mut planned) = (tags.unwrap_or_default(), table.all_tags().map(str::to_owned).collect::<Vec<_>>());
-    now.sort_unstable();
-    planned.sort_unstable();
-    if now == planned {
-        return Ok(());
-    }
-    Err(Failure::stale(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
+    series::same_tags(table, &tags.unwrap_or_default())
 }
 
 /// Makes the series at `missing`; gives those that the server refused.

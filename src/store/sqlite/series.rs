@@ -6,7 +6,7 @@ use super::text;
 use crate::row::Tags;
 use crate::store::error::{Class, Failure, Refusal};
 use crate::store::plan::Table;
-use crate::store::series::{Made, Misses};
+use crate::store::series::{self, Ids, Made, Misses};
 use crate::store::split::Split;
 
 pub(super) async fn make(
@@ -29,29 +29,22 @@ async fn make_all(connection: &mut SqliteConnection, tables: &[Table], misses: &
     for (measurement, tags) in misses {
         let table = &tables[*measurement];
         same_tags(connection, table).await?;
-        let mut ids = vec![None; tags.len()];
-        find(connection, table, tags, &mut ids).await?;
-        if ids.contains(&None) {
-            let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
-            for (n, reason) in insert(connection, table, tags, missing).await? {
-                made.refused.insert((*measurement, tags[n].clone()), reason);
-            }
-            find(connection, table, tags, &mut ids).await?;
+        let mut ids = Ids::new(tags);
+        find(connection, table, &mut ids).await?;
+        let missing = ids.missing();
+        let mut refused = Vec::new();
+        if !missing.is_empty() {
+            refused = insert(connection, table, tags, missing).await?;
+            find(connection, table, &mut ids).await?;
         }
-        let found = tags.iter().zip(&ids).filter_map(|(tags, id)| Some((tags.clone(), (*id)?)));
-        made.found.push((*measurement, found.collect()));
+        made.add(*measurement, ids, refused);
     }
     Ok(made)
 }
 
 /// Fills in the ids that are not known yet.
-async fn find(
-    connection: &mut SqliteConnection,
-    table: &Table,
-    tags: &[Tags],
-    ids: &mut [Option<i64>],
-) -> Result<(), Failure> {
-    let missing: Vec<usize> = (0..tags.len()).filter(|&n| ids[n].is_none()).collect();
+async fn find(connection: &mut SqliteConnection, table: &Table, ids: &mut Ids<'_>) -> Result<(), Failure> {
+    let missing = ids.missing();
     let mut rest = missing.as_slice();
     while !rest.is_empty() {
         let (part, later) = rest.split_at(text::block(rest.len(), 1 + table.tags.len()));
@@ -59,15 +52,12 @@ async fn find(
         let mut query = sqlx::query_as::<_, (i64, i64)>(AssertSqlSafe(text::find_series(table, part.len())));
         for (place, &n) in (0_i64..).zip(part) {
             query = query.bind(place);
-            for value in tags[n].iter().take(table.tags.len()) {
+            for value in ids.tags[n].iter().take(table.tags.len()) {
                 query = query.bind(value);
             }
         }
         for (place, id) in super::answered(query.fetch_all(&mut *connection)).await? {
-            let place = usize::try_from(place).ok().and_then(|place| part.get(place));
-            let place =
-                place.ok_or_else(|| Failure::standing("a series came back at a place that was not asked for"))?;
-            ids[*place] = Some(id);
+            ids.learn(part, place, id)?;
         }
     }
     Ok(())
@@ -77,14 +67,8 @@ async fn find(
 async fn same_tags(connection: &mut SqliteConnection, table: &Table) -> Result<(), Failure> {
     let query = sqlx::query_scalar("select tags from store_measurement where name = ?").bind(&table.name);
     let tags: Option<String> = super::answered(query.fetch_optional(connection)).await?;
-    let mut now: Vec<String> = serde_json::from_str(tags.as_deref().unwrap_or("[]")).unwrap_or_default();
-    let mut planned: Vec<&str> = table.all_tags().collect();
-    now.sort_unstable();
-    planned.sort_unstable();
-    if now == planned {
-        return Ok(());
-    }
-    Err(Failure::stale(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
+    let now: Vec<String> = serde_json::from_str(tags.as_deref().unwrap_or("[]")).unwrap_or_default();
+    series::same_tags(table, &now)
 }
 
 /// Makes the series at `missing`; gives those that were refused.
