@@ -3,6 +3,108 @@
 use super::pattern::Wrong;
 use crate::fault::Severity;
 
+/// Words that PostgreSQL or SQLite reserves: a column of such a name is found only in quotes. Sorted.
+const SQL_WORDS: &[&str] = &[
+    "add",
+    "all",
+    "alter",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "between",
+    "both",
+    "by",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "commit",
+    "constraint",
+    "create",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "deferrable",
+    "delete",
+    "desc",
+    "distinct",
+    "do",
+    "drop",
+    "else",
+    "end",
+    "escape",
+    "except",
+    "exists",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "if",
+    "in",
+    "index",
+    "initially",
+    "insert",
+    "intersect",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "not",
+    "notnull",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "placing",
+    "primary",
+    "references",
+    "returning",
+    "select",
+    "session_user",
+    "set",
+    "some",
+    "symmetric",
+    "system_user",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "transaction",
+    "true",
+    "union",
+    "unique",
+    "update",
+    "user",
+    "using",
+    "values",
+    "variadic",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
 /// What a name is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -92,12 +194,14 @@ pub(super) fn check(role: Role, name: &str) -> Option<(Severity, Wrong)> {
     }
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    (!plain).then(|| {
+    let is_sql = SQL_WORDS.binary_search(&&*lower).is_ok();
+    (!plain || is_sql).then(|| {
         let proposed: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let proposed = proposed.trim_matches('_');
         let proposed = match proposed.chars().next() {
             None => "name".to_owned(),
             Some(first) if first.is_ascii_digit() => format!("n{proposed}"),
+            Some(_) if is_sql => format!("{proposed}_value"),
             Some(_) => proposed.to_owned(),
         };
         (
@@ -138,5 +242,14 @@ mod tests {
         ] {
             assert_eq!(check(role, name).map(|(severity, _)| severity), expected, "{role:?} {name}");
         }
+    }
+
+    #[test]
+    fn a_word_of_sql_is_warned_of_with_a_name_that_is_none() {
+        assert!(SQL_WORDS.is_sorted());
+        let (severity, wrong) = check(Role::Field, "from").unwrap();
+        assert_eq!(severity, Severity::Warning);
+        assert!(wrong.remedy.contains("`from_value`"), "{}", wrong.remedy);
+        assert!(check(Role::Field, "origin").is_none());
     }
 }
