@@ -84,17 +84,23 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn explain_command(args: &Args, explain: &explain::ExplainArgs) -> anyhow::Result<()> {
-    let (config, mapping, _) = load(args)?;
+    let mut loaded = loaded(args);
+    loaded.needs_no_connections();
+    let (config, mapping, _) = compiled(loaded)?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     explain::explain(explain, &mapping, config.broker.max_payload_bytes, &mut std::io::stdout().lock(), colour)
 }
 
 /// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.
 fn load(args: &Args) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
+    compiled(loaded(args))
+}
+
+fn loaded(args: &Args) -> config::Loaded {
     // Empty counts as not set, as compose files have it.
     let variable = || std::env::var_os("AMBER_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
     let file = args.config.clone().or_else(variable);
-    compiled(config::load(file.as_deref(), config::environment()))
+    config::load(file.as_deref(), config::environment())
 }
 
 /// The same from what was loaded already.

@@ -134,6 +134,9 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// What is said of a key that must be there.
+const MISSING: &str = "is missing";
+
 /// What loading gives: a configuration as far as it could be read, and all that is wrong with it.
 #[derive(Debug)]
 pub struct Loaded {
@@ -154,6 +157,13 @@ impl Loaded {
             all.push(fault);
         }
         self.faults = all.into_list(&self.file);
+    }
+
+    /// For who connects to nothing: that no broker or store is named is no fault then. (What stands in for them in
+    /// `config` must not be used.)
+    pub fn needs_no_connections(&mut self) {
+        self.faults
+            .retain(|fault| !(fault.what == MISSING && matches!(fault.path.as_str(), "broker.url" | "store.url")));
     }
 
     /// Whether there is more than warnings, so that Amber must not start.

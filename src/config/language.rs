@@ -33,7 +33,7 @@ pub(super) fn mapping(
     ] {
         whole &= !empty;
         if section.lacks(key, vocabulary::MAPPING) && !faults.any_syntax() {
-            faults.push(Fault::new(&name.place, section.path(key), "is missing", format!("write {example}")));
+            faults.push(Fault::new(&name.place, section.path(key), super::MISSING, format!("write {example}")));
         }
     }
     whole.then_some(read)
@@ -178,7 +178,7 @@ fn pivot(section: &Section<'_>, faults: &mut Faults) -> Option<At<Pivot>> {
             let (name, value) = (pair.text("name", faults), pair.text("value", faults));
             for key in vocabulary::PIVOT.iter().filter(|key| pair.lacks(key, vocabulary::PIVOT)) {
                 let remedy = "write `pivot = { name = \"path\", value = \"path\" }`";
-                faults.push(Fault::new(&pair.place, pair.path(key), "is missing", remedy));
+                faults.push(Fault::new(&pair.place, pair.path(key), super::MISSING, remedy));
             }
             Some(At::new(Pivot::Pair { name: name?, value: value? }, node.place.clone()))
         }
@@ -219,7 +219,7 @@ fn one_time(path: String, node: &Node, faults: &mut Faults) -> Option<At<TimeCon
         faults.push(Fault::new(
             &section.place,
             section.path("path"),
-            "is missing",
+            super::MISSING,
             "write `time = { path = \"ts\", … }`",
         ));
     }

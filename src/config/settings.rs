@@ -242,6 +242,6 @@ fn missing(section: &Section<'_>, key: &str, example: &str, faults: &mut Faults)
     if section.lacks(key, known) && !faults.any_syntax() {
         let remedy =
             format!("write `{example}` below `[{}]`, or set {}", section.path, layers::variable_of(&section.path, key));
-        faults.push(Fault::new(&section.place, section.path(key), "is missing", remedy));
+        faults.push(Fault::new(&section.place, section.path(key), super::MISSING, remedy));
     }
 }

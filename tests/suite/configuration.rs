@@ -60,6 +60,23 @@ fn all_faults_of_a_configuration_are_listed_at_once_with_their_places() {
 }
 
 #[test]
+fn mappings_alone_are_enough_to_explain_and_not_to_run() {
+    let folder = Folder::new();
+    folder.write("mappings.toml", "[mapping.climate]\ntopic = \"home/{room}/climate\"\nfields = [\"temperature\"]\n");
+    let args = ["explain", "--config", "mappings.toml", "--json", "home/hall/climate", r#"{"temperature": 21.5}"#];
+    let output = binary::command(folder.path(), &args);
+    assert!(output.status.success(), "{output:?}");
+    let explained: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(explained["rows"][0]["fields"]["temperature"], 21.5);
+    for command in ["run", "check"] {
+        let output = binary::command(folder.path(), &[command, "--config", "mappings.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("broker.url: is missing") && text.contains("store.url: is missing"), "{text}");
+    }
+}
+
+#[test]
 fn faults_of_the_environment_name_the_variable() {
     let mut amber = Amber::new(&numbers::config("mqtt://127.0.0.1", "sqlite:amber.db", ""));
     amber.env("AMBER__BROKER__QOS", "7").env("AMBER__STORE__URI", "sqlite:x.db");
