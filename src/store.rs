@@ -19,7 +19,6 @@ mod sqlite;
 
 use crate::batch::Batch;
 use crate::config;
-use crate::row::Reason;
 use crate::schema::Schema;
 
 pub use postgres::Postgres;
@@ -212,9 +211,6 @@ impl Store {
         }
     }
 }
-
-/// Reason under which a refused row is kept.
-pub const REFUSED: Reason = Reason::Refused;
 
 #[cfg(test)]
 mod tests {

@@ -52,7 +52,7 @@ pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec
         RejectRow {
             message: &batch.messages[*origin],
             mapping: Some(&*row.mapping),
-            reason: super::REFUSED,
+            reason: Reason::Refused,
             detail: bounded(why.full()),
         }
     });
