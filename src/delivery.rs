@@ -84,8 +84,8 @@ pub struct Delivery {
     settled: i64,
     /// Bytes of the ledger as it was last written.
     ledger_bytes: usize,
-    /// What the store remembers as subscribed; `None` while it must be written.
-    remembered: Option<String>,
+    /// Whether the store remembers what is subscribed.
+    remembered: bool,
 }
 
 impl Delivery {
@@ -116,7 +116,7 @@ impl Delivery {
             number: 0,
             settled: 0,
             ledger_bytes: 0,
-            remembered: None,
+            remembered: true,
         };
         let adopted = loop {
             let opened = match delivery.store.prepare(schema).await {
@@ -131,7 +131,6 @@ impl Delivery {
         delivery.number = adopted.seq;
         delivery.settled = adopted.seq;
         delivery.ledger_bytes = adopted.packets.len();
-        delivery.remembered = Some(adopted.filters.clone());
         delivery.up();
         Ok((delivery, adopted))
     }
@@ -156,7 +155,7 @@ impl Delivery {
                     None => break,
                 },
                 changed = subscribed.changed(), if subscribing => match changed {
-                    Ok(()) => self.remembered = None,
+                    Ok(()) => self.remembered = false,
                     Err(_) => subscribing = false,
                 },
                 () = tokio::time::sleep(IDLE) => {
@@ -167,9 +166,9 @@ impl Delivery {
                     }
                 }
             }
-            if self.remembered.is_none() {
+            if !self.remembered {
                 let filters = subscribed.borrow_and_update().clone();
-                self.remember(filters).await?;
+                self.remember(&filters).await?;
             }
         }
         self.write_ledger_if_smaller(&in_hand).await?;
@@ -341,14 +340,12 @@ impl Delivery {
         self.has_answered(result).await.map(|_| ())
     }
 
-    async fn remember(&mut self, filters: String) -> Result<(), Fenced> {
+    async fn remember(&mut self, filters: &str) -> Result<(), Fenced> {
         if !self.store.is_adopted() {
             self.adopt_again().await?;
         }
-        let result = self.store.write_filters(&filters).await;
-        if self.has_answered(result).await? {
-            self.remembered = Some(filters);
-        }
+        let result = self.store.write_filters(filters).await;
+        self.remembered = self.has_answered(result).await?;
         Ok(())
     }
 

@@ -35,7 +35,7 @@ use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::topic::{self, Subscription};
 use connection::{Connection, End, hand_on};
-use link::{CONNECT_TIMEOUT, ConnectError, Link};
+use link::{ConnectError, Link};
 use subscriptions::Subscriptions;
 use wire::{ConnAck, Refusal, Version};
 
@@ -177,15 +177,10 @@ impl Run {
         }
     }
 
-    /// One attempt, within one deadline.
+    /// One attempt.
     async fn connect(&mut self) -> Result<(Link<dial::Stream>, Version, ConnAck), ConnectError> {
         let version = self.versions.next;
-        let attempt = async {
-            let stream = dial::dial(&self.session.config.url.value).await.map_err(ConnectError::Unreachable)?;
-            Link::open(stream, version, &self.session.config).await
-        };
-        let (link, ack) =
-            tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::TimedOut))?;
+        let (link, ack) = Link::connect(&self.session.config, version).await?;
         Ok((link, version, ack))
     }
 

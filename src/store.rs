@@ -62,6 +62,17 @@ pub enum WriteError {
     Fenced,
 }
 
+impl WriteError {
+    /// What it comes from, for who makes no difference between the kinds.
+    #[must_use]
+    pub fn into_source(self) -> anyhow::Error {
+        match self {
+            Self::Away { source, .. } | Self::Standing(source) | Self::Refused(source) => source,
+            Self::Fenced => anyhow::anyhow!("another process has adopted the writer"),
+        }
+    }
+}
+
 /// One of the two.
 pub enum Store {
     Postgres(Box<Postgres>),

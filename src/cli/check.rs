@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 
 use super::Args;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::mapping::Mapping;
 use crate::session;
 use crate::status::told;
@@ -71,18 +71,10 @@ async fn connect(config: &Config, mapping: &Mapping, out: &mut impl Write) -> an
 /// The plan against the store. A SQLite file that does not exist is not made.
 async fn plan(config: &Config, mapping: &Mapping) -> anyhow::Result<Plan> {
     let mut store = Store::new(&config.store, &config.broker.client_id, 0);
-    if let StoreUrl::Sqlite(path) = &config.store.url.value
-        && !path.exists()
-    {
-        return Ok(store.plan_for_empty(mapping.schema()));
-    }
     let plan = tokio::time::timeout(Duration::from_secs(30), store.plan(mapping.schema()))
         .await
         .context("no answer within 30 s")?
-        .map_err(|error| match error {
-            WriteError::Away { source, .. } | WriteError::Standing(source) | WriteError::Refused(source) => source,
-            WriteError::Fenced => anyhow::anyhow!("fenced"),
-        })?;
+        .map_err(WriteError::into_source)?;
     store.close().await;
     Ok(plan)
 }

@@ -138,13 +138,7 @@ async fn try_database(config: &Config, mapping: &Mapping) -> anyhow::Result<()> 
     let mut store = Store::new(&config.store, &config.broker.client_id, 0);
     let prepared = store.prepare(mapping.schema()).await;
     store.close().await;
-    match prepared {
-        Ok(()) => Ok(()),
-        Err(WriteError::Away { source, .. } | WriteError::Standing(source) | WriteError::Refused(source)) => {
-            Err(source)
-        }
-        Err(WriteError::Fenced) => unreachable!("preparing adopts nothing"),
-    }
+    prepared.map_err(WriteError::into_source)
 }
 
 /// As a shell reads it back.

@@ -9,12 +9,12 @@ use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio_util::codec::FramedRead;
 
-use super::dial::Transport;
+use super::dial::{self, Stream, Transport};
 use super::wire::{Codec, ConnAck, Outgoing, Packet, Refusal, Version, WireError};
 use crate::config::Broker;
 
 /// Name lookup, connect, CONNECT and CONNACK together.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// 400 small messages a read; long payloads are slices of it.
 const READ_BYTES: usize = 64 << 10;
 
@@ -41,6 +41,17 @@ pub(super) struct Writer<S> {
     half: WriteHalf<S>,
     pub(super) outgoing: Outgoing,
     unflushed: bool,
+}
+
+impl Link<Stream> {
+    /// One attempt: dial, CONNECT and CONNACK, within one deadline.
+    pub(super) async fn connect(broker: &Broker, version: Version) -> Result<(Self, ConnAck), ConnectError> {
+        let attempt = async {
+            let stream = dial::dial(&broker.url.value).await.map_err(ConnectError::Unreachable)?;
+            Self::open(stream, version, broker).await
+        };
+        tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::TimedOut))
+    }
 }
 
 impl<S: Transport> Link<S> {

@@ -1,10 +1,8 @@
 //! Tries the broker for `amber check --connect`, without disturbing an Amber that runs.
 
-use super::dial;
-use super::link::{CONNECT_TIMEOUT, ConnectError, Link};
+use super::Versions;
+use super::link::Link;
 use super::report::unanswered;
-use super::wire::Refusal;
-use super::{Versions, wire::Version};
 use crate::config::Broker;
 use crate::status::Condition;
 
@@ -19,12 +17,8 @@ pub async fn probe(config: &Broker) -> Result<String, String> {
     let mut versions = Versions::new(config.protocol);
     loop {
         let version = versions.next;
-        let attempt = async {
-            let stream = dial::dial(&config.url.value).await.map_err(ConnectError::Unreachable)?;
-            Link::open(stream, version, &config).await
-        };
-        let error = match tokio::time::timeout(CONNECT_TIMEOUT, attempt).await {
-            Ok(Ok((mut link, _))) => {
+        let error = match Link::connect(&config, version).await {
+            Ok((mut link, _)) => {
                 link.writer.outgoing.disconnect();
                 // What matters is known; how the end goes is of no interest.
                 if let Err(error) = link.writer.flush().await {
@@ -34,12 +28,9 @@ pub async fn probe(config: &Broker) -> Result<String, String> {
                 let url = &config.url.value;
                 return Ok(format!("{}:{} answers, MQTT {version}", url.host, url.port));
             }
-            Ok(Err(error)) => error,
-            Err(_) => ConnectError::TimedOut,
+            Err(error) => error,
         };
-        let other_version = versions.failed(&error)
-            || (version == Version::V5 && matches!(error, ConnectError::Refused { refusal: Refusal::Version, .. }));
-        if other_version && versions.next != version {
+        if versions.failed(&error) {
             continue;
         }
         return Err(match unanswered(error, &config.client_id) {

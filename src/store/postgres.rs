@@ -167,9 +167,7 @@ impl Postgres {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
-        let refused: Vec<_> = resolved.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
-        let rows = (batch.rows.len() - refused.len()) as u64;
-        Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
+        Ok(resolved.into_written(batch))
     }
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {

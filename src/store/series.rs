@@ -10,6 +10,7 @@ use super::error::{Failure, Refusal};
 use super::plan::Table;
 use crate::batch::Batch;
 use crate::row::Tags;
+use crate::store::Written;
 
 /// Series remembered per measurement; about 100 bytes each. Beyond it the measurement's cache begins anew.
 pub(super) const MAX_SERIES: usize = 100_000;
@@ -80,6 +81,18 @@ pub(super) struct Resolved {
     pub(super) ids: Vec<i64>,
     /// Rows that cannot be stored, whatever the table says: position and reason.
     pub(super) refused: Vec<(usize, Refusal)>,
+}
+
+impl Resolved {
+    /// What is told of `batch` once it is stored without the refused rows.
+    pub(super) fn into_written(self, batch: &Batch) -> Written {
+        let refused: Vec<_> = self.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
+        Written {
+            rows: (batch.rows.len() - refused.len()) as u64,
+            rejects: (batch.rejects.len() + refused.len()) as u64,
+            refused,
+        }
+    }
 }
 
 /// A batch with the series of its rows, in step with `Batch::rows`.

@@ -159,9 +159,7 @@ impl Sqlite {
         let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
         self.watch_wal().await;
-        let refused: Vec<_> = resolved.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
-        let rows = (batch.rows.len() - refused.len()) as u64;
-        Ok(Written { rows, rejects: (batch.rejects.len() + refused.len()) as u64, refused })
+        Ok(resolved.into_written(batch))
     }
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
