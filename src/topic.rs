@@ -147,11 +147,8 @@ impl TopicFilter {
         if group != other_group || (other.starts_with('$') && filter.starts_with(['+', '#'])) {
             return false;
         }
-        if filter == "+/#" && other == "#" {
-            return true; // A topic has one level at least, and `#` includes the parent of what it stands for.
-        }
-        let mut theirs = other.split('/');
-        for ours in filter.split('/') {
+        let mut theirs = levels(other);
+        for ours in levels(filter) {
             match (ours, theirs.next()) {
                 ("#", _) => return true,
                 (_, None | Some("#")) => return false,
@@ -171,7 +168,7 @@ impl TopicFilter {
         if (ours.starts_with('$') && wild(theirs)) || (theirs.starts_with('$') && wild(ours)) {
             return false;
         }
-        let (mut ours, mut theirs) = (ours.split('/'), theirs.split('/'));
+        let (mut ours, mut theirs) = (levels(ours), levels(theirs));
         loop {
             match (ours.next(), theirs.next()) {
                 (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
@@ -182,6 +179,17 @@ impl TopicFilter {
             }
         }
     }
+}
+
+/// The levels of a filter, with those spelled out that `#` includes for want of an empty topic: `#` takes the parent
+/// of what it stands for too, but a topic has one character at least (MQTT 4.7.3), so `#` is `+/#`, and `/#` is `/+/#`.
+fn levels(filter: &str) -> std::str::Split<'_, char> {
+    match filter {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        other => other,
+    }
+    .split('/')
 }
 
 impl fmt::Display for TopicFilter {
