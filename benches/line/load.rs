@@ -1,4 +1,4 @@
-//! The load: 1,000 devices that publish at QoS 1 over one connection, as fast as the broker acknowledges or at a
+//! The load: devices that publish at QoS 1 over one connection, as fast as the broker acknowledges or at a
 //! given rate. Plain threads and bytes, so that it takes as little of the two cores as it can.
 
 use std::io::{Read as _, Write as _};
@@ -8,8 +8,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Messages published and not yet acknowledged by the broker.
 const WINDOW: usize = 1_000;
-pub const DEVICES: usize = 1_000;
 const SITES: usize = 50;
+
+/// What is published.
+#[derive(Clone, Copy)]
+pub struct Load {
+    pub devices: usize,
+    /// Messages.
+    pub count: usize,
+}
 
 /// How fast.
 #[derive(Clone, Copy)]
@@ -18,49 +25,50 @@ pub enum Rate {
     PerSecond(u32),
 }
 
-/// Publishes `count` messages and returns once the broker has acknowledged all.
-pub fn publish(broker: SocketAddr, count: usize, rate: Rate) -> std::io::Result<Duration> {
-    let mut stream = TcpStream::connect(broker)?;
-    stream.set_nodelay(true)?;
-    stream.write_all(&connect_packet())?;
-    let mut connack = [0; 4];
-    stream.read_exact(&mut connack)?;
-    assert_eq!(connack[3], 0, "the broker refused the publisher");
-    let acked = Arc::new((Mutex::new(0usize), Condvar::new()));
-    let reader = std::thread::spawn({
-        let (mut stream, acked) = (stream.try_clone()?, acked.clone());
-        move || count_acks(&mut stream, count, &acked)
-    });
-    let start = Instant::now();
-    let mut sent = 0;
-    let mut buffer = Vec::with_capacity(256 << 10);
-    while sent < count {
-        let room = {
-            let guard = acked.0.lock().expect("the reader does not panic");
-            // A quarter of the window at a time: fewer, larger writes.
-            let guard = acked.1.wait_while(guard, |acked| sent - *acked > WINDOW * 3 / 4).expect("no panic");
-            WINDOW - (sent - *guard)
-        };
-        let mut burst = room.min(count - sent);
-        if let Rate::PerSecond(rate) = rate {
-            let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as usize + 1;
-            burst = burst.min(due.saturating_sub(sent));
-            if burst == 0 {
-                pause(Duration::from_micros(200));
-                continue;
+impl Load {
+    /// Publishes all messages and returns once the broker has acknowledged all.
+    pub fn publish(self, broker: SocketAddr, rate: Rate) -> std::io::Result<()> {
+        let count = self.count;
+        let mut stream = TcpStream::connect(broker)?;
+        stream.set_nodelay(true)?;
+        stream.write_all(&connect_packet())?;
+        let mut connack = [0; 4];
+        stream.read_exact(&mut connack)?;
+        assert_eq!(connack[3], 0, "the broker refused the publisher");
+        let acked = Arc::new((Mutex::new(0usize), Condvar::new()));
+        let reader = std::thread::spawn({
+            let (mut stream, acked) = (stream.try_clone()?, acked.clone());
+            move || count_acks(&mut stream, count, &acked)
+        });
+        let start = Instant::now();
+        let mut sent = 0;
+        let mut buffer = Vec::with_capacity(256 << 10);
+        while sent < count {
+            let room = {
+                let guard = acked.0.lock().expect("the reader does not panic");
+                // A quarter of the window at a time: fewer, larger writes.
+                let guard = acked.1.wait_while(guard, |acked| sent - *acked > WINDOW * 3 / 4).expect("no panic");
+                WINDOW - (sent - *guard)
+            };
+            let mut burst = room.min(count - sent);
+            if let Rate::PerSecond(rate) = rate {
+                let due = (start.elapsed().as_secs_f64() * f64::from(rate)) as usize + 1;
+                burst = burst.min(due.saturating_sub(sent));
+                if burst == 0 {
+                    pause(Duration::from_micros(200));
+                    continue;
+                }
             }
+            buffer.clear();
+            for number in sent..sent + burst {
+                push_publish(&mut buffer, number, self.devices);
+            }
+            stream.write_all(&buffer)?;
+            sent += burst;
         }
-        buffer.clear();
-        for number in sent..sent + burst {
-            push_publish(&mut buffer, number);
-        }
-        stream.write_all(&buffer)?;
-        sent += burst;
+        reader.join().expect("the reader does not panic")?;
+        stream.write_all(&[0xE0, 0])
     }
-    reader.join().expect("the reader does not panic")?;
-    let took = start.elapsed();
-    stream.write_all(&[0xE0, 0])?;
-    Ok(took)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a load at a given rate is a matter of time")]
@@ -95,8 +103,8 @@ fn connect_packet() -> Vec<u8> {
 }
 
 /// `bench/s07/d0357 {"ts":…,"n":357,"temperature":…,"humidity":…,"pressure":…,"battery":…}`, QoS 1.
-fn push_publish(buffer: &mut Vec<u8>, number: usize) {
-    let device = number % DEVICES;
+fn push_publish(buffer: &mut Vec<u8>, number: usize, devices: usize) {
+    let device = number % devices;
     let topic = format!("bench/s{:02}/d{device:04}", device % SITES);
     let phase = (number as f64 / 1_000.0).sin();
     let payload = format!(

@@ -3,24 +3,28 @@
 //!
 //!     cargo bench --bench line
 //!     cargo bench --bench line -- --messages 500000 --rounds 5
+//!     cargo bench --bench line -- --devices 10000 --only drain
 //!
 //! Prints the tables that BENCHMARKS.md keeps. Asserts nothing about time; it does assert that every message is in the
 //! database once.
 
+mod codec;
 mod load;
 #[path = "../../tests/support/support.rs"]
 mod support;
+mod usage;
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use load::{Rate, publish};
+use load::{Load, Rate};
 use support::binary::Amber;
 use support::eventually_within;
 use support::mosquitto::Mosquitto;
 use support::postgres::{Database, Postgres};
 use support::sql::Sql;
+use usage::{Usage, cpu_seconds, peak_mib};
 
 /// Longer than any measured run takes.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,19 +33,28 @@ const LATENCY_SECONDS: u32 = 10;
 /// Who receives.
 #[derive(Clone, Copy, PartialEq)]
 enum Receiver {
+    /// The measure of all: receives, acknowledges, throws away.
     MosquittoSub,
+    /// Amber's codec alone, likewise: what no receiver of ours can do without.
+    Codec,
+    Amber(Store),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Store {
     Postgres,
     Sqlite,
 }
 
 impl Receiver {
-    const ALL: [Self; 3] = [Self::MosquittoSub, Self::Postgres, Self::Sqlite];
+    const ALL: [Self; 4] = [Self::MosquittoSub, Self::Codec, Self::Amber(Store::Postgres), Self::Amber(Store::Sqlite)];
 
     fn name(self) -> &'static str {
         match self {
-            Self::MosquittoSub => "mosquitto_sub -q 1, discarding",
-            Self::Postgres => "amber, PostgreSQL",
-            Self::Sqlite => "amber, SQLite",
+            Self::MosquittoSub => "`mosquitto_sub -q 1`, discarding",
+            Self::Codec => "Amber's codec, discarding",
+            Self::Amber(Store::Postgres) => "Amber, PostgreSQL",
+            Self::Amber(Store::Sqlite) => "Amber, SQLite",
         }
     }
 }
@@ -50,52 +63,79 @@ impl Receiver {
 #[derive(Clone, Copy)]
 struct Run {
     per_second: f64,
-    /// Of the receiver, per message; unknown for `mosquitto_sub`.
-    cpu_micros: f64,
+    /// Microseconds per message.
+    receiver: f64,
+    broker: f64,
+    database: f64,
     peak_mib: f64,
 }
 
-fn main() {
-    let (messages, rounds) = arguments();
-    println!(
-        "{messages} messages at QoS 1, {} devices, 5 fields and 2 tags; median of {rounds} rounds, interleaved",
-        load::DEVICES
-    );
-    println!("{}", machine());
-    let postgres = Postgres::start();
-    let mut live = [const { Vec::new() }; 3];
-    let mut drain = [const { Vec::new() }; 3];
-    for round in 1..=rounds {
-        for (index, receiver) in Receiver::ALL.into_iter().enumerate() {
-            live[index].push(measure(receiver, &postgres, messages, Backlog::No));
-            drain[index].push(measure(receiver, &postgres, messages, Backlog::Yes));
-            eprintln!("round {round} of {rounds}: {} done", receiver.name());
+/// What is asked for.
+struct Arguments {
+    messages: usize,
+    rounds: usize,
+    devices: usize,
+    only: Option<String>,
+}
+
+impl Arguments {
+    fn read() -> Self {
+        let mut asked = Self { messages: 200_000, rounds: 3, devices: 1_000, only: None };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().expect("a value follows");
+            let number = |text: String| text.parse().expect("a number");
+            match arg.as_str() {
+                "--messages" => asked.messages = number(value()),
+                "--rounds" => asked.rounds = number(value()),
+                "--devices" => asked.devices = number(value()),
+                "--only" => asked.only = Some(value()),
+                // What cargo adds by itself.
+                "--bench" => {}
+                _ => panic!("`{arg}`? --messages N --rounds N --devices N --only live|drain|latency is all there is"),
+            }
         }
+        asked
     }
-    table("Live: from the first PUBLISH until all are committed", &live);
-    table("Backlog: queued at the broker before the receiver starts; from its start until all are committed", &drain);
-    println!("\nPublish to visible at 1,000 messages/s for {LATENCY_SECONDS} s, ms\n");
-    println!("| | p50 | p99 |\n|---|---|---|");
-    for receiver in [Receiver::Postgres, Receiver::Sqlite] {
-        let (p50, p99) = latency(receiver, &postgres);
-        println!("| {} | {p50:.2} | {p99:.2} |", receiver.name());
+
+    fn wants(&self, part: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == part)
     }
 }
 
-fn arguments() -> (usize, usize) {
-    let (mut messages, mut rounds) = (200_000, 3);
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || args.next().and_then(|text| text.parse().ok()).expect("a number follows");
-        match arg.as_str() {
-            "--messages" => messages = number(),
-            "--rounds" => rounds = number(),
-            // What cargo adds by itself.
-            "--bench" => {}
-            _ => panic!("--messages N and --rounds N are all there is, not `{arg}`"),
+fn main() {
+    let asked = Arguments::read();
+    let load = Load { devices: asked.devices, count: asked.messages };
+    println!(
+        "{} messages at QoS 1, {} devices, 5 fields and 2 tags; median of {} rounds, interleaved",
+        asked.messages, asked.devices, asked.rounds
+    );
+    println!("{}", machine());
+    let postgres = Postgres::start();
+    for (part, backlog, title) in [
+        ("live", Backlog::No, "Live: from the first PUBLISH until all are committed"),
+        ("drain", Backlog::Yes, "Backlog: queued at the broker before the receiver starts, until all are committed"),
+    ] {
+        if !asked.wants(part) {
+            continue;
+        }
+        let mut runs = [const { Vec::new() }; 4];
+        for round in 1..=asked.rounds {
+            for (index, receiver) in Receiver::ALL.into_iter().enumerate() {
+                runs[index].push(measure(receiver, &postgres, load, backlog));
+                eprintln!("{part}, round {round} of {}: {} done", asked.rounds, receiver.name());
+            }
+        }
+        table(title, &runs);
+    }
+    if asked.wants("latency") {
+        println!("\nPublish to visible at 1,000 messages/s for {LATENCY_SECONDS} s, ms\n");
+        println!("| | p50 | p99 |\n|---|---|---|");
+        for store in [Store::Postgres, Store::Sqlite] {
+            let (p50, p99) = latency(store, &postgres);
+            println!("| {} | {p50:.2} | {p99:.2} |", Receiver::Amber(store).name());
         }
     }
-    (messages, rounds)
 }
 
 fn machine() -> String {
@@ -112,43 +152,49 @@ enum Backlog {
     Yes,
 }
 
-fn measure(receiver: Receiver, postgres: &Postgres, messages: usize, backlog: Backlog) -> Run {
+fn measure(receiver: Receiver, postgres: &Postgres, load: Load, backlog: Backlog) -> Run {
     let broker = Mosquitto::with("log_type none\nmax_packet_size 1000000");
     let address: SocketAddr = ([127, 0, 0, 1], broker.port).into();
-    if receiver == Receiver::MosquittoSub {
-        return mosquitto_sub(&broker, address, messages, backlog);
+    match receiver {
+        Receiver::MosquittoSub => mosquitto_sub(&broker, address, load, backlog),
+        Receiver::Codec => codec_alone(&broker, address, load, backlog),
+        Receiver::Amber(store) => amber(store, postgres, &broker, load, backlog),
     }
+}
+
+fn amber(store: Store, postgres: &Postgres, broker: &Mosquitto, load: Load, backlog: Backlog) -> Run {
+    let address: SocketAddr = ([127, 0, 0, 1], broker.port).into();
     let database = postgres.database();
-    let mut amber = Amber::new(&config(receiver, &broker, &database));
+    let mut amber = Amber::new(&config(store, broker, &database));
     amber.env("AMBER__LOG__LEVEL", "warn");
     amber.start();
     amber.wait_ready();
-    let start = if backlog == Backlog::Yes {
+    let server = || postgres.processes().into_iter().map(cpu_seconds).sum::<f64>();
+    let usage = if backlog == Backlog::Yes {
         assert!(amber.terminate().success(), "amber ends well:\n{}", amber.log());
-        publish(address, messages, Rate::AsFastAsPossible).expect("the broker takes the load");
-        let start = Instant::now();
+        load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
+        let usage = Usage::begin(broker.pid(), server());
         amber.start();
-        start
+        usage
     } else {
-        let start = Instant::now();
+        let usage = Usage::begin(broker.pid(), server());
         std::thread::scope(|scope| {
-            let load = scope.spawn(|| publish(address, messages, Rate::AsFastAsPossible));
-            all_written(&amber, messages);
-            load.join().expect("no panic").expect("the broker takes the load");
+            let publisher = scope.spawn(|| load.publish(address, Rate::AsFastAsPossible));
+            all_written(&amber, load.count);
+            publisher.join().expect("no panic").expect("the broker takes the load");
         });
-        start
+        usage
     };
-    all_written(&amber, messages);
-    let took = start.elapsed();
-    let (cpu_seconds, peak_mib) = usage(amber.pid());
+    all_written(&amber, load.count);
+    let run = usage.end(load.count, cpu_seconds(amber.pid()), server(), peak_mib(amber.pid()));
     // Found again in the database: every number once.
-    let mut sql = open(receiver, &amber, &database);
+    let mut sql = open(store, &amber, &database);
     let counted = sql.rows("select count(*), count(distinct n) from bench_rows").expect("the view is there");
-    let wanted = Some(messages.to_string());
+    let wanted = Some(load.count.to_string());
     assert_eq!(counted, [vec![wanted.clone(), wanted]], "every message is stored once");
     drop(sql);
     assert!(amber.terminate().success(), "amber ends well:\n{}", amber.log());
-    Run { per_second: messages as f64 / took.as_secs_f64(), cpu_micros: cpu_seconds * 1e6 / messages as f64, peak_mib }
+    run
 }
 
 fn all_written(amber: &Amber, messages: usize) {
@@ -158,17 +204,17 @@ fn all_written(amber: &Amber, messages: usize) {
     });
 }
 
-fn config(receiver: Receiver, broker: &Mosquitto, database: &Database) -> String {
-    let store = match receiver {
-        Receiver::Postgres => database.url(),
-        Receiver::Sqlite | Receiver::MosquittoSub => "sqlite:bench.db".into(),
+fn config(store: Store, broker: &Mosquitto, database: &Database) -> String {
+    let url = match store {
+        Store::Postgres => database.url(),
+        Store::Sqlite => "sqlite:bench.db".into(),
     };
     format!(
         r#"
 [broker]
 url = "{}"
 [store]
-url = "{store}"
+url = "{url}"
 commit_interval = "0s"
 [mapping.bench]
 topic = "bench/{{site}}/{{device}}"
@@ -185,19 +231,16 @@ battery = {{ unit = "%" }}
 }
 
 /// A connection on which `bench_rows` is what Amber has written.
-fn open(receiver: Receiver, amber: &Amber, database: &Database) -> Sql {
-    let (mut sql, view) = match receiver {
-        Receiver::Postgres => (database.sql(), "amber.bench"),
-        Receiver::Sqlite | Receiver::MosquittoSub => {
-            (Sql::sqlite(&amber.folder().join("bench.db")).expect("the file is there"), "bench")
-        }
+fn open(store: Store, amber: &Amber, database: &Database) -> Sql {
+    let (mut sql, view) = match store {
+        Store::Postgres => (database.sql(), "amber.bench"),
+        Store::Sqlite => (Sql::sqlite(&amber.folder().join("bench.db")).expect("the file is there"), "bench"),
     };
     sql.run(&format!("create temporary view bench_rows as select * from {view}"));
     sql
 }
 
-/// The measure of all: receives, acknowledges, throws away.
-fn mosquitto_sub(broker: &Mosquitto, address: SocketAddr, messages: usize, backlog: Backlog) -> Run {
+fn mosquitto_sub(broker: &Mosquitto, address: SocketAddr, load: Load, backlog: Backlog) -> Run {
     let port = broker.port.to_string();
     let sub = |more: &[&str]| {
         let mut command = Command::new("mosquitto_sub");
@@ -207,51 +250,70 @@ fn mosquitto_sub(broker: &Mosquitto, address: SocketAddr, messages: usize, backl
     };
     // Makes the session, so that nothing is missed.
     assert!(sub(&["-E"]).wait().expect("our child").success(), "mosquitto_sub subscribes");
-    let count = messages.to_string();
-    let (start, mut child);
+    let count = load.count.to_string();
+    let before = usage::children_seconds();
+    let (usage, mut child);
     if backlog == Backlog::Yes {
-        publish(address, messages, Rate::AsFastAsPossible).expect("the broker takes the load");
-        start = Instant::now();
+        load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
+        usage = Usage::begin(broker.pid(), 0.0);
         child = sub(&["-C", &count]);
     } else {
         child = sub(&["-C", &count]);
-        start = Instant::now();
-        publish(address, messages, Rate::AsFastAsPossible).expect("the broker takes the load");
+        usage = Usage::begin(broker.pid(), 0.0);
+        load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
     }
     assert!(child.wait().expect("our child").success(), "mosquitto_sub receives all");
-    Run { per_second: messages as f64 / start.elapsed().as_secs_f64(), cpu_micros: f64::NAN, peak_mib: f64::NAN }
+    usage.end(load.count, usage::children_seconds() - before, 0.0, f64::NAN)
+}
+
+fn codec_alone(broker: &Mosquitto, address: SocketAddr, load: Load, backlog: Backlog) -> Run {
+    codec::subscribe(address).expect("the broker takes the subscription");
+    let usage;
+    if backlog == Backlog::Yes {
+        load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
+        usage = Usage::begin(broker.pid(), 0.0);
+        let receiver = std::thread::spawn(move || codec::receive(address, load.count));
+        let seconds = receiver.join().expect("no panic").expect("the broker sends all");
+        return usage.end(load.count, seconds, 0.0, f64::NAN);
+    }
+    let receiver = std::thread::spawn(move || codec::receive(address, load.count));
+    usage = Usage::begin(broker.pid(), 0.0);
+    load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
+    let seconds = receiver.join().expect("no panic").expect("the broker sends all");
+    usage.end(load.count, seconds, 0.0, f64::NAN)
 }
 
 /// Milliseconds from the publisher's clock to the first SELECT that sees the row: p50 and p99.
-fn latency(receiver: Receiver, postgres: &Postgres) -> (f64, f64) {
+fn latency(store: Store, postgres: &Postgres) -> (f64, f64) {
     let broker = Mosquitto::with("log_type none");
     let address: SocketAddr = ([127, 0, 0, 1], broker.port).into();
     let database = postgres.database();
-    let mut amber = Amber::new(&config(receiver, &broker, &database));
+    let mut amber = Amber::new(&config(store, &broker, &database));
     amber.env("AMBER__LOG__LEVEL", "warn");
     amber.start();
     amber.wait_ready();
-    let mut sql = open(receiver, &amber, &database);
-    if receiver == Receiver::Postgres {
+    let mut sql = open(store, &amber, &database);
+    if store == Store::Postgres {
         // So that what is measured is the way there, and not the reader's search (SQLite has this index anyway).
         sql.run("create index on amber_store.bench_data (time)");
     }
     let messages = 1_000 * LATENCY_SECONDS as usize;
+    let load = Load { devices: 1_000, count: messages };
     let mut delays = Vec::with_capacity(messages);
-    let published = match receiver {
-        Receiver::Postgres => "(extract(epoch from time) * 1000000)::bigint",
-        Receiver::Sqlite | Receiver::MosquittoSub => "time",
+    let published = match store {
+        Store::Postgres => "(extract(epoch from time) * 1000000)::bigint",
+        Store::Sqlite => "time",
     };
     std::thread::scope(|scope| {
         let start = load::micros();
-        let load = scope.spawn(|| publish(address, messages, Rate::PerSecond(1_000)));
+        let publisher = scope.spawn(|| load.publish(address, Rate::PerSecond(1_000)));
         // All below `low` were seen; message n is not published before n milliseconds have passed.
         let (mut seen, mut low) = (vec![false; messages], 0);
         while low < messages && load::micros() - start < PATIENCE.as_micros() as i64 {
             let since = start + (low as i64 - 1) * 1_000;
-            let bound = match receiver {
-                Receiver::Postgres => format!("to_timestamp({since} / 1000000.0)"),
-                Receiver::Sqlite | Receiver::MosquittoSub => since.to_string(),
+            let bound = match store {
+                Store::Postgres => format!("to_timestamp({since} / 1000000.0)"),
+                Store::Sqlite => since.to_string(),
             };
             let rows = sql.rows(&format!("select n, {published} from bench_rows where time > {bound}")).expect("rows");
             let now = load::micros();
@@ -266,7 +328,7 @@ fn latency(receiver: Receiver, postgres: &Postgres) -> (f64, f64) {
             }
             low += seen[low..].iter().take_while(|seen| **seen).count();
         }
-        load.join().expect("no panic").expect("the broker takes the load");
+        publisher.join().expect("no panic").expect("the broker takes the load");
     });
     assert_eq!(delays.len(), messages, "every message is seen");
     delays.sort_unstable();
@@ -274,35 +336,22 @@ fn latency(receiver: Receiver, postgres: &Postgres) -> (f64, f64) {
     (at(0.50), at(0.99))
 }
 
-/// CPU seconds so far and peak resident memory in MiB, as the kernel counts them.
-fn usage(pid: u32) -> (f64, f64) {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-    let after_name = stat.rsplit_once(')').expect("proc(5)").1;
-    let ticks: f64 =
-        after_name.split_whitespace().skip(11).take(2).map(|text| text.parse::<f64>().expect("proc(5)")).sum();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let peak_kib: f64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok())
-        .expect("proc(5)");
-    // USER_HZ is 100 on every Linux that Rust's tier 1 knows.
-    (ticks / 100.0, peak_kib / 1024.0)
-}
-
-fn table(title: &str, runs: &[Vec<Run>; 3]) {
+fn table(title: &str, runs: &[Vec<Run>; 4]) {
     let reference = median(&runs[0], |run| run.per_second);
-    println!("\n{title}\n");
-    println!("| | messages/s | ratio | CPU µs a message | peak memory MiB |\n|---|---|---|---|---|");
+    println!("\n{title}\n\nCPU in µs a message.\n");
+    println!("| | messages/s | ratio | receiver | broker | database | peak memory MiB |");
+    println!("|---|---|---|---|---|---|---|");
     for (receiver, runs) in Receiver::ALL.into_iter().zip(runs) {
         let per_second = median(runs, |run| run.per_second);
-        let (cpu, peak) = (median(runs, |run| run.cpu_micros), median(runs, |run| run.peak_mib));
         let known = |value: f64| if value.is_nan() { "–".to_owned() } else { format!("{value:.1}") };
         println!(
-            "| {} | {per_second:.0} | {:.2} | {} | {} |",
+            "| {} | {per_second:.0} | {:.2} | {} | {} | {} | {} |",
             receiver.name(),
             per_second / reference,
-            known(cpu),
-            known(peak)
+            known(median(runs, |run| run.receiver)),
+            known(median(runs, |run| run.broker)),
+            known(median(runs, |run| run.database)),
+            known(median(runs, |run| run.peak_mib)),
         );
     }
 }

@@ -48,6 +48,10 @@ impl Mosquitto {
         broker
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid
+    }
+
     pub fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }

@@ -109,6 +109,12 @@ impl Postgres {
         process.signal(Signal::Continue);
     }
 
+    /// The server and its processes.
+    pub fn processes(&self) -> Vec<u32> {
+        let process = self.process.as_ref().expect("it runs");
+        [vec![process.pid], process.children()].concat()
+    }
+
     /// Makes an empty database.
     pub fn database(&self) -> Database {
         let name = format!("amber_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
