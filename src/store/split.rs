@@ -23,6 +23,14 @@ pub(super) fn by_table(batch: &Batch, refused: &[(usize, Refusal)]) -> Vec<(usiz
     tables.into_iter().collect()
 }
 
+/// The order of the index `(series_id, time)`, as far as a batch can know it: neighbours in the index are written one
+/// after another, so that each page of it is looked for and changed once a batch, not once a row.
+pub(super) fn in_index_order(parts: &mut [(usize, Vec<usize>)], series: &[i64]) {
+    for (_, positions) in parts {
+        positions.sort_by_key(|&position| series[position]);
+    }
+}
+
 /// What is still to be tried, and what was found.
 #[derive(Debug)]
 pub(super) struct Split {
@@ -81,6 +89,13 @@ impl Split {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_a_series_follow_one_another_in_the_order_they_came() {
+        let mut parts = vec![(0, vec![0, 1, 2, 3, 5]), (1, vec![4, 6])];
+        in_index_order(&mut parts, &[7, 3, 7, 3, 2, 1, 1]);
+        assert_eq!(parts, [(0, vec![5, 1, 3, 0, 2]), (1, vec![6, 4])]);
+    }
 
     fn bad_row() -> Refusal {
         "bad".to_owned().into()

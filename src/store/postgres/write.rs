@@ -12,7 +12,7 @@ use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::Rows;
-use crate::store::split::by_table;
+use crate::store::split::{by_table, in_index_order};
 
 /// Beyond these a batch takes several statements: planning one grows with both.
 const MAX_TABLES: usize = 8;
@@ -93,7 +93,8 @@ pub(super) async fn write(
     rows: Rows<'_>,
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
-    let parts = by_table(rows.batch, &[]);
+    let mut parts = by_table(rows.batch, &[]);
+    in_index_order(&mut parts, rows.series);
     let parameters: usize = parts.iter().map(|(table, _)| 3 + tables[*table].fields.len()).sum();
     if parts.len() > MAX_TABLES || parameters > MAX_PARAMETERS {
         return write_parts(connection, gate, tables, kept, rows, &parts, sent).await;

@@ -15,7 +15,7 @@ use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
-use crate::store::split::{Split, by_table};
+use crate::store::split::{Split, by_table, in_index_order};
 
 /// Texts, by table and rows in a block.
 #[derive(Debug, Default)]
@@ -39,7 +39,11 @@ pub(super) async fn write(
         if pass(connection, gate).await? == Passed::Fenced {
             return Ok(Passed::Fenced);
         }
-        for (table, positions) in by_table(batch, &resolved.refused) {
+        let mut parts = by_table(batch, &resolved.refused);
+        if !apart {
+            in_index_order(&mut parts, &resolved.ids);
+        }
+        for (table, positions) in parts {
             let rows = Rows { batch, series: &resolved.ids };
             if apart {
                 let refused = split(connection, tables, kept, table, rows, positions).await?;
