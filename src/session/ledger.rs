@@ -19,9 +19,11 @@ mod rule;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
+use std::num::NonZeroI64;
 
 use crate::message::{Delivery, Key};
 use key_hasher::KeyHasher;
+use packets::Settled;
 use rule::Rule;
 
 pub use packets::Damaged;
@@ -38,6 +40,8 @@ pub const MAX_UNCONFIRMED: usize = 65_536;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     entries: HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>,
+    /// Those with a number, as they are persisted.
+    settled: Settled,
     /// Keys of QoS 2 by packet identifier: what a PUBREL can mean.
     exactly_once: HashMap<u16, Vec<Key>>,
     /// The identity that the last delivery got.
@@ -69,7 +73,7 @@ struct Entry {
     delivery: u64,
     state: State,
     /// Of the batch that holds it; `None` before it is settled, and for ignored messages.
-    number: Option<i64>,
+    number: Option<NonZeroI64>,
     here: Here,
 }
 
@@ -121,10 +125,12 @@ impl Ledger {
         let mut ledger = Self::default();
         for (number, key) in packets::decode(packets)? {
             ledger.last += 1;
-            let entry = Entry { delivery: ledger.last, state: State::Settled, number: Some(number), here: Here::No };
+            let entry =
+                Entry { delivery: ledger.last, state: State::Settled, number: NonZeroI64::new(number), here: Here::No };
             if ledger.insert(key, entry).is_some() {
                 return Err(Damaged::KeyTwice);
             }
+            ledger.settled.add(number, key);
         }
         Ok(ledger)
     }
@@ -139,6 +145,7 @@ impl Ledger {
         if (!session_present && !self.lacks(Rule::LostSessionClears)) || self.lacks(Rule::SurviveConnections) {
             // Deliveries in hand go on being stored; their receipts find no entry.
             self.entries.clear();
+            self.settled.clear();
             self.exactly_once.clear();
             return 0;
         }
@@ -221,7 +228,10 @@ impl Ledger {
             Some(entry) if entry.delivery == delivery.id || by_key => {
                 if entry.state == State::Pending {
                     entry.state = State::Settled;
-                    entry.number = number;
+                    entry.number = number.and_then(NonZeroI64::new);
+                    if let Some(number) = number {
+                        self.settled.add(number, delivery.key);
+                    }
                 }
             }
             _ => {
@@ -355,25 +365,20 @@ impl Ledger {
     /// What batch `number` persists beside its rows: all that is settled under numbers up to its own, and its own
     /// `deliveries`. With no deliveries, what the ledger alone persists.
     pub fn snapshot(&self, deliveries: impl IntoIterator<Item = Delivery>, number: i64) -> Vec<u8> {
-        let mut groups = packets::Groups::new();
-        for (&key, entry) in &self.entries {
-            if entry.state != State::Pending
-                && let Some(of) = entry.number.filter(|&of| of <= number)
-            {
-                groups.entry(of).or_default().push((entry.delivery, key));
-            }
-        }
-        let own = groups.entry(number).or_default();
-        for Delivery { key, id } in deliveries {
-            if self.entries.get(&key).is_some_and(|entry| entry.delivery == id && entry.state == State::Pending) {
-                own.push((id, key));
-            }
-        }
-        packets::encode(groups)
+        let is_pending = |&Delivery { key, id }: &Delivery| {
+            self.entries.get(&key).is_some_and(|entry| entry.delivery == id && entry.state == State::Pending)
+        };
+        let own: Vec<Key> = deliveries.into_iter().filter(is_pending).map(|delivery| delivery.key).collect();
+        let is_known =
+            |key, number| self.entries.get(&key).is_some_and(|entry| entry.number == NonZeroI64::new(number));
+        self.settled.encode(number, is_known, &own)
     }
 
     fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
         let old = self.entries.insert(key, entry);
+        if let Some(number) = old.and_then(|old| old.number) {
+            self.settled.take(number.get());
+        }
         if key.exactly_once && old.is_none() {
             self.exactly_once.entry(key.packet_id).or_default().push(key);
         }
@@ -381,7 +386,9 @@ impl Ledger {
     }
 
     fn remove(&mut self, key: Key) {
-        self.entries.remove(&key);
+        if let Some(number) = self.entries.remove(&key).and_then(|entry| entry.number) {
+            self.settled.take(number.get());
+        }
         if key.exactly_once
             && let Some(keys) = self.exactly_once.get_mut(&key.packet_id)
         {
