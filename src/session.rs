@@ -39,7 +39,7 @@ use link::{ConnectError, Link};
 use subscriptions::Subscriptions;
 use wire::{ConnAck, Refusal, Version};
 
-pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, RECEIVE_MAXIMUM};
+pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, MAX_UNSETTLED, RECEIVE_MAXIMUM};
 pub use probe::probe;
 
 /// Bursts that the channel `out` must hold so that it is never full: each has one message at least, and QoS 0 and

@@ -11,10 +11,12 @@ use super::ledger::{Admit, Ledger};
 use crate::message::{Delivery, Key, Message, Qos, Time};
 use crate::metrics::Metrics;
 
-/// Messages in hand at which the session stops reading (QoS 1 and 2), or drops (QoS 0). Brokers that keep their
-/// window never reach it.
+/// Unsettled messages of QoS 1 and 2 at which the session stops reading: two batches and some to come. Brokers that
+/// keep the window that is announced never reach it; those that do not would only fill memory.
+pub const MAX_UNSETTLED: usize = 10_240;
+/// Messages in hand of every QoS at which those of QoS 0 are dropped.
 pub const MAX_MESSAGES: usize = 30_000;
-/// The same in bytes.
+/// Bytes in hand at which both happen.
 pub const MAX_BYTES: usize = 32 << 20;
 /// The Receive Maximum announced to MQTT 5 brokers: 200,000 messages/s at 20 ms a commit, and identifiers far from
 /// their wrap.
@@ -254,7 +256,7 @@ fn gauge(count: usize) -> i64 {
 impl State {
     /// Bytes and messages of QoS 1 and 2 that may still be read; `None` at the limit.
     pub(super) fn room(&self) -> Option<(usize, usize)> {
-        let messages = MAX_MESSAGES.checked_sub(self.unsettled.messages).filter(|&messages| messages > 0)?;
+        let messages = MAX_UNSETTLED.checked_sub(self.unsettled.messages).filter(|&messages| messages > 0)?;
         let bytes = MAX_BYTES.checked_sub(self.unsettled.bytes).filter(|&bytes| bytes > 0)?;
         Some((messages, bytes))
     }

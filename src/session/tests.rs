@@ -300,21 +300,21 @@ async fn a_full_hand_stops_reading_of_qos_1_and_drops_qos_0() {
     play(false, OUT_CAPACITY, |mut scene, mut broker| async move {
         broker.grant(1).await;
         let mut taken = Vec::new();
-        for number in 0..MAX_MESSAGES as u32 {
+        for number in 0..MAX_UNSETTLED as u32 {
             let [high, low] = ((number % 60_000) as u16 + 1).to_be_bytes();
             broker.send(&[0x32, 6, 0, 1, b't', high, low, 0]).await;
             while let Ok(burst) = scene.received.try_recv() {
                 taken.extend(burst);
             }
         }
-        while taken.len() < MAX_MESSAGES {
+        while taken.len() < MAX_UNSETTLED {
             taken.extend(scene.received.recv().await.unwrap());
         }
         // One more waits in the stream, unread, and pings go on.
         broker.send(&publish(QOS_1, 1, 9)).await;
         broker.expect(&PINGREQ).await;
         assert!(scene.received.try_recv().is_err());
-        assert_eq!(scene.in_hand.messages(), MAX_MESSAGES);
+        assert_eq!(scene.in_hand.messages(), MAX_UNSETTLED);
 
         scene.in_hand.settle(&taken[..1], Some(1));
         broker.expect(&puback(1)).await;
