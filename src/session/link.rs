@@ -10,7 +10,7 @@ use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio_util::codec::FramedRead;
 
 use super::dial::{self, Stream, Transport};
-use super::wire::{Codec, ConnAck, Outgoing, Packet, Refusal, Version, WireError};
+use super::wire::{Codec, ConnAck, Fault, Outgoing, Packet, Refusal, Version, WireError};
 use crate::config::Broker;
 
 /// Name lookup, connect, CONNECT and CONNACK together.
@@ -74,8 +74,8 @@ impl<S: Transport> Link<S> {
                 Err(ConnectError::Refused { refusal: Refusal::Other(reason), text })
             }
             Some(Ok(_)) => {
-                let what = "the first packet is not a CONNACK (3.2)".to_owned();
-                Err(ConnectError::Wire(WireError::Protocol(what)))
+                let fault = Fault::protocol("3.2.0-1", "the first packet is not a CONNACK");
+                Err(ConnectError::Wire(fault.into()))
             }
             Some(Err(WireError::Io(error))) => Err(closed(error)),
             Some(Err(error)) => Err(ConnectError::Wire(error)),

@@ -10,11 +10,15 @@
 
 mod codec;
 mod connect;
+mod fault;
 mod outgoing;
+mod properties;
 
 pub use codec::{CUT_BYTES, Codec};
 pub use connect::{ConnAck, Refusal, reason};
+pub use fault::Fault;
 pub use outgoing::{Outgoing, Retained};
+pub use properties::Identifiers;
 
 use std::fmt;
 use std::io;
@@ -81,27 +85,23 @@ pub struct Publish {
     pub too_large: bool,
     /// Of the whole, as [`hash`] gives it.
     pub hash: u64,
+    /// MQTT 5: our filters that brought it.
+    pub subscription_identifiers: Identifiers,
 }
 
 /// Why a connection cannot be read on.
 #[derive(Debug)]
 pub enum WireError {
     Io(io::Error),
-    /// The broker breaks the protocol: what, and the clause.
-    Protocol(String),
-}
-
-impl WireError {
-    fn protocol(what: impl Into<String>) -> Self {
-        Self::Protocol(what.into())
-    }
+    /// The broker breaks the protocol.
+    Protocol(Fault),
 }
 
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "{error}"),
-            Self::Protocol(what) => write!(f, "the broker breaks the protocol: {what}"),
+            Self::Protocol(fault) => write!(f, "the broker breaks the protocol: {fault}"),
         }
     }
 }
@@ -112,6 +112,12 @@ impl std::error::Error for WireError {
             Self::Io(error) => Some(error),
             Self::Protocol(_) => None,
         }
+    }
+}
+
+impl From<Fault> for WireError {
+    fn from(fault: Fault) -> Self {
+        Self::Protocol(fault)
     }
 }
 

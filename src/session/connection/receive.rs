@@ -14,7 +14,7 @@ use crate::session::dial::Transport;
 use crate::session::hand::State;
 use crate::session::ledger::Admit;
 use crate::session::link::topic;
-use crate::session::wire::{Packet, Publish, Version, WireError};
+use crate::session::wire::{Fault, Packet, Publish, Version, WireError};
 
 /// Packets that are read in one turn, so that replies are not kept waiting.
 const BURST: usize = 256;
@@ -165,8 +165,7 @@ impl<S: Transport> Connection<'_, S> {
             }
             Packet::Disconnect { reason, text } => return Err(Lost::Disconnected { reason, text }),
             Packet::ConnAck(_) => {
-                let what = "a second CONNACK on one connection (3.2)".to_owned();
-                return Err(Lost::Wire(WireError::Protocol(what)));
+                return Err(Lost::Wire(Fault::protocol("3.2.0-2", "a second CONNACK on one connection").into()));
             }
             Packet::Publish(_) | Packet::PubRel { .. } | Packet::PingResp => {}
         }
@@ -206,7 +205,7 @@ mod tests {
     use tokio_util::codec::Decoder as _;
 
     use super::*;
-    use crate::session::wire::Codec;
+    use crate::session::wire::{Codec, Identifiers};
 
     /// A message of QoS 0 with so many bytes of payload, over 3.1.1.
     fn received(payload_bytes: usize, max_payload_bytes: usize) -> Message {
@@ -232,6 +231,7 @@ mod tests {
                 payload_bytes,
                 too_large: false,
                 hash: 0,
+                subscription_identifiers: Identifiers::default(),
             };
             let message = message(publish, None, Time(0));
             assert_eq!(message.payload, buffer[..payload_bytes]);

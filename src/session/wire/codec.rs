@@ -7,12 +7,14 @@ use tokio_util::codec::Decoder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::connect::{connack, connack_v5};
+use super::fault::Fault;
+use super::properties::{self, Identifiers};
 use super::{Packet, Publish, Version, WireError, hash, hasher};
 use crate::message::Qos;
 
 /// What is kept of a payload over the limit.
 pub const CUT_BYTES: usize = 64 << 10;
-/// The longest packet that MQTT can frame (2.2.3).
+/// The longest packet that MQTT can frame (2.1.4).
 const MAX_REMAINING: usize = 268_435_455;
 /// More than the topic and the usual properties of a PUBLISH take: such a packet, if longer than this and the limit
 /// together, is not waited for but read as it comes.
@@ -62,22 +64,25 @@ impl Codec {
     }
 
     /// A PUBLISH that is complete in `body` (without its fixed header, whose first byte is `first`).
-    fn publish(&mut self, first: u8, mut body: Bytes) -> Result<Publish, WireError> {
-        let Some((mut publish, properties)) = head(first, self.version, &mut body)? else {
-            return Err(WireError::protocol("a PUBLISH is shorter than its header (3.3)"));
+    fn publish(&mut self, first: u8, mut body: Bytes) -> Result<Publish, Fault> {
+        let Some(head) = Head::read(first, self.version, &body)? else {
+            return Err(Fault::malformed("3.3.2", "a PUBLISH ends before its topic and packet identifier do"));
         };
-        if properties > body.len() {
-            return Err(WireError::protocol("properties are longer than their packet (2.2.2)"));
-        }
-        body.advance(properties);
-        publish.payload_bytes = body.len();
+        let payload_bytes = head.payload_bytes(body.len())?;
+        let mut publish = head.publish(body.slice(2..2 + head.topic_bytes));
+        body.advance(head.bytes);
+        let properties = body.split_to(head.properties);
+        let left = take_properties(&mut publish.subscription_identifiers, &properties, true)?;
+        debug_assert_eq!(left, 0);
+        named(&publish)?;
+        publish.payload_bytes = payload_bytes;
         if publish.qos != Qos::AtMostOnce {
             publish.hash = hash(&publish.topic, &body, &mut self.scratch);
         }
-        publish.too_large = body.len() > self.max_payload_bytes;
+        publish.too_large = payload_bytes > self.max_payload_bytes;
         publish.payload = if publish.too_large {
             // A copy, so that the long buffer is given back.
-            Bytes::copy_from_slice(&body[..body.len().min(CUT_BYTES)])
+            Bytes::copy_from_slice(&body[..payload_bytes.min(CUT_BYTES)])
         } else {
             body
         };
@@ -85,50 +90,65 @@ impl Codec {
     }
 
     /// Begins a PUBLISH of `remaining` bytes after its fixed header of `header` bytes; `None` if its head is not there.
-    fn begin_long(&self, source: &mut BytesMut, header: usize, remaining: usize) -> Result<Option<Long>, WireError> {
-        let available = source.len().min(header + HEAD_BYTES);
-        let mut body = Bytes::copy_from_slice(&source[header..available]);
-        let before = body.len();
-        let Some((mut publish, properties)) = head(source[0], self.version, &mut body)? else {
-            return if before >= HEAD_BYTES {
-                Err(WireError::protocol("a PUBLISH has no end of its header (3.3)"))
-            } else {
-                Ok(None)
-            };
-        };
-        let head_bytes = before - body.len();
-        let payload = remaining
-            .checked_sub(head_bytes + properties)
-            .ok_or_else(|| WireError::protocol("properties are longer than their packet (2.2.2)"))?;
-        source.advance(header + head_bytes);
-        let hasher = hasher(&publish.topic);
+    fn begin_long(&self, source: &mut BytesMut, header: usize, remaining: usize) -> Result<Option<Long>, Fault> {
+        let Some(head) = Head::read(source[0], self.version, &source[header..])? else { return Ok(None) };
+        let payload = head.payload_bytes(remaining)?;
+        let topic = Bytes::copy_from_slice(&source[header + 2..][..head.topic_bytes]);
+        source.advance(header + head.bytes);
+        let hasher = hasher(&topic);
+        let mut publish = head.publish(topic);
         publish.too_large = payload > self.max_payload_bytes;
         let keep = if publish.too_large { payload.min(CUT_BYTES) } else { payload };
-        Ok(Some(Long { publish, hasher, kept: Vec::new(), keep, properties, payload }))
+        Ok(Some(Long { publish, hasher, kept: Vec::new(), keep, properties: head.properties, payload }))
     }
 }
 
 impl Long {
     /// Takes what is there; whether it is complete.
-    fn feed(&mut self, source: &mut BytesMut) -> bool {
-        let skipped = self.properties.min(source.len());
-        source.advance(skipped);
-        self.properties -= skipped;
-        if self.properties == 0 {
-            let taken = self.payload.min(source.len());
-            self.hasher.update(&source[..taken]);
-            let kept = taken.min(self.keep - self.kept.len());
-            self.kept.extend_from_slice(&source[..kept]);
-            source.advance(taken);
-            self.payload -= taken;
-            self.publish.payload_bytes += taken;
+    fn feed(&mut self, source: &mut BytesMut) -> Result<bool, Fault> {
+        let available = self.properties.min(source.len());
+        let is_all = available == self.properties;
+        let left = take_properties(&mut self.publish.subscription_identifiers, &source[..available], is_all)?;
+        source.advance(available - left);
+        self.properties -= available - left;
+        if self.properties > 0 {
+            return Ok(false);
         }
-        self.properties == 0 && self.payload == 0
+        if self.publish.payload_bytes == 0 {
+            named(&self.publish)?;
+        }
+        let taken = self.payload.min(source.len());
+        self.hasher.update(&source[..taken]);
+        let kept = taken.min(self.keep - self.kept.len());
+        self.kept.extend_from_slice(&source[..kept]);
+        source.advance(taken);
+        self.payload -= taken;
+        self.publish.payload_bytes += taken;
+        Ok(self.payload == 0)
     }
 
     fn finish(self) -> Publish {
         Publish { hash: self.hasher.digest(), payload: self.kept.into(), ..self.publish }
     }
+}
+
+/// Takes properties off the front of `source`, of which it is `all` or the beginning; returns how many bytes are left.
+fn take_properties(identifiers: &mut Identifiers, mut source: &[u8], is_all: bool) -> Result<usize, Fault> {
+    while let Some((id, value)) = properties::next(&mut source)? {
+        identifiers.take(id, value)?;
+    }
+    if is_all && !source.is_empty() {
+        return Err(Fault::malformed("2.2.2.1", "the last property of a PUBLISH is longer than the properties"));
+    }
+    Ok(source.len())
+}
+
+/// A topic may be left out where an alias stands for it; we allow none.
+fn named(publish: &Publish) -> Result<(), Fault> {
+    if publish.topic.is_empty() {
+        return Err(Fault::protocol("4.7.3-1", "a PUBLISH has an empty topic name"));
+    }
+    Ok(())
 }
 
 impl Decoder for Codec {
@@ -146,7 +166,7 @@ impl Decoder for Codec {
 impl Codec {
     fn packet(&mut self, source: &mut BytesMut) -> Result<Option<Packet>, WireError> {
         if let Some(long) = &mut self.long {
-            if !long.feed(source) {
+            if !long.feed(source)? {
                 return Ok(None);
             }
             return Ok(self.long.take().map(|long| Packet::Publish(long.finish())));
@@ -158,7 +178,12 @@ impl Codec {
             return if self.long.is_some() { self.packet(source) } else { Ok(None) };
         }
         if remaining > MAX_OTHER && first >> 4 != PUBLISH {
-            return Err(WireError::protocol(format!("a packet of type {} has {remaining} bytes", first >> 4)));
+            return Err(Fault::other(
+                Fault::TOO_LARGE,
+                "3.2.2.3.6",
+                format!("a packet of type {} has {remaining} bytes", first >> 4),
+            )
+            .into());
         }
         let Some(missing) = (header + remaining).checked_sub(source.len()).filter(|&missing| missing > 0) else {
             let packet = source.split_to(header + remaining);
@@ -182,73 +207,75 @@ const DISCONNECT: u8 = 14;
 /// Other packets from a broker are short: SUBACK is bounded by what we subscribe in one packet, texts by 64 KiB each.
 const MAX_OTHER: usize = 1 << 20;
 
-/// Length of the fixed header, and of what follows it (2.2.3).
-fn fixed_header(source: &[u8]) -> Result<Option<(usize, usize)>, WireError> {
+/// Length of the fixed header, and of what follows it (2.1.4).
+fn fixed_header(source: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
     let Some((_, mut rest)) = source.split_first() else { return Ok(None) };
-    match variable_integer(&mut rest) {
-        Some(remaining) => {
-            let remaining = remaining?;
-            debug_assert!(remaining <= MAX_REMAINING);
-            Ok(Some((source.len() - rest.len(), remaining)))
-        }
-        None => Ok(None),
-    }
+    let remaining = properties::variable(&mut rest)?;
+    Ok(remaining.map(|remaining| (source.len() - rest.len(), remaining as usize)))
 }
 
-/// A variable byte integer (MQTT 5, 1.5.5); `None` if it is not complete.
-fn variable_integer(source: &mut &[u8]) -> Option<Result<usize, WireError>> {
-    let mut value = 0;
-    for position in 0..4 {
-        let byte = *source.get(position)?;
-        value |= usize::from(byte & 0x7F) << (7 * position);
-        if byte & 0x80 == 0 {
-            *source = &source[position + 1..];
-            return Some(Ok(value));
-        }
-    }
-    Some(Err(WireError::protocol("a length has more than four bytes (1.5.5)")))
+/// What a PUBLISH begins with, after its fixed header.
+struct Head {
+    dup: bool,
+    qos: Qos,
+    retain: bool,
+    topic_bytes: usize,
+    packet_id: u16,
+    /// Where the properties begin.
+    bytes: usize,
+    /// Length of the properties.
+    properties: usize,
 }
 
-/// Topic, packet identifier and length of the properties; `body` is left where the properties begin. `None` if they
-/// are not all there.
-fn head(first: u8, version: Version, body: &mut Bytes) -> Result<Option<(Publish, usize)>, WireError> {
-    let Some(qos) = Qos::from_level(first >> 1 & 3) else {
-        return Err(WireError::protocol("a PUBLISH has both QoS bits set (3.3.1.2)"));
-    };
-    let Ok(topic_bytes) = body.try_get_u16().map(usize::from) else { return Ok(None) };
-    if body.len() < topic_bytes {
-        return Ok(None);
-    }
-    let topic = body.split_to(topic_bytes);
-    let mut packet_id = 0;
-    if qos != Qos::AtMostOnce {
-        let Ok(id) = body.try_get_u16() else { return Ok(None) };
-        if id == 0 {
-            return Err(WireError::protocol("a packet identifier is 0 (2.2.1)"));
+impl Head {
+    /// `None` if it is not all there.
+    fn read(first: u8, version: Version, body: &[u8]) -> Result<Option<Self>, Fault> {
+        let Some(qos) = Qos::from_level(first >> 1 & 3) else {
+            return Err(Fault::malformed("3.3.1-4", "a PUBLISH has both bits of its QoS set"));
+        };
+        let dup = first & 8 != 0;
+        if dup && qos == Qos::AtMostOnce {
+            return Err(Fault::malformed("3.3.1-2", "a PUBLISH of QoS 0 is marked as sent again"));
         }
-        packet_id = id;
+        let mut rest = body;
+        let Some(topic) = properties::bytes(&mut rest) else { return Ok(None) };
+        let mut packet_id = 0;
+        if qos != Qos::AtMostOnce {
+            let Some(id) = properties::take(&mut rest) else { return Ok(None) };
+            packet_id = u16::from_be_bytes(id);
+            if packet_id == 0 {
+                return Err(Fault::protocol("2.2.1-4", "the packet identifier of a PUBLISH is 0"));
+            }
+        }
+        let mut properties = 0;
+        if version == Version::V5 {
+            let Some(length) = properties::variable(&mut rest)? else { return Ok(None) };
+            properties = length as usize;
+        }
+        let bytes = body.len() - rest.len();
+        let topic_bytes = topic.len();
+        Ok(Some(Self { dup, qos, retain: first & 1 != 0, topic_bytes, packet_id, bytes, properties }))
     }
-    let mut properties = 0;
-    if version == Version::V5 {
-        let mut rest = &body[..];
-        let Some(length) = variable_integer(&mut rest) else { return Ok(None) };
-        properties = length?;
-        let used = body.len() - rest.len();
-        body.advance(used);
+
+    fn payload_bytes(&self, remaining: usize) -> Result<usize, Fault> {
+        let too_long = || Fault::malformed("2.2.2.1", "the properties of a PUBLISH are longer than the packet");
+        remaining.checked_sub(self.bytes + self.properties).ok_or_else(too_long)
     }
-    let (dup, retain) = (first & 8 != 0, first & 1 != 0);
-    let publish = Publish {
-        dup,
-        qos,
-        retain,
-        packet_id,
-        topic,
-        payload: Bytes::new(),
-        payload_bytes: 0,
-        too_large: false,
-        hash: 0,
-    };
-    Ok(Some((publish, properties)))
+
+    fn publish(&self, topic: Bytes) -> Publish {
+        Publish {
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            packet_id: self.packet_id,
+            topic,
+            payload: Bytes::new(),
+            payload_bytes: 0,
+            too_large: false,
+            hash: 0,
+            subscription_identifiers: Identifiers::default(),
+        }
+    }
 }
 
 /// Every packet but PUBLISH, complete.
@@ -298,9 +325,9 @@ fn disconnect_text(mut packet: BytesMut) -> Option<String> {
 
 /// The packet was complete, so that also "more bytes wanted" means that it is malformed.
 fn malformed(error: impl std::fmt::Display) -> WireError {
-    WireError::protocol(error.to_string())
+    Fault::malformed("4.13", error.to_string()).into()
 }
 
 fn unexpected(first: u8) -> WireError {
-    WireError::protocol(format!("a broker never sends packets of type {} (2.1.2)", first >> 4))
+    Fault::protocol("2.1.2", format!("a broker never sends packets of type {}", first >> 4)).into()
 }

@@ -13,6 +13,8 @@ pub struct ConnAck {
     pub server_keep_alive: Option<u16>,
     /// Seconds, where it is another than we asked for (MQTT 5, 3.2.2.3.2).
     pub session_expiry: Option<u32>,
+    /// The broker takes no subscription identifiers (MQTT 5, 3.2.2.3.12); 3.1.1 has none either.
+    pub no_subscription_identifiers: bool,
 }
 
 /// Why a CONNECT was refused, as far as callers act differently.
@@ -37,7 +39,7 @@ pub(super) fn connack(flags: u8, code: u8) -> ConnAck {
         5 => Some(Refusal::NotAuthorized),
         code => Some(Refusal::Other(code)),
     };
-    ConnAck { session_present: flags & 1 == 1, refusal, ..ConnAck::default() }
+    ConnAck { session_present: flags & 1 == 1, refusal, no_subscription_identifiers: true, ..ConnAck::default() }
 }
 
 pub(super) fn connack_v5(ack: v5::ConnAck) -> ConnAck {
@@ -58,6 +60,9 @@ pub(super) fn connack_v5(ack: v5::ConnAck) -> ConnAck {
         text: properties.as_mut().and_then(|properties| properties.reason_string.take()),
         server_keep_alive: properties.as_ref().and_then(|properties| properties.server_keep_alive),
         session_expiry: properties.as_ref().and_then(|properties| properties.session_expiry_interval),
+        no_subscription_identifiers: properties
+            .as_ref()
+            .is_some_and(|properties| properties.subscription_identifiers_available == Some(0)),
     }
 }
 

@@ -82,6 +82,8 @@ fn a_publish_is_read_in_whatever_pieces_it_comes() {
             assert_eq!((first.qos.level(), first.packet_id, first.payload_bytes), (qos, packet_id, 3));
             assert_eq!(first.hash, if qos == 0 { 0 } else { whole_hash("éa/b".as_bytes(), b"one") });
             assert_eq!(whole.len(), 3);
+            let identifiers: Vec<u32> = first.subscription_identifiers.iter().collect();
+            assert_eq!(identifiers, if version == Version::V5 { &[1, 200][..] } else { &[] });
             for piece in [1, 2, 3, 7] {
                 assert_eq!(decode(version, MAX, &bytes, piece).unwrap(), whole, "pieces of {piece}");
             }
