@@ -149,6 +149,10 @@ impl Mapping {
         if let Some(malformed) = &message.malformed {
             let (reason, detail) = match malformed {
                 Malformed::TopicNotUtf8 => (Reason::Topic, "the topic name is not UTF-8 (MQTT 1.5.4)".to_owned()),
+                Malformed::TopicHolds('\0') => (Reason::Topic, "the topic name holds NUL (MQTT 4.7.3-2)".to_owned()),
+                Malformed::TopicHolds(wildcard) => {
+                    (Reason::Topic, format!("the topic name holds `{wildcard}`, which only filters may (MQTT 3.3.2-2)"))
+                }
                 Malformed::TooLarge { payload_bytes } => {
                     (Reason::TooLarge, format!("the payload has {payload_bytes} bytes, more than `broker.max_payload`"))
                 }

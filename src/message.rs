@@ -86,6 +86,8 @@ pub struct Delivery {
 pub enum Malformed {
     /// MQTT 1.5.4 wants UTF-8; `topic` holds replacement characters.
     TopicNotUtf8,
+    /// A character that topic names may not hold: a wildcard (3.3.2-2) or NUL (4.7.3-2).
+    TopicHolds(char),
     /// Longer than `[broker] max_payload`; the payload is cut.
     TooLarge { payload_bytes: usize },
 }

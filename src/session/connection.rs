@@ -46,6 +46,8 @@ pub(super) enum Lost {
     Silent(Duration),
     /// The broker takes nothing.
     Stuck(Duration),
+    /// The broker sends and does not read the replies, so many bytes by now.
+    Unread(usize),
     /// DISCONNECT from the broker (MQTT 5).
     Disconnected {
         reason: u8,
@@ -63,6 +65,9 @@ impl fmt::Display for Lost {
             Self::Wire(error) => write!(f, "{error}"),
             Self::Silent(time) => write!(f, "nothing came from the broker for {} s", time.as_secs()),
             Self::Stuck(time) => write!(f, "the broker took nothing for {} s", time.as_secs()),
+            Self::Unread(bytes) => {
+                write!(f, "the broker asks for answers and does not read them ({} MiB wait)", bytes >> 20)
+            }
             Self::Disconnected { reason: code, text } => {
                 write!(f, "the broker disconnected us: {}", reason(*code))?;
                 text.as_ref().map_or(Ok(()), |text| write!(f, " ({text})"))
@@ -152,6 +157,9 @@ impl<'a, S: Transport> Connection<'a, S> {
                 Event::HandedOn(false) => return End::NobodyListens,
                 Event::Read(packet) => {
                     if let Err(end) = self.receive(packet) {
+                        if let End::Lost(Lost::Wire(WireError::Protocol(fault))) = &end {
+                            self.link.writer.break_off(self.version, fault.code).await;
+                        }
                         return end;
                     }
                     self.hear(Instant::now());

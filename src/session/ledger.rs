@@ -266,6 +266,22 @@ impl Ledger {
         Some(if key.exactly_once { Reply::PubRec(key.packet_id) } else { Reply::PubAck(key.packet_id) })
     }
 
+    /// Whether a message of QoS 2 with this identifier has come on this connection and not had its PUBREC, and none
+    /// before it is waiting for a PUBREL, which therefore may not come.
+    #[must_use]
+    pub fn owes_pubrec(&self, packet_id: u16) -> bool {
+        let keys = self.exactly_once.get(&packet_id).into_iter().flatten();
+        let mut owes = false;
+        for entry in keys.filter_map(|key| self.entries.get(key)) {
+            match (entry.state, entry.here) {
+                (State::Pending, Here::Received) => owes = true,
+                (State::Settled, _) => return false,
+                (State::Pending, Here::No | Here::Acked) | (State::Acked, _) => {}
+            }
+        }
+        owes
+    }
+
     /// A PUBREL has come; PUBCOMP is always the answer, whether it is known or not.
     pub fn pubrel(&mut self, packet_id: u16) -> Reply {
         let entries = &self.entries;

@@ -12,11 +12,14 @@ use tokio_util::codec::FramedRead;
 use super::dial::{self, Stream, Transport};
 use super::wire::{Codec, ConnAck, Fault, Outgoing, Packet, Refusal, Version, WireError};
 use crate::config::Broker;
+use crate::message::Malformed;
 
 /// Name lookup, connect, CONNECT and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A broker that breaks the protocol is not waited for longer.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// 400 small messages a read; long payloads are slices of it.
-const READ_BYTES: usize = 64 << 10;
+pub(super) const READ_BYTES: usize = 64 << 10;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -65,22 +68,22 @@ impl<S: Transport> Link<S> {
         };
         link.writer.outgoing.connect(broker);
         link.writer.flush().await.map_err(closed)?;
-        match link.reader.next().await {
+        let fault = match link.reader.next().await {
             Some(Ok(Packet::ConnAck(ConnAck { refusal: Some(refusal), text, .. }))) => {
-                Err(ConnectError::Refused { refusal, text })
+                return Err(ConnectError::Refused { refusal, text });
             }
-            Some(Ok(Packet::ConnAck(ack))) => Ok((link, ack)),
+            Some(Ok(Packet::ConnAck(ack))) => return Ok((link, ack)),
             Some(Ok(Packet::Disconnect { reason, text })) => {
-                Err(ConnectError::Refused { refusal: Refusal::Other(reason), text })
+                let refusal = Refusal::of(reason).ok().flatten().unwrap_or(Refusal::Other(reason));
+                return Err(ConnectError::Refused { refusal, text });
             }
-            Some(Ok(_)) => {
-                let fault = Fault::protocol("3.2.0-1", "the first packet is not a CONNACK");
-                Err(ConnectError::Wire(fault.into()))
-            }
-            Some(Err(WireError::Io(error))) => Err(closed(error)),
-            Some(Err(error)) => Err(ConnectError::Wire(error)),
-            None => Err(ConnectError::Closed),
-        }
+            Some(Ok(_)) => Fault::protocol("3.2.0-1", "the first packet is not a CONNACK"),
+            Some(Err(WireError::Protocol(fault))) => fault,
+            Some(Err(WireError::Io(error))) => return Err(closed(error)),
+            None => return Err(ConnectError::Closed),
+        };
+        link.writer.break_off(version, fault.code).await;
+        Err(ConnectError::Wire(fault.into()))
     }
 }
 
@@ -110,6 +113,21 @@ impl<S: Transport> Writer<S> {
         Ok(())
     }
 
+    /// Tells a broker that breaks the protocol why we go (MQTT 5, 4.13.1), if it takes it at once.
+    pub(super) async fn break_off(&mut self, version: Version, code: u8) {
+        if version == Version::V5 {
+            self.outgoing.disconnect_because(code);
+        }
+        let goodbye = async {
+            if self.flush().await.is_ok() {
+                self.close().await;
+            }
+        };
+        if tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await.is_err() {
+            tracing::debug!("the broker did not take our disconnect");
+        }
+    }
+
     /// Ends our direction. Errors are of no interest: the connection is done with.
     pub(super) async fn close(&mut self) {
         if let Err(error) = self.half.shutdown().await {
@@ -118,10 +136,13 @@ impl<S: Transport> Writer<S> {
     }
 }
 
-/// The topic as text, with replacement characters where it is not UTF-8; and whether it is.
-pub(super) fn topic(bytes: &Bytes) -> (Box<str>, bool) {
+/// The topic as text, with replacement characters where it is not UTF-8; and what is wrong with it.
+pub(super) fn topic(bytes: &Bytes) -> (Box<str>, Option<Malformed>) {
     match std::str::from_utf8(bytes) {
-        Ok(topic) => (topic.into(), true),
-        Err(_) => (String::from_utf8_lossy(bytes).into(), false),
+        Ok(topic) => {
+            let forbidden = bytes.iter().find(|byte| matches!(byte, b'+' | b'#' | 0));
+            (topic.into(), forbidden.map(|&byte| Malformed::TopicHolds(char::from(byte))))
+        }
+        Err(_) => (String::from_utf8_lossy(bytes).into(), Some(Malformed::TopicNotUtf8)),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::{Lost, TAKEN_OVER};
 use super::link::ConnectError;
 use super::subscriptions::Asked;
-use super::wire::{ConnAck, Refusal, Version, reason};
+use super::wire::{ConnAck, ELSEWHERE, MOVED, Refusal, Version, WireError, reason};
 use super::{GOOD, QUICK, QUICK_MAX, Run};
 use crate::status::Condition;
 
@@ -124,7 +124,9 @@ impl Run {
         if time >= GOOD {
             self.backoff.reset();
         }
-        self.quick = if time < QUICK { self.quick + 1 } else { 0 };
+        // Brokers that tell why have told it; those that break the protocol have another reason to be left.
+        let is_told = matches!(lost, Lost::Disconnected { .. } | Lost::Wire(WireError::Protocol(_)));
+        self.quick = if time < QUICK && !is_told { self.quick + 1 } else { 0 };
         let taken_over = matches!(lost, Lost::Disconnected { reason: TAKEN_OVER, .. });
         if taken_over || self.quick >= QUICK_MAX {
             let client_id = &self.session.config.client_id;
@@ -135,7 +137,16 @@ impl Run {
             // Brokers that do not say it leave room for another reason, as a bad network.
             return if taken_over { self.backoff.longest() } else { self.backoff.next_wait() };
         }
-        self.set(Condition::Away(lost.to_string()));
+        if let Lost::Disconnected { reason: ELSEWHERE | MOVED, .. } = lost {
+            self.set(Condition::Standing(format!("{lost}; set `[broker] url` to the other broker")));
+            return self.backoff.longest();
+        }
+        self.set(Condition::Away(match lost {
+            Lost::Wire(WireError::Protocol(_)) => {
+                format!("{lost}; look for a newer version of the broker, or set another `[broker] protocol`")
+            }
+            lost => lost.to_string(),
+        }));
         self.backoff.next_wait()
     }
 
@@ -166,7 +177,10 @@ pub(super) fn unanswered(error: ConnectError, client_id: &str) -> Condition {
         ConnectError::Refused { refusal, text } => (refusal, text),
         ConnectError::Unreachable(error) => return Condition::Away(format!("cannot connect: {error}")),
         ConnectError::Closed => return Condition::Away("it closes the connection before it answers".to_owned()),
-        ConnectError::Wire(error) => return Condition::Away(error.to_string()),
+        ConnectError::Wire(error @ WireError::Io(_)) => return Condition::Away(error.to_string()),
+        ConnectError::Wire(WireError::Protocol(fault)) => {
+            return Condition::Away(format!("what answers is no MQTT broker ({fault}); look at `[broker] url`"));
+        }
         ConnectError::TimedOut => return Condition::Away("it does not answer".to_owned()),
     };
     let said = text.map(|text| format!(" ({text})")).unwrap_or_default();
@@ -185,6 +199,9 @@ pub(super) fn unanswered(error: ConnectError, client_id: &str) -> Condition {
             "the broker does not authorize client id `{client_id}`{said}; set `[broker] username` and `password`, or \
              give it the permission to connect"
         ),
+        Refusal::Moved(code) => {
+            format!("the broker says: {}{said}; set `[broker] url` to the other broker", reason(code))
+        }
         Refusal::Banned => format!("the broker has banned client id `{client_id}`{said}; lift the ban there"),
     })
 }

@@ -150,6 +150,11 @@ impl Subscriptions {
 }
 
 impl Asked {
+    /// How many filters the SUBSCRIBE with this packet identifier asks for; `None` if it is answered, or never was.
+    pub(super) fn filters(&self, packet_id: u16) -> Option<usize> {
+        self.subscribe.get(&packet_id).map(Vec::len)
+    }
+
     /// A SUBACK has come. `false` if nobody asked.
     pub(super) fn suback(&mut self, packet_id: u16, codes: &[u8], wanted: &[Subscription]) -> bool {
         let Some(positions) = self.subscribe.remove(&packet_id) else { return false };

@@ -1,21 +1,24 @@
 //! One packet type over MQTT 3.1.1 and 5: what a broker sends us, what we send it.
 //!
-//! rumqttc's codecs write all packets and read the rare ones. PUBLISH is read here, because it must never end a
+//! rumqttc's codecs write what we send; what a broker sends is read here. PUBLISH, because it must never end a
 //! connection that the broker would then repeat it on for ever: a topic that is not UTF-8 is passed on as bytes, a
 //! payload over the limit is hashed and cut while it streams in, so that memory is bounded by the limit and not by
-//! the sender. Two more are read here because rumqttc cannot: a DISCONNECT without properties (`E0 00`, `E0 01 8E`),
-//! and the CONNACK with which 3.1.1 brokers refuse version 5.
+//! the sender. The others, because whatever else comes must be a fault that names its clause, and never a panic:
+//! rumqttc's readers pass over wrong flags and lengths, and stop at a DISCONNECT without properties (`E0 00`), at
+//! reason codes that they do not know, and at the CONNACK with which 3.1.1 brokers refuse version 5.
 //!
-//! No topic alias is announced, so every PUBLISH names its topic.
+//! What depends on the packet alone is checked here; whether it may come now, by the connection. No topic alias is
+//! announced, so every PUBLISH names its topic.
 
 mod codec;
 mod connect;
+mod control;
 mod fault;
 mod outgoing;
 mod properties;
 
 pub use codec::{CUT_BYTES, Codec};
-pub use connect::{ConnAck, Refusal, reason};
+pub use connect::{ConnAck, ELSEWHERE, MOVED, Refusal, reason};
 pub use fault::Fault;
 pub use outgoing::{Outgoing, Retained};
 pub use properties::Identifiers;
@@ -49,6 +52,16 @@ impl fmt::Display for Version {
 pub enum Packet {
     ConnAck(ConnAck),
     Publish(Publish),
+    /// Of something that we published, like the next two.
+    PubAck {
+        packet_id: u16,
+    },
+    PubRec {
+        packet_id: u16,
+    },
+    PubComp {
+        packet_id: u16,
+    },
     PubRel {
         packet_id: u16,
     },
@@ -61,7 +74,7 @@ pub enum Packet {
         packet_id: u16,
     },
     PingResp,
-    /// MQTT 5: reason code (4.13) and what the broker says.
+    /// MQTT 5: reason code (4.13) and what the broker says, the other broker that it names included.
     Disconnect {
         reason: u8,
         text: Option<String>,

@@ -33,7 +33,7 @@ impl<'a> RejectRow<'a> {
     pub(super) fn payload_bytes(&self) -> i64 {
         let bytes = match self.message.malformed {
             Some(Malformed::TooLarge { payload_bytes }) => payload_bytes,
-            Some(Malformed::TopicNotUtf8) | None => self.message.payload.len(),
+            Some(Malformed::TopicNotUtf8 | Malformed::TopicHolds(_)) | None => self.message.payload.len(),
         };
         i64::try_from(bytes).unwrap_or(i64::MAX)
     }

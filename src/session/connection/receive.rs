@@ -13,15 +13,22 @@ use crate::row::Ignored;
 use crate::session::dial::Transport;
 use crate::session::hand::State;
 use crate::session::ledger::Admit;
-use crate::session::link::topic;
+use crate::session::link::{READ_BYTES, topic};
 use crate::session::wire::{Fault, Packet, Publish, Version, WireError};
 
 /// Packets that are read in one turn, so that replies are not kept waiting.
 const BURST: usize = 256;
 
+/// The same in bytes: what is read and not looked at yet is not counted against the limit in hand.
+const BURST_BYTES: usize = 1 << 20;
+
+/// Replies that a broker which does not read may let gather. All that one owes at a time (65,535 messages of QoS 2)
+/// are half a mebibyte; one that keeps no window (mosquitto up to 2.0.12) may be more behind.
+const MAX_UNSENT_BYTES: usize = 8 << 20;
+
 /// A payload is a slice of the buffer of a read and keeps all of it, which is more than it is counted for if what came
-/// with it is ignored and gone. So shorter ones are copied.
-const SLICE_BYTES: usize = 4 << 10;
+/// with it is ignored and gone. So those are copied that are shorter than a buffer.
+const SLICE_BYTES: usize = READ_BYTES;
 
 impl<S: Transport> Connection<'_, S> {
     /// Takes `first` and what else is there, up to a burst or the limit in hand, and hands it on.
@@ -37,23 +44,32 @@ impl<S: Transport> Connection<'_, S> {
     /// Reads into `packets`; returns how the connection ended, if it did.
     fn gather(&mut self, first: Option<Result<Packet, WireError>>, packets: &mut Vec<Packet>) -> Option<Lost> {
         let (mut messages, mut bytes) = self.run.session.in_hand.lock().room().unwrap_or((0, 0));
+        let mut burst_bytes = 0;
         let mut next = Some(first);
         while let Some(packet) = next {
+            let mut is_rare = false;
             match packet {
                 Some(Ok(packet)) => {
-                    if let Packet::Publish(publish) = &packet
-                        && publish.qos != Qos::AtMostOnce
-                    {
-                        messages = messages.saturating_sub(1);
-                        bytes = bytes.saturating_sub(publish.payload.len() + publish.topic.len());
+                    match &packet {
+                        Packet::Publish(publish) => {
+                            let taken = publish.payload.len() + publish.topic.len();
+                            burst_bytes += taken;
+                            if publish.qos != Qos::AtMostOnce {
+                                messages = messages.saturating_sub(1);
+                                bytes = bytes.saturating_sub(taken);
+                            }
+                        }
+                        Packet::PubRel { .. } | Packet::PingResp => {}
+                        // What it says holds for what follows.
+                        _ => is_rare = true,
                     }
                     packets.push(packet);
                 }
                 Some(Err(error)) => return Some(lost(error)),
                 None => return Some(Lost::Closed),
             }
-            let go_on = packets.len() < BURST && messages > 0 && bytes > 0;
-            next = if go_on { self.link.reader.next().now_or_never() } else { None };
+            let is_full = packets.len() >= BURST || burst_bytes >= BURST_BYTES || messages == 0 || bytes == 0;
+            next = if is_full || is_rare { None } else { self.link.reader.next().now_or_never() };
         }
         None
     }
@@ -61,7 +77,7 @@ impl<S: Transport> Connection<'_, S> {
     fn handle(&mut self, packets: &mut Vec<Packet>) -> Result<(), End> {
         let in_hand = Arc::clone(&self.run.session.in_hand);
         let mut taken = Vec::with_capacity(packets.len());
-        let mut rare = Vec::new();
+        let mut rare = Ok(());
         let mut state = in_hand.lock();
         for packet in packets.drain(..) {
             match packet {
@@ -69,22 +85,32 @@ impl<S: Transport> Connection<'_, S> {
                     let message = self.publish(&mut state, publish);
                     taken.extend(message);
                 }
-                Packet::PubRel { packet_id } => {
+                Packet::PubRel { packet_id } if !state.ledger.owes_pubrec(packet_id) => {
                     self.link.writer.outgoing.reply(state.ledger.pubrel(packet_id));
                 }
-                Packet::PingResp => {
+                Packet::PingResp if state.ledger.is_pinging() => {
                     state.ledger.pong();
                 }
-                packet => rare.push(packet),
+                packet => {
+                    // The last of its burst, but for a PUBREL or PINGRESP that ends the connection.
+                    rare = self.rare(packet);
+                    if rare.is_err() {
+                        break;
+                    }
+                }
             }
         }
+        packets.clear();
         in_hand.show(&state);
         drop(state);
         if !taken.is_empty() {
+            // Where most were dropped, the room for them would be kept with the few that were not.
+            taken.shrink_to_fit();
             self.hand_on_now(taken)?;
         }
-        for packet in rare {
-            self.rare(packet).map_err(End::Lost)?;
+        rare.map_err(End::Lost)?;
+        if self.link.writer.outgoing.len() > MAX_UNSENT_BYTES {
+            return Err(End::Lost(Lost::Unread(self.link.writer.outgoing.len())));
         }
         Ok(())
     }
@@ -148,28 +174,41 @@ impl<S: Transport> Connection<'_, S> {
         Some(message)
     }
 
-    /// SUBACK, UNSUBACK, DISCONNECT.
+    /// SUBACK, UNSUBACK, DISCONNECT, and what may not come (now).
     fn rare(&mut self, packet: Packet) -> Result<(), Lost> {
-        match packet {
-            Packet::SubAck { packet_id, codes } => {
-                if !self.asked.suback(packet_id, &codes, self.run.subscriptions.wanted()) {
-                    tracing::debug!(packet_id, "suback that nobody asked for");
+        let fault = match packet {
+            Packet::SubAck { packet_id, codes } => match self.asked.filters(packet_id) {
+                Some(filters) if filters == codes.len() => {
+                    self.asked.suback(packet_id, &codes, self.run.subscriptions.wanted());
+                    self.look_for_answers();
+                    return Ok(());
                 }
-                self.look_for_answers();
-            }
+                Some(filters) => {
+                    let what = format!("a SUBACK has {} reason codes for {filters} filters", codes.len());
+                    Fault::protocol("3.8.4-6", what)
+                }
+                None => unasked("2.2.1-6", "a SUBACK", packet_id),
+            },
             Packet::UnsubAck { packet_id } => {
-                if !self.asked.unsuback(packet_id) {
-                    tracing::debug!(packet_id, "unsuback that nobody asked for");
+                if self.asked.unsuback(packet_id) {
+                    self.look_for_answers();
+                    return Ok(());
                 }
-                self.look_for_answers();
+                unasked("2.2.1-6", "an UNSUBACK", packet_id)
             }
             Packet::Disconnect { reason, text } => return Err(Lost::Disconnected { reason, text }),
-            Packet::ConnAck(_) => {
-                return Err(Lost::Wire(Fault::protocol("3.2.0-2", "a second CONNACK on one connection").into()));
+            Packet::ConnAck(_) => Fault::protocol("3.2.0-2", "a second CONNACK on one connection"),
+            Packet::PubAck { packet_id } => unasked("2.2.1-5", "a PUBACK", packet_id),
+            Packet::PubRec { packet_id } => unasked("2.2.1-5", "a PUBREC", packet_id),
+            Packet::PubComp { packet_id } => unasked("2.2.1-5", "a PUBCOMP", packet_id),
+            Packet::PubRel { packet_id } => {
+                Fault::protocol("4.3.3", format!("a PUBREL with packet identifier {packet_id} came before our PUBREC"))
             }
-            Packet::Publish(_) | Packet::PubRel { .. } | Packet::PingResp => {}
-        }
-        Ok(())
+            // It would confirm acknowledgements that are still on their way.
+            Packet::PingResp => Fault::protocol("3.12.4-1", "a PINGRESP answers no PINGREQ of ours"),
+            Packet::Publish(_) => return Ok(()),
+        };
+        Err(Lost::Wire(fault.into()))
     }
 
     /// Once all is answered, says how it stands.
@@ -185,14 +224,16 @@ impl<S: Transport> Connection<'_, S> {
     }
 }
 
+fn unasked(clause: &'static str, packet: &str, packet_id: u16) -> Fault {
+    Fault::protocol(clause, format!("{packet} with packet identifier {packet_id}, which nobody waits for"))
+}
+
 fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> Message {
-    let (topic, is_utf8) = topic(&publish.topic);
+    let (topic, malformed) = topic(&publish.topic);
     let malformed = if publish.too_large {
         Some(Malformed::TooLarge { payload_bytes: publish.payload_bytes })
-    } else if is_utf8 {
-        None
     } else {
-        Some(Malformed::TopicNotUtf8)
+        malformed
     };
     let Publish { payload, qos, retain, .. } = publish;
     let payload = if payload.len() < SLICE_BYTES { Bytes::copy_from_slice(&payload) } else { payload };

@@ -1,12 +1,10 @@
 //! Bytes to packets.
 
 use bytes::{Buf, Bytes, BytesMut};
-use rumqttc::mqttbytes::v4;
-use rumqttc::v5::mqttbytes::v5;
 use tokio_util::codec::Decoder;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::connect::{connack, connack_v5};
+use super::control::{self, Kind};
 use super::fault::Fault;
 use super::properties::{self, Identifiers};
 use super::{Packet, Publish, Version, WireError, hash, hasher};
@@ -14,8 +12,6 @@ use crate::message::Qos;
 
 /// What is kept of a payload over the limit.
 pub const CUT_BYTES: usize = 64 << 10;
-/// The longest packet that MQTT can frame (2.1.4).
-const MAX_REMAINING: usize = 268_435_455;
 /// More than the topic and the usual properties of a PUBLISH take: such a packet, if longer than this and the limit
 /// together, is not waited for but read as it comes.
 const HEAD_BYTES: usize = 128 << 10;
@@ -134,8 +130,8 @@ impl Long {
 
 /// Takes properties off the front of `source`, of which it is `all` or the beginning; returns how many bytes are left.
 fn take_properties(identifiers: &mut Identifiers, mut source: &[u8], is_all: bool) -> Result<usize, Fault> {
-    while let Some((id, value)) = properties::next(&mut source)? {
-        identifiers.take(id, value)?;
+    while let Some(property) = properties::next(&mut source)? {
+        identifiers.take(property)?;
     }
     if is_all && !source.is_empty() {
         return Err(Fault::malformed("2.2.2.1", "the last property of a PUBLISH is longer than the properties"));
@@ -171,39 +167,33 @@ impl Codec {
             }
             return Ok(self.long.take().map(|long| Packet::Publish(long.finish())));
         }
+        let Some(&first) = source.first() else { return Ok(None) };
+        let kind = Kind::of(first, self.version)?;
         let Some((header, remaining)) = fixed_header(source)? else { return Ok(None) };
-        let first = source[0];
-        if first >> 4 == PUBLISH && remaining > self.max_payload_bytes.saturating_add(HEAD_BYTES) {
-            self.long = self.begin_long(source, header, remaining)?.map(Box::new);
-            return if self.long.is_some() { self.packet(source) } else { Ok(None) };
+        if kind == Kind::Publish {
+            if remaining > self.max_payload_bytes.saturating_add(HEAD_BYTES) {
+                self.long = self.begin_long(source, header, remaining)?.map(Box::new);
+                return if self.long.is_some() { self.packet(source) } else { Ok(None) };
+            }
+        } else if remaining > MAX_OTHER {
+            let what = format!("{} has {remaining} bytes", kind.name());
+            return Err(Fault::other(Fault::TOO_LARGE, "4.13.2", what).into());
         }
-        if remaining > MAX_OTHER && first >> 4 != PUBLISH {
-            return Err(Fault::other(
-                Fault::TOO_LARGE,
-                "3.2.2.3.6",
-                format!("a packet of type {} has {remaining} bytes", first >> 4),
-            )
-            .into());
+        let missing = (header + remaining).saturating_sub(source.len());
+        if missing > 0 {
+            source.reserve(missing);
+            return Ok(None);
         }
-        let Some(missing) = (header + remaining).checked_sub(source.len()).filter(|&missing| missing > 0) else {
-            let packet = source.split_to(header + remaining);
-            return match first >> 4 {
-                PUBLISH => {
-                    let mut body = packet.freeze();
-                    body.advance(header);
-                    Ok(Some(Packet::Publish(self.publish(first, body)?)))
-                }
-                _ => rare(self.version, first, packet, header).map(Some),
-            };
-        };
-        source.reserve(missing);
-        Ok(None)
+        let mut packet = source.split_to(header + remaining);
+        Ok(Some(if kind == Kind::Publish {
+            packet.advance(header);
+            Packet::Publish(self.publish(first, packet.freeze())?)
+        } else {
+            control::read(kind, self.version, &packet[header..])?
+        }))
     }
 }
 
-const CONNACK: u8 = 2;
-const PUBLISH: u8 = 3;
-const DISCONNECT: u8 = 14;
 /// Other packets from a broker are short: SUBACK is bounded by what we subscribe in one packet, texts by 64 KiB each.
 const MAX_OTHER: usize = 1 << 20;
 
@@ -276,58 +266,4 @@ impl Head {
             subscription_identifiers: Identifiers::default(),
         }
     }
-}
-
-/// Every packet but PUBLISH, complete.
-fn rare(version: Version, first: u8, mut packet: BytesMut, header: usize) -> Result<Packet, WireError> {
-    let body = &packet[header..];
-    match (version, first >> 4) {
-        (Version::V5, DISCONNECT) => {
-            let reason = body.first().copied().unwrap_or(0);
-            let text = if body.len() > 2 { disconnect_text(packet) } else { None };
-            Ok(Packet::Disconnect { reason, text })
-        }
-        // A broker of 3.1.1 refuses version 5 in its own form.
-        (_, CONNACK) if body.len() == 2 => Ok(Packet::ConnAck(connack(body[0], body[1]))),
-        (Version::V5, _) => match v5::Packet::read(&mut packet, None).map_err(malformed)? {
-            v5::Packet::ConnAck(ack) => Ok(Packet::ConnAck(connack_v5(ack))),
-            v5::Packet::SubAck(ack) => {
-                let codes = ack.return_codes.iter().map(|&code| super::connect::suback_code(code)).collect();
-                Ok(Packet::SubAck { packet_id: ack.pkid, codes })
-            }
-            v5::Packet::UnsubAck(ack) => Ok(Packet::UnsubAck { packet_id: ack.pkid }),
-            v5::Packet::PubRel(release) => Ok(Packet::PubRel { packet_id: release.pkid }),
-            v5::Packet::PingResp(_) => Ok(Packet::PingResp),
-            _ => Err(unexpected(first)),
-        },
-        (Version::V311, _) => match v4::Packet::read(&mut packet, MAX_REMAINING).map_err(malformed)? {
-            v4::Packet::SubAck(ack) => {
-                let codes = ack.return_codes.iter().map(|code| match code {
-                    v4::SubscribeReasonCode::Success(qos) => *qos as u8,
-                    v4::SubscribeReasonCode::Failure => 128,
-                });
-                Ok(Packet::SubAck { packet_id: ack.pkid, codes: codes.collect() })
-            }
-            v4::Packet::UnsubAck(ack) => Ok(Packet::UnsubAck { packet_id: ack.pkid }),
-            v4::Packet::PubRel(release) => Ok(Packet::PubRel { packet_id: release.pkid }),
-            v4::Packet::PingResp => Ok(Packet::PingResp),
-            _ => Err(unexpected(first)),
-        },
-    }
-}
-
-fn disconnect_text(mut packet: BytesMut) -> Option<String> {
-    match v5::Packet::read(&mut packet, None) {
-        Ok(v5::Packet::Disconnect(disconnect)) => disconnect.properties?.reason_string,
-        _ => None,
-    }
-}
-
-/// The packet was complete, so that also "more bytes wanted" means that it is malformed.
-fn malformed(error: impl std::fmt::Display) -> WireError {
-    Fault::malformed("4.13", error.to_string()).into()
-}
-
-fn unexpected(first: u8) -> WireError {
-    Fault::protocol("2.1.2", format!("a broker never sends packets of type {}", first >> 4)).into()
 }

@@ -38,6 +38,12 @@ impl Outgoing {
         &mut self.bytes
     }
 
+    /// Bytes to be sent.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -125,6 +131,11 @@ impl Outgoing {
 
     pub fn pingreq(&mut self) {
         v4::PingReq.write(&mut self.bytes).expect(BOUNDED);
+    }
+
+    /// DISCONNECT of MQTT 5 with a reason and without properties.
+    pub fn disconnect_because(&mut self, code: u8) {
+        self.bytes.extend_from_slice(&[0xE0, 2, code, 0]);
     }
 
     /// DISCONNECT that keeps the session and its expiry.

@@ -18,14 +18,25 @@ pub(super) enum Value<'a> {
     Pair,
 }
 
+/// Its identifier and value.
+pub(super) type Property<'a> = (u8, Value<'a>);
+
 /// Identifiers of the properties that are looked at (2.2.2.2).
 pub(super) mod id {
     pub const SUBSCRIPTION_IDENTIFIER: u8 = 11;
+    pub const SESSION_EXPIRY: u8 = 17;
+    pub const SERVER_KEEP_ALIVE: u8 = 19;
+    pub const SERVER_REFERENCE: u8 = 28;
+    pub const REASON_STRING: u8 = 31;
+    pub const RECEIVE_MAXIMUM: u8 = 33;
     pub const TOPIC_ALIAS: u8 = 35;
+    pub const USER: u8 = 38;
+    pub const MAXIMUM_PACKET_SIZE: u8 = 39;
+    pub const SUBSCRIPTION_IDENTIFIERS: u8 = 41;
 }
 
 /// Takes one property off `source`; `None` if it is not all there, which then is left as it is.
-pub(super) fn next<'a>(source: &mut &'a [u8]) -> Result<Option<(u8, Value<'a>)>, Fault> {
+pub(super) fn next<'a>(source: &mut &'a [u8]) -> Result<Option<Property<'a>>, Fault> {
     let Some((&id, mut rest)) = source.split_first() else { return Ok(None) };
     let value = match id {
         1 | 23 | 25 | 36 | 37 | 40 | 41 | 42 => take(&mut rest).map(|[byte]| Value::Byte(byte)),
@@ -33,7 +44,7 @@ pub(super) fn next<'a>(source: &mut &'a [u8]) -> Result<Option<(u8, Value<'a>)>,
         2 | 17 | 24 | 39 => take(&mut rest).map(|four| Value::Four(u32::from_be_bytes(four))),
         id::SUBSCRIPTION_IDENTIFIER => variable(&mut rest)?.map(Value::Variable),
         3 | 8 | 9 | 18 | 21 | 22 | 26 | 28 | 31 => bytes(&mut rest).map(Value::Bytes),
-        38 => bytes(&mut rest).and_then(|_| bytes(&mut rest)).map(|_| Value::Pair),
+        id::USER => bytes(&mut rest).and_then(|_| bytes(&mut rest)).map(|_| Value::Pair),
         _ => return Err(Fault::malformed("2.2.2.2", format!("there is no property {id}"))),
     };
     Ok(value.map(|value| {
@@ -117,7 +128,7 @@ impl Identifiers {
     }
 
     /// Takes one property of a PUBLISH into account.
-    pub(super) fn take(&mut self, id: u8, value: Value<'_>) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, (id, value): Property<'_>) -> Result<(), Fault> {
         match (id, value) {
             (id::SUBSCRIPTION_IDENTIFIER, Value::Variable(identifier)) => self.push(identifier),
             (id::TOPIC_ALIAS, _) => {
