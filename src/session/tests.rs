@@ -1,5 +1,6 @@
 //! The session against a scripted broker over an in-memory stream, time paused: it passes only when all wait.
 
+mod breaches;
 mod hand;
 mod runs;
 
@@ -119,6 +120,17 @@ async fn play_with<F: Future<Output = ()>>(
     capacity: usize,
     script: impl FnOnce(Scene, Script) -> F,
 ) -> End {
+    play_over(Version::V311, subscriptions, session_present, capacity, script).await
+}
+
+/// The same over either version.
+async fn play_over<F: Future<Output = ()>>(
+    version: Version,
+    subscriptions: Vec<Subscription>,
+    session_present: bool,
+    capacity: usize,
+    script: impl FnOnce(Scene, Script) -> F,
+) -> End {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let metrics = Arc::new(Metrics::new());
     let in_hand = Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics)));
@@ -142,17 +154,21 @@ async fn play_with<F: Future<Output = ()>>(
     let scene = Scene { in_hand, metrics, status, stop, received, subscribed: watched };
     let mut run = Run::new(session);
     let connection = async {
-        let (link, ack) = match Link::open(ours, Version::V311, &broker()).await {
+        let (link, ack) = match Link::open(ours, version, &broker()).await {
             Ok(open) => open,
             Err(error) => panic!("{error:?}"),
         };
-        run.connected(Version::V311, &ack);
-        Connection::new(&mut run, link, Version::V311, &ack).serve().await
+        run.connected(version, &ack);
+        Connection::new(&mut run, link, version, &ack).serve().await
     };
     let scripted = async {
         let mut broker = Script::new(theirs);
         assert_eq!(broker.packet().await.unwrap().0, 0x10);
-        broker.send(&[0x20, 2, u8::from(session_present), 0]).await;
+        let connack = [0x20, 2, u8::from(session_present), 0];
+        match version {
+            Version::V311 => broker.send(&connack).await,
+            Version::V5 => broker.send(&[connack[0], 3, connack[2], 0, 0]).await,
+        }
         script(scene, broker).await;
     };
     tokio::join!(connection, scripted).0

@@ -11,6 +11,7 @@ mod broker;
 mod configuration;
 mod documents;
 mod faults;
+mod hostile_bytes;
 mod http;
 mod kill;
 mod line;

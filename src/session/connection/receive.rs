@@ -23,8 +23,8 @@ const BURST: usize = 256;
 const BURST_BYTES: usize = 1 << 20;
 
 /// Replies that a broker which does not read may let gather. All that one owes at a time (65,535 messages of QoS 2)
-/// are half a mebibyte; one that keeps no window (mosquitto up to 2.0.12) may be more behind.
-const MAX_UNSENT_BYTES: usize = 8 << 20;
+/// are half a mebibyte, thousands of filters about as much; one that keeps no window may be more behind.
+const MAX_UNSENT_BYTES: usize = 4 << 20;
 
 /// A payload is a slice of the buffer of a read and keeps all of it, which is more than it is counted for if what came
 /// with it is ignored and gone. So those are copied that are shorter than a buffer.
@@ -230,11 +230,8 @@ fn unasked(clause: &'static str, packet: &str, packet_id: u16) -> Fault {
 
 fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> Message {
     let (topic, malformed) = topic(&publish.topic);
-    let malformed = if publish.too_large {
-        Some(Malformed::TooLarge { payload_bytes: publish.payload_bytes })
-    } else {
-        malformed
-    };
+    let malformed =
+        if publish.too_large { Some(Malformed::TooLarge { payload_bytes: publish.payload_bytes }) } else { malformed };
     let Publish { payload, qos, retain, .. } = publish;
     let payload = if payload.len() < SLICE_BYTES { Bytes::copy_from_slice(&payload) } else { payload };
     Message { topic, payload, qos, retain, received_at, delivery, malformed }

@@ -194,8 +194,8 @@ impl Codec {
     }
 }
 
-/// Other packets from a broker are short: SUBACK is bounded by what we subscribe in one packet, texts by 64 KiB each.
-const MAX_OTHER: usize = 1 << 20;
+/// Other packets from a broker are short: SUBACK is bounded by what we subscribe in one packet, a text by 64 KiB.
+const MAX_OTHER: usize = 256 << 10;
 
 /// Length of the fixed header, and of what follows it (2.1.4).
 fn fixed_header(source: &[u8]) -> Result<Option<(usize, usize)>, Fault> {

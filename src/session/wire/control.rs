@@ -120,7 +120,7 @@ pub(super) fn read(kind: Kind, version: Version, body: &[u8]) -> Result<Packet, 
     if body.rest.is_empty() {
         Ok(packet)
     } else {
-        Err(Fault::malformed("2.1.4", format!("{} is {} bytes too long", kind.name(), body.rest.len())))
+        Err(Fault::malformed("2.1.4", format!("{} is too long", kind.name())))
     }
 }
 

@@ -1,3 +1,5 @@
+mod breaches;
+
 use bytes::BytesMut;
 use proptest::prelude::*;
 use rumqttc::mqttbytes::{QoS as QosV4, v4};
@@ -184,24 +186,6 @@ fn the_properties_of_a_connack_are_read() {
     let bytes = [0x20, 11, 0, 0, 8, 19, 0, 60, 17, 0, 0, 1, 0];
     let Packet::ConnAck(ack) = one(Version::V5, &bytes).unwrap() else { panic!() };
     assert_eq!((ack.server_keep_alive, ack.session_expiry), (Some(60), Some(256)));
-}
-
-#[test]
-fn what_breaks_the_protocol_is_said() {
-    let cases: [(Version, &[u8]); 8] = [
-        (Version::V311, &[0x30, 0x80, 0x80, 0x80, 0x80]),
-        (Version::V311, &[0x36, 5, 0, 1, b'a', 0, 1]),
-        (Version::V311, &[0x32, 5, 0, 1, b'a', 0, 0]),
-        (Version::V311, &[0x30, 3, 0, 9, b'a']),
-        (Version::V5, &[0x30, 4, 0, 1, b'a', 9]),
-        (Version::V5, &[0x20, 1, 0]),
-        (Version::V5, &[0xF0, 0]),
-        (Version::V311, &[0xC0, 0]),
-    ];
-    for (version, bytes) in cases {
-        let result = decode(version, MAX, bytes, bytes.len());
-        assert!(matches!(result, Err(WireError::Protocol(_))), "{bytes:02x?}: {result:?}");
-    }
 }
 
 #[test]
