@@ -11,6 +11,7 @@ mod broker;
 mod configuration;
 mod documents;
 mod faults;
+mod hostile;
 mod hostile_bytes;
 mod http;
 mod kill;

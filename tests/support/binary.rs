@@ -121,6 +121,14 @@ impl Amber {
         self.wait()
     }
 
+    /// The most memory that it ever had at a time, in bytes.
+    #[track_caller]
+    pub fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        1024 * peak.and_then(|kilobytes| kilobytes.trim().parse::<u64>().ok()).expect("Linux tells it")
+    }
+
     pub fn signal(&self, signal: Signal) {
         self.process().signal(signal);
     }

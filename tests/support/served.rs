@@ -16,10 +16,16 @@ pub struct Served {
 
 impl Served {
     pub fn start(script: Script) -> Self {
+        Self::start_on(0, script)
+    }
+
+    /// The same on a port of one's choice.
+    #[track_caller]
+    pub fn start_on(port: u16, script: Script) -> Self {
         let runtime = Runtime::new().expect("a runtime can be made");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let start = Broker::start(address, script, CancellationToken::new());
-        let broker = runtime.block_on(start).expect("any port is free");
+        let broker = runtime.block_on(start).expect("the port is free");
         Self { broker: Some(broker), runtime }
     }
 

@@ -9,6 +9,7 @@
 
 pub mod binary;
 pub mod client;
+pub mod fake;
 pub mod folder;
 pub mod home;
 pub mod mosquitto;
