@@ -150,7 +150,11 @@ impl<'a, S: Transport> Connection<'a, S> {
             self.reading = reading;
             match self.next(timer.as_mut(), reading).await {
                 Event::Stop => return self.finish().await,
-                Event::Settled => {}
+                Event::Settled => {
+                    if self.run.overloaded && self.run.session.in_hand.lock().is_half_empty() {
+                        self.run.overload(false);
+                    }
+                }
                 Event::Flushed(Ok(())) => self.spoken = Instant::now(),
                 Event::Flushed(Err(error)) => return End::Lost(lost(WireError::Io(error))),
                 Event::HandedOn(true) => {}

@@ -18,6 +18,9 @@ pub const MAX_UNSETTLED: usize = 10_240;
 pub const MAX_MESSAGES: usize = 30_000;
 /// Bytes in hand at which both happen.
 pub const MAX_BYTES: usize = 32 << 20;
+/// In bytes for QoS 0, which is dropped beyond it: both limits can be reached at a time, and what is in hand has copies
+/// on its way into the store.
+pub const MAX_BYTES_QOS_0: usize = MAX_BYTES / 2;
 /// The Receive Maximum announced to MQTT 5 brokers: 200,000 messages/s at 20 ms a commit, and identifiers far from
 /// their wrap.
 pub const RECEIVE_MAXIMUM: u16 = 4_096;
@@ -264,13 +267,13 @@ impl State {
     /// Whether one more message of QoS 0 may be taken. Those of QoS 1 and 2 count too, but not the other way round.
     pub(super) fn has_room_for_qos_0(&self) -> bool {
         self.unsettled.messages + self.unacknowledged.messages < MAX_MESSAGES
-            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES
+            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES_QOS_0
     }
 
     /// Whether an overload is over, with some distance to the next.
     pub(super) fn is_half_empty(&self) -> bool {
         self.unsettled.messages + self.unacknowledged.messages < MAX_MESSAGES / 2
-            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES / 2
+            && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES_QOS_0 / 2
     }
 
     /// Asks the ledger about a PUBLISH of QoS 1 or 2.

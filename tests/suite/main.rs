@@ -16,6 +16,7 @@ mod hostile_bytes;
 mod http;
 mod kill;
 mod line;
+mod overload;
 mod session_faults;
 mod smoke;
 mod stack;

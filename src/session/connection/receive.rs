@@ -138,9 +138,6 @@ impl<S: Transport> Connection<'_, S> {
                 self.run.overload(true);
                 return None;
             }
-            if self.run.overloaded && state.is_half_empty() {
-                self.run.overload(false);
-            }
         }
         let metrics = &self.run.session.metrics;
         let mut delivery = None;

@@ -1,5 +1,7 @@
 //! Bytes to packets.
 
+use std::io;
+
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::Decoder;
 use xxhash_rust::xxh3::Xxh3;
@@ -156,6 +158,16 @@ impl Decoder for Codec {
         let packet = self.packet(source);
         self.left = source.len();
         packet
+    }
+
+    fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Packet>, WireError> {
+        match self.decode(source)? {
+            None if !source.is_empty() || self.long.is_some() => {
+                let what = "the broker has closed the connection within a packet";
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what).into())
+            }
+            packet => Ok(packet),
+        }
     }
 }
 
