@@ -2,12 +2,13 @@
 //! works as soon as a good broker is there.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use amber::demo::broker::Script;
 use amber::message::Qos;
 
 use crate::support::binary::Amber;
-use crate::support::fake::{CONNACK, Fake};
+use crate::support::fake::{self, CONNACK, Fake};
 use crate::support::home::Home;
 use crate::support::numbers::{self, TOPIC};
 use crate::support::served::Served;
@@ -95,26 +96,14 @@ fn a_breach_is_told_to_the_broker_and_the_next_tries_come_ever_more_slowly_and_a
 fn a_packet_of_200_megabytes_is_skipped_acknowledged_and_a_reject_with_its_size() {
     const BYTES: usize = 200_000_000;
     let fake = Fake::serving(|stream| {
-        stream.write_all(CONNACK).unwrap();
-        let topic = TOPIC.as_bytes();
-        let remaining = 2 + topic.len() + 2 + 1 + BYTES;
-        let length = [0, 7, 14, 21].map(|shift| (remaining >> shift) as u8 & 0x7F | if shift < 21 { 0x80 } else { 0 });
-        stream.write_all(&[&[0x32][..], &length, &[0, topic.len() as u8], topic, &[0, 1, 0]].concat()).unwrap();
+        let head = fake::publish_head(1, 1, TOPIC.as_bytes(), BYTES);
+        stream.write_all(&[CONNACK, &head].concat()).unwrap();
         let piece = vec![b'x'; 1_000_000];
         for _ in 0..BYTES / piece.len() {
             stream.write_all(&piece).unwrap();
         }
-        let next = b"{\"n\":1}";
-        let remaining = 2 + topic.len() + 2 + 1 + next.len();
-        stream.write_all(&[&[0x32, remaining as u8, 0, topic.len() as u8], topic, &[0, 2, 0], next].concat()).unwrap();
-        // The broker's turn is over when both are acknowledged.
-        let mut heard = Vec::new();
-        while !(contains(&heard, &[0x40, 2, 0, 1]) && contains(&heard, &[0x40, 2, 0, 2])) {
-            let mut bytes = [0; 4096];
-            let count = stream.read(&mut bytes).unwrap();
-            assert!(count > 0, "amber has gone: {heard:02x?}");
-            heard.extend_from_slice(&bytes[..count]);
-        }
+        stream.write_all(&fake::publish(1, 2, TOPIC.as_bytes(), b"{\"n\":1}")).unwrap();
+        wait_for_pubacks(stream, 2);
     });
     let home = Home::sqlite();
     let mut amber = Amber::new(&numbers::config(&fake.url(), &home.url(), ""));
@@ -130,6 +119,55 @@ fn a_packet_of_200_megabytes_is_skipped_acknowledged_and_a_reject_with_its_size(
     assert!(peak <= MAX_MEMORY, "{peak} bytes");
 }
 
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+/// Reads until messages 1 to `last` are acknowledged, in that order.
+fn wait_for_pubacks(stream: &mut TcpStream, last: u8) {
+    let mut heard = Vec::new();
+    let wanted = (1..=last).flat_map(|packet_id| [0x40, 2, 0, packet_id]).collect::<Vec<u8>>();
+    loop {
+        // SUBSCRIBE, and pings in between.
+        let acks: Vec<u8> =
+            heard.windows(4).filter(|four| four.starts_with(&[0x40, 2, 0])).flatten().copied().collect();
+        if acks == wanted {
+            return;
+        }
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        assert!(count > 0, "amber has gone: {heard:02x?}");
+        heard.extend_from_slice(&bytes[..count]);
+    }
+}
+
+#[test]
+fn a_topic_that_is_none_is_a_reject_in_both_stores_and_the_next_message_is_stored() {
+    for home in Home::both() {
+        let fake = Fake::serving(|stream| {
+            let odd: [&[u8]; 4] = [b"odd/\xFF", b"odd/+/x", b"odd/#", b"odd/\0"];
+            let mut bytes = CONNACK.to_vec();
+            for (packet_id, topic) in (1..).zip(odd) {
+                bytes.extend(fake::publish(1, packet_id, topic, b"payload"));
+            }
+            bytes.extend(fake::publish(1, 5, TOPIC.as_bytes(), b"{\"n\":1}"));
+            stream.write_all(&bytes).unwrap();
+            wait_for_pubacks(stream, 5);
+        });
+        let mut amber = Amber::new(&numbers::config(&fake.url(), &home.url(), ""));
+        amber.start();
+        eventually("all are acknowledged", || equal(amber.metric("amber_acknowledged_total"), 5.0));
+        let rejects = format!("select reason, topic, detail from {}", home.view("rejects"));
+        let mut stored = home.sql().rows(&rejects).unwrap();
+        stored.sort();
+        let row = |topic: &str, detail: &str| ["topic", topic, detail].map(|value| Some(value.to_owned())).to_vec();
+        assert_eq!(
+            stored,
+            [
+                row("odd/#", "the topic name holds `#`, which only filters may (MQTT 3.3.2-2)"),
+                row("odd/+/x", "the topic name holds `+`, which only filters may (MQTT 3.3.2-2)"),
+                row("odd/\u{fffd}", "the topic name holds NUL (MQTT 4.7.3-2)"),
+                row("odd/\u{fffd}", "the topic name is not UTF-8 (MQTT 1.5.4)"),
+            ],
+            "{home}"
+        );
+        assert_eq!(home.count("numbers"), 1, "{home}");
+        assert_eq!(amber.metric("amber_connections_total"), Ok(1.0));
+    }
 }

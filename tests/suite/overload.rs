@@ -8,7 +8,7 @@ use amber::message::Qos;
 
 use crate::support::binary::Amber;
 use crate::support::client::Publisher;
-use crate::support::fake::{CONNACK, Fake};
+use crate::support::fake::{self, CONNACK, Fake};
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::{self, Load};
@@ -88,19 +88,15 @@ fn a_flood_of_qos_0_on_a_store_that_stalls_is_dropped_and_counted_and_costs_qos_
     numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
 }
 
-/// A PUBLISH of MQTT 5 to `flood/x`, without properties.
 fn publish(qos: u8, packet_id: u16, payload: &[u8]) -> Vec<u8> {
-    let id: &[u8] = if qos == 0 { &[] } else { &packet_id.to_be_bytes() };
-    let remaining = 2 + 7 + id.len() + 1 + payload.len();
-    let length = [0, 7, 14, 21].map(|shift| (remaining >> shift) as u8 & 0x7F | if shift < 21 { 0x80 } else { 0 });
-    [&[0x30 | qos << 1][..], &length, b"\0\x07flood/x", id, &[0], payload].concat()
+    fake::publish(qos, packet_id, b"flood/x", payload)
 }
 
 /// What Amber has at most while `server` stands still and a broker sends `flood`, without regard to any window, for as
 /// long as it is taken.
 #[track_caller]
 fn peak_under(server: &Postgres, flood: impl Fn(u16) -> Vec<u8> + Send + 'static) -> u64 {
-    const ENOUGH: usize = 512 << 20;
+    const ENOUGH: usize = 160 << 20;
     let home = Home::Postgres(server.database());
     let (go, going) = mpsc::channel();
     let (done, ended) = mpsc::channel();
@@ -108,7 +104,7 @@ fn peak_under(server: &Postgres, flood: impl Fn(u16) -> Vec<u8> + Send + 'static
     let fake = Fake::serving(move |stream| {
         stream.write_all(CONNACK).unwrap();
         going.lock().unwrap().recv().unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
         let (mut sent, mut id) = (0, 0_u16);
         while sent < ENOUGH {
             id = id % u16::MAX + 1;
@@ -125,7 +121,7 @@ fn peak_under(server: &Postgres, flood: impl Fn(u16) -> Vec<u8> + Send + 'static
     eventually("amber is connected", || equal(amber.metric("amber_connections_total"), 1.0));
     server.pause();
     go.send(()).unwrap();
-    ended.recv_timeout(DEADLINE).expect("all is taken, or nothing more");
+    ended.recv_timeout(3 * DEADLINE).expect("all is taken, or nothing more");
     longest_answer(&amber);
     let peak = amber.memory_peak();
     amber.kill();

@@ -12,6 +12,31 @@ use super::{DEADLINE, ports};
 /// CONNACK of MQTT 5 without a session.
 pub const CONNACK: &[u8] = &[0x20, 3, 0, 0, 0];
 
+/// A PUBLISH of MQTT 5 without properties.
+pub fn publish(qos: u8, packet_id: u16, topic: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = publish_head(qos, packet_id, topic, payload.len());
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// The same up to its payload, which is to have so many bytes.
+pub fn publish_head(qos: u8, packet_id: u16, topic: &[u8], payload_bytes: usize) -> Vec<u8> {
+    let id: &[u8] = if qos == 0 { &[] } else { &packet_id.to_be_bytes() };
+    let remaining = 2 + topic.len() + id.len() + 1 + payload_bytes;
+    let mut length = Vec::new();
+    let mut left = remaining;
+    loop {
+        let more = left >> 7 > 0;
+        length.push((left & 0x7F) as u8 | if more { 0x80 } else { 0 });
+        left >>= 7;
+        if !more {
+            break;
+        }
+    }
+    let topic_bytes = u16::try_from(topic.len()).expect("a topic is short").to_be_bytes();
+    [&[0x30 | qos << 1], &length[..], &topic_bytes, topic, id, &[0]].concat()
+}
+
 /// Listens until it is dropped, and serves one connection after another.
 pub struct Fake {
     pub port: u16,
