@@ -11,6 +11,8 @@
 //!
 //! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
 
+mod report;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,9 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
+use self::report::Report;
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::metrics::Metrics;
@@ -74,7 +77,7 @@ impl std::error::Error for Fenced {}
 pub struct Delivery {
     store: Store,
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    report: Report,
     backoff: Backoff,
     /// Of each measurement.
     rows_written: Vec<IntCounter>,
@@ -109,8 +112,8 @@ impl Delivery {
             .collect();
         let mut delivery = Self {
             store,
+            report: Report { metrics: metrics.clone(), status },
             metrics,
-            status,
             backoff,
             rows_written,
             number: 0,
@@ -119,8 +122,8 @@ impl Delivery {
             remembered: true,
         };
         let adopted = loop {
-            let opened = match delivery.store.prepare(schema).await {
-                Ok(()) => delivery.store.adopt().await,
+            let opened = match delivery.report.watch(delivery.store.prepare(schema)).await {
+                Ok(()) => delivery.report.watch(delivery.store.adopt()).await,
                 Err(error) => Err(error),
             };
             match opened {
@@ -206,9 +209,9 @@ impl Delivery {
             }
             let packets = in_hand.snapshot(batch.deliveries(), number);
             let result = if apart {
-                self.store.write_apart(batch, number, &packets).await
+                self.report.watch(self.store.write_apart(batch, number, &packets)).await
             } else {
-                self.store.write(batch, number, &packets).await
+                self.report.watch(self.store.write(batch, number, &packets)).await
             };
             match result {
                 Ok(written) => {
@@ -235,7 +238,7 @@ impl Delivery {
     /// say, once it has written: one that adopts and then fails is not.
     async fn adopt_again(&mut self) -> Result<Adopted, Fenced> {
         loop {
-            match self.store.adopt().await {
+            match self.report.watch(self.store.adopt()).await {
                 Ok(adopted) => {
                     if adopted.seq < self.settled {
                         self.metrics.store_went_back.inc();
@@ -255,40 +258,31 @@ impl Delivery {
 
     /// Says what is wrong, once per change, and waits before the next try.
     async fn wait_out(&mut self, error: WriteError) -> Result<(), Fenced> {
-        let (kind, condition, wait) = match error {
+        let (kind, condition) = match error {
             WriteError::Fenced => {
                 self.metrics.write_failures.with_label_values(&["fenced"]).inc();
                 error!("{Fenced}");
                 return Err(Fenced);
             }
             WriteError::Away { in_doubt, source } => {
-                let kind = if in_doubt { "in_doubt" } else { "away" };
-                (kind, Condition::Away(told(&source)), self.backoff.next_wait())
+                (if in_doubt { "in_doubt" } else { "away" }, Condition::Away(told(&source)))
             }
             // A refused row reaches this place only if it was refused when the batch was written apart, too.
             WriteError::Standing(source) | WriteError::Refused(source) => {
-                ("standing", Condition::Standing(told(&source)), self.backoff.longest())
+                ("standing", Condition::Standing(told(&source)))
             }
         };
         self.metrics.write_failures.with_label_values(&[kind]).inc();
-        self.metrics.up.with_label_values(&["store"]).set(0);
-        if self.status.store.set(condition.clone()) {
-            match condition {
-                Condition::Standing(reason) => error!(reason, "the store does not take batches; a person must act"),
-                Condition::Away(reason) => warn!(reason, "the store is away; messages wait at the broker"),
-                Condition::Starting | Condition::Up => {}
-            }
-        }
-        tokio::time::sleep(wait).await;
+        self.report.show(condition);
+        // Also what is standing is tried again soon at first: another Amber's change of the tables is met by the next
+        // try, and a person who has mended something looks for the effect.
+        tokio::time::sleep(self.backoff.next_wait()).await;
         Ok(())
     }
 
     fn up(&mut self) {
         self.backoff.reset();
-        self.metrics.up.with_label_values(&["store"]).set(1);
-        if self.status.store.set(Condition::Up) {
-            info!("the store is up");
-        }
+        self.report.show(Condition::Up);
     }
 
     fn count(&self, batch: &Batch, stored: &Stored) {
@@ -327,7 +321,7 @@ impl Delivery {
         if packets.len() >= self.ledger_bytes || !self.store.is_adopted() {
             return Ok(());
         }
-        let result = self.store.write_ledger(&packets).await;
+        let result = self.report.watch(self.store.write_ledger(&packets)).await;
         if self.has_answered(result).await? {
             self.ledger_bytes = packets.len();
         }
@@ -336,7 +330,7 @@ impl Delivery {
 
     /// A store that is gone is noticed though there is nothing to write.
     async fn ask(&mut self) -> Result<(), Fenced> {
-        let result = self.store.ask().await;
+        let result = self.report.watch(self.store.ask()).await;
         self.has_answered(result).await.map(|_| ())
     }
 
@@ -344,7 +338,7 @@ impl Delivery {
         if !self.store.is_adopted() {
             self.adopt_again().await?;
         }
-        let result = self.store.write_filters(filters).await;
+        let result = self.report.watch(self.store.write_filters(filters)).await;
         self.remembered = self.has_answered(result).await?;
         Ok(())
     }

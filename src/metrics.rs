@@ -108,6 +108,8 @@ metrics! {
     subscriptions_refused: IntGauge = "amber_subscriptions_refused";
     /// 1 for the side that is up, 0 for one that is not: broker, store.
     up: IntGaugeVec = "amber_up" { "side" };
+    /// 1 for the condition that the store is in, 0 for the others: up, away (it comes back by itself), standing (a person must act).
+    store_condition: IntGaugeVec = "amber_store_condition" { "condition" };
     /// Times the store answered with an older batch than one it had confirmed: it was restored, or a late replica took over.
     store_went_back: IntCounter = "amber_store_went_back_total";
 }
@@ -132,6 +134,9 @@ impl Metrics {
         }
         for side in ["broker", "store"] {
             self.up.with_label_values(&[side]);
+        }
+        for condition in ["up", "away", "standing"] {
+            self.store_condition.with_label_values(&[condition]);
         }
         self.messages_dropped.with_label_values(&["overload"]);
     }
