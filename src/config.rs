@@ -84,8 +84,9 @@ pub struct Store {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// The URL as sqlx reads it, password included (also one that came from `password_file`).
-    Postgres(Secret),
+    /// A URL as sqlx reads it for each host, in the order in which they are tried; password included (also one that
+    /// came from `password_file`).
+    Postgres(Vec<Secret>),
     Sqlite(PathBuf),
 }
 

@@ -88,13 +88,21 @@ pub struct Plan {
     pub conflicts: Vec<String>,
 }
 
+impl Plan {
+    /// Whether the store has all that is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty() && self.conflicts.is_empty()
+    }
+}
+
 impl Store {
     /// Remembers where the store is; connects to nothing. `writer` is the client identifier, `owner` a number that
     /// this process has drawn at random.
     #[must_use]
     pub fn new(config: &config::Store, writer: &str, owner: i64) -> Self {
         match &config.url.value {
-            config::StoreUrl::Postgres(url) => Self::Postgres(Box::new(Postgres::new(url, writer, owner))),
+            config::StoreUrl::Postgres(urls) => Self::Postgres(Box::new(Postgres::new(urls, writer, owner))),
             config::StoreUrl::Sqlite(path) => Self::Sqlite(Box::new(Sqlite::new(path, writer, owner))),
         }
     }

@@ -80,7 +80,7 @@ async fn plan(config: &Config, mapping: &Mapping) -> anyhow::Result<Plan> {
 }
 
 fn print(plan: &Plan, against: &str, out: &mut impl Write) -> anyhow::Result<()> {
-    if plan.statements.is_empty() && plan.conflicts.is_empty() {
+    if plan.is_empty() {
         writeln!(out, "-- the store has all that the mappings need")?;
         return Ok(());
     }

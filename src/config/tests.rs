@@ -203,7 +203,7 @@ fn the_password_of_a_file_is_taken_without_its_newline_and_never_printed() {
     );
     let config = good(&text, &[]);
     assert_eq!(config.broker.password, Some(Secret::new("ge heim%")));
-    assert_eq!(config.store.url.value, StoreUrl::Postgres(Secret::new("postgres://me:ge%20heim%25@db/amber")));
+    assert_eq!(config.store.url.value, StoreUrl::Postgres(vec![Secret::new("postgres://me:ge%20heim%25@db/amber")]));
     let printed = format!("{config:?}");
     assert!(!printed.contains("heim") && printed.contains("***"), "{printed}");
 }

@@ -90,7 +90,8 @@ pub(super) fn store(text: &str, password: Option<&Secret>) -> Result<StoreUrl, W
         return sqlite(path).map(StoreUrl::Sqlite);
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return postgres(text, password).map(|url| StoreUrl::Postgres(Secret::new(url)));
+        let urls = hosts(text)?.into_iter().map(|url| postgres(&url, password).map(Secret::new));
+        return urls.collect::<Result<_, _>>().map(StoreUrl::Postgres);
     }
     let what = match text.split_once(':') {
         Some((scheme, _)) if text.contains("://") && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
@@ -113,6 +114,33 @@ fn sqlite(path: &str) -> Result<PathBuf, Wrong> {
         _ => Ok(PathBuf::from(path)),
     }
 }
+
+/// `postgres://user@a:5432,b/database`: one URL for each host, alike in all else.
+fn hosts(text: &str) -> Result<Vec<String>, Wrong> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    let hosts: Vec<&str> = hosts.split(',').collect();
+    if hosts.len() > 1 && hosts.iter().any(|host| host.is_empty() || host.starts_with(':')) {
+        return Err(("names an empty host in its list".to_owned(), LIST.to_owned()));
+    }
+    let parameters = url::form_urlencoded::parse(tail.split_once('?').unwrap_or_default().1.as_bytes());
+    for (key, value) in parameters {
+        let what = match &*key {
+            "host" | "hostaddr" | "port" if value.contains(',') => format!("has a list in the parameter `{key}`"),
+            "host" | "hostaddr" | "port" if hosts.len() > 1 => format!("has a list of hosts and the parameter `{key}`"),
+            "target_session_attrs" => {
+                let remedy = "leave it out: of several hosts Amber takes the first that is no standby and takes writes";
+                return Err(("`target_session_attrs` is not needed".to_owned(), remedy.to_owned()));
+            }
+            _ => continue,
+        };
+        return Err((what, LIST.to_owned()));
+    }
+    Ok(hosts.into_iter().map(|host| format!("{scheme}://{user}{host}{tail}")).collect())
+}
+
+const LIST: &str = "write `postgres://user@first:5432,second:5432/database`";
 
 fn postgres(text: &str, password: Option<&Secret>) -> Result<String, Wrong> {
     let form = "write `postgres://user@host:5432/database`";
@@ -204,7 +232,29 @@ mod tests {
             assert_eq!(store(text, None), Ok(StoreUrl::Sqlite(path.into())), "{text}");
         }
         let url = "postgres://amber@db:5433/amber?sslmode=require";
-        assert_eq!(store(url, None), Ok(StoreUrl::Postgres(Secret::new(url))));
+        assert_eq!(store(url, None), Ok(StoreUrl::Postgres(vec![Secret::new(url)])));
+    }
+
+    #[test]
+    fn a_list_of_hosts_is_a_url_for_each() {
+        let password = Secret::new("geheim");
+        for (text, password, urls) in [
+            (
+                "postgres://me@a:5433,b/amber?sslmode=require",
+                Some(&password),
+                &["postgres://me:geheim@a:5433/amber?sslmode=require", "postgres://me:geheim@b/amber?sslmode=require"]
+                    [..],
+            ),
+            (
+                "postgresql://me:1,2@[::1]:5433,10.0.0.7",
+                None,
+                &["postgresql://me:1,2@[::1]:5433", "postgresql://me:1,2@10.0.0.7"],
+            ),
+            ("postgres:///amber", None, &["postgres:///amber"]),
+        ] {
+            let urls = urls.iter().map(|&url| Secret::new(url)).collect();
+            assert_eq!(store(text, password), Ok(StoreUrl::Postgres(urls)), "{text}");
+        }
     }
 
     #[test]
@@ -212,7 +262,7 @@ mod tests {
         let password = Secret::new("p@ss/w:rd %21 ü?#");
         for url in ["postgres://amber@db/amber", "postgres:///amber?host=/run/postgresql&user=amber"] {
             let Ok(StoreUrl::Postgres(full)) = store(url, Some(&password)) else { panic!("{url}") };
-            let full = url::Url::parse(full.expose()).unwrap();
+            let full = url::Url::parse(full[0].expose()).unwrap();
             let decoded = full.password().map(|text| {
                 let form = format!("p={}", text.replace('+', "%2B"));
                 url::form_urlencoded::parse(form.as_bytes()).next().unwrap().1.into_owned()
@@ -225,7 +275,7 @@ mod tests {
     #[test]
     fn a_wrong_store_url_says_what_to_write() {
         let secret = Secret::new("other");
-        let cases: [(&str, Option<&Secret>, &str); 11] = [
+        let cases: [(&str, Option<&Secret>, &str); 15] = [
             ("amber.db", None, "has no scheme"),
             ("localhost:5432/amber", None, "has no scheme"),
             ("mysql://me:secret@db/amber", None, "`mysql` is not a store"),
@@ -237,6 +287,10 @@ mod tests {
             ("postgres://me@db/amber?sslmod=require", None, "unknown parameter `sslmod`"),
             ("postgres://me:12?secret@db/amber", None, "parameter that is not known"),
             ("postgres://me@db/amber?sslmode=requir", None, "not an sslmode"),
+            ("postgres://me:secret@a,,b/amber", None, "an empty host"),
+            ("postgres://me:secret@a,b:port/amber", None, "invalid port"),
+            ("postgres:///amber?host=a,b&user=me", None, "a list in the parameter `host`"),
+            ("postgres://me@a,b/amber?target_session_attrs=read-write", None, "is not needed"),
         ];
         for (text, password, what) in cases {
             let (said, told) = store(text, password).unwrap_err();

@@ -11,6 +11,7 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::WriteError;
+use crate::status::told;
 
 /// How an error is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,9 @@ pub(super) struct Failure {
     pub(super) advice: &'static str,
 }
 
+/// What can be done about a store without the tables that Amber made in it.
+pub(super) const LEDGER_GONE: &str = "the tables of Amber were dropped, or a store from before it was put in their place; put the right one back, or restart Amber to go on with what is there now";
+
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
         Self { class, lost: false, stale: false, source, data: None, advice: "" }
@@ -51,6 +55,29 @@ impl Failure {
     /// The tables are others than planned.
     pub(super) fn stale(text: impl Into<String>) -> Self {
         Self { stale: true, ..Self::standing(text) }
+    }
+
+    /// The store has forgotten us, and the connection is of no use.
+    pub(super) fn ledger_gone(text: impl Into<String>) -> Self {
+        Self { lost: true, ..Self::standing(text) }.with_advice(LEDGER_GONE)
+    }
+
+    /// What several servers said, one after the other: a person must act if one of them says so.
+    pub(super) fn of_all(mut failures: Vec<Self>) -> Self {
+        if failures.len() == 1
+            && let Some(only) = failures.pop()
+        {
+            return only;
+        }
+        let standing = failures.iter().find(|failure| failure.class == Class::Standing);
+        let class = standing.map_or(Class::Away, |_| Class::Standing);
+        let advice = standing.map_or("", |failure| failure.advice);
+        let said: Vec<String> = failures.iter().map(|failure| told(&failure.source)).collect();
+        Self { lost: true, advice, ..Self::new(class, anyhow!(said.join("; "))) }
+    }
+
+    pub(super) fn with_advice(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
     }
 
     /// And the connection is of no use.
@@ -153,7 +180,7 @@ impl From<MigrateError> for Failure {
 
 fn postgres(error: &PgDatabaseError) -> Failure {
     let code = error.code();
-    let class = postgres_class(code);
+    let class = if is_pooler(code, error.message()) { Class::Standing } else { postgres_class(code) };
     let detail = error.detail().map(str::to_owned);
     // "Failing row contains (…)", "Key (…)=(…) already exists."
     let (said, data) = if class == Class::Refused { (None, detail) } else { (detail, None) };
@@ -202,6 +229,11 @@ fn postgres_class(code: &str) -> Class {
     }
 }
 
+/// PgBouncer's answer to what sqlx says first.
+fn is_pooler(code: &str, message: &str) -> bool {
+    code == "08P01" && message.contains("startup parameter")
+}
+
 fn postgres_advice(code: &str, message: &str) -> &'static str {
     match code {
         "42501" if message.contains("must be owner") => {
@@ -217,6 +249,7 @@ fn postgres_advice(code: &str, message: &str) -> &'static str {
         "28P01" | "28000" => "set the user and its password in [store] url, or the password in `password_file`",
         "3D000" => "`create database … owner {user}`, or name another in [store] url",
         "53100" => "free some space on the server's disk",
+        _ if is_pooler(code, message) => "PgBouncer is not supported: name PostgreSQL itself in [store] url",
         "53300" => "raise `max_connections` on the server, or close some",
         _ => "",
     }
@@ -254,14 +287,30 @@ fn sqlite(code: i32, message: &str) -> Failure {
 /// Errors of the connection and of sqlx itself.
 fn connection(error: sqlx::Error) -> Failure {
     let (class, lost) = match &error {
-        // Certificates come as invalid data: waiting does not mend them.
+        // Certificates come as invalid data, or as TLS: waiting does not mend them.
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => (Class::Standing, true),
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => (Class::Standing, true),
         // Before anything was sent: a fault of ours.
         sqlx::Error::Encode(_) => (Class::Standing, false),
         _ => (Class::Away, true),
     };
-    Failure { lost, ..Failure::new(class, error.into()) }
+    let advice = tls_advice(&error.to_string());
+    Failure { lost, advice, ..Failure::new(class, error.into()) }
+}
+
+/// By the words of sqlx and rustls: their errors are behind a box.
+fn tls_advice(text: &str) -> &'static str {
+    if text.contains("does not support TLS") {
+        "switch TLS on at the server (`ssl = on`); or, if the network in between is your own, add `?sslmode=disable` to [store] url"
+    } else if text.contains("UnknownIssuer") {
+        "name the CA of the server's certificate: `?sslrootcert=/path/to/ca.pem` in [store] url"
+    } else if text.contains("NotValidForName") {
+        "write the host in [store] url as the server's certificate has it"
+    } else if text.contains("Expired") {
+        "renew the server's certificate"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]

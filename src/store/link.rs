@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::time::timeout;
 
-use super::error::Failure;
+use super::error::{Failure, LEDGER_GONE};
 use super::{Adopted, WriteError};
 
 /// What a batch is written under.
@@ -56,6 +56,11 @@ impl<C> Link<C> {
 
     pub(super) fn is_stale(&self) -> bool {
         self.stale
+    }
+
+    /// The tables are others than planned: plan again.
+    pub(super) fn changed(&mut self) {
+        self.stale = true;
     }
 
     /// The tables are as planned.
@@ -129,7 +134,11 @@ impl<C> Link<C> {
         connection: C,
         outcome: Result<Option<Adopted>, Failure>,
     ) -> Result<Adopted, WriteError> {
-        let outcome = outcome.map_err(|failure| failure.rowless().context("cannot adopt the delivery ledger"));
+        let outcome = outcome.map_err(|failure| {
+            let failure = failure.rowless().context("cannot adopt the delivery ledger");
+            // To make the tables anew is to begin anew, which is for a person to decide.
+            if failure.stale && self.adopted_before { failure.with_advice(LEDGER_GONE) } else { failure }
+        });
         let Some(adopted) = self.give_back(connection, outcome, false)? else {
             drop(self.end());
             return Err(WriteError::Fenced);

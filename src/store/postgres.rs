@@ -5,18 +5,19 @@
 //! a batch in doubt (`delivery`).
 
 mod apart;
+mod connect;
 mod prepare;
 mod series;
 mod text;
 mod write;
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
-use tokio::time::timeout;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::time::{Instant, timeout};
 
+use self::connect::{Server, connect};
 use self::write::Kept;
 use super::error::Failure;
 use super::link::{Gate, Link, Passed, not_adopted, within};
@@ -27,31 +28,19 @@ use crate::batch::Batch;
 use crate::config::Secret;
 use crate::schema::Schema;
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Of one statement. Longer than `statement_timeout`, so that the server's own word (definite: not stored) comes first.
 const LIMIT: Duration = Duration::from_secs(35);
 /// For all statements of `prepare`.
 const LONG_LIMIT: Duration = Duration::from_secs(60);
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What a session needs. READ COMMITTED: a statement that waited for an adoption must see its epoch and store
-/// nothing, not fail. `synchronous_commit` below `on` would acknowledge what a power cut takes back.
-const SESSION: &str = "\
-set statement_timeout = '30s';
-set lock_timeout = '10s';
-set idle_in_transaction_session_timeout = '60s';
-set default_transaction_isolation = 'read committed';
-set standard_conforming_strings = on;
-set client_min_messages = warning;
-select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') not in ('on', 'remote_apply')";
-
-const OLDEST_VERSION: u32 = 140_000;
+/// So often the tables are compared with what was planned: a column whose type somebody changes goes on taking values,
+/// by an assignment cast that rounds in silence.
+const EXAMINED_EVERY: Duration = Duration::from_secs(60);
 
 /// A writer into PostgreSQL.
 pub struct Postgres {
-    url: Secret,
-    /// Host, port and database, without the password: for messages.
-    place: String,
+    servers: Vec<Server>,
     writer: String,
     owner: i64,
     link: Link<PgConnection>,
@@ -60,6 +49,8 @@ pub struct Postgres {
     tables: Vec<Table>,
     series: Cache,
     kept: Kept,
+    /// When the tables were last found to be as planned; `None`: not on this connection.
+    examined: Option<Instant>,
 }
 
 /// What an empty database would be given.
@@ -76,21 +67,12 @@ pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
 }
 
 impl Postgres {
-    pub(super) fn new(url: &Secret, writer: &str, owner: i64) -> Self {
-        let (place, user) = match PgConnectOptions::from_str(url.expose()) {
-            Ok(options) => {
-                let database = options.get_database().unwrap_or(options.get_username()).to_owned();
-                let host = match options.get_socket() {
-                    Some(socket) => socket.display().to_string(),
-                    None => format!("{}:{}", options.get_host(), options.get_port()),
-                };
-                (format!("{host}/{database}"), options.get_username().to_owned())
-            }
-            Err(_) => ("[store] url".to_owned(), String::new()),
-        };
+    /// `urls`: one for each host.
+    pub(super) fn new(urls: &[Secret], writer: &str, owner: i64) -> Self {
+        let servers: Vec<Server> = urls.iter().map(Server::new).collect();
+        let user = servers.first().map_or_else(String::new, Server::user);
         Self {
-            url: url.clone(),
-            place,
+            servers,
             writer: writer.to_owned(),
             owner,
             link: Link::new(user),
@@ -98,6 +80,7 @@ impl Postgres {
             tables: Vec::new(),
             series: Cache::default(),
             kept: Kept::default(),
+            examined: None,
         }
     }
 
@@ -127,6 +110,7 @@ impl Postgres {
         self.kept.clear();
         self.schema = Some(schema.clone());
         self.link.planned();
+        self.examined = Some(Instant::now());
         Ok(())
     }
 
@@ -213,11 +197,26 @@ impl Postgres {
 
     /// The epoch, or why nothing can be written now.
     fn adopted(&self) -> Result<i64, WriteError> {
-        self.link.epoch().ok_or_else(|| not_adopted(&format!("PostgreSQL at {}", self.place)))
+        let places: Vec<&str> = self.servers.iter().map(Server::place).collect();
+        self.link.epoch().ok_or_else(|| not_adopted(&format!("PostgreSQL at {}", places.join(", "))))
+    }
+
+    /// Looks whether the tables are as planned, now and then and on every new connection.
+    async fn examine(&mut self) -> Result<(), WriteError> {
+        if self.examined.is_some_and(|last| last.elapsed() < EXAMINED_EVERY) {
+            return Ok(());
+        }
+        let Some(schema) = self.schema.clone() else { return Ok(()) };
+        if !self.plan(&schema).await?.is_empty() {
+            self.link.changed();
+        }
+        self.examined = Some(Instant::now());
+        Ok(())
     }
 
     /// The series of all rows; new ones are made.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        self.examine().await?;
         if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
@@ -239,34 +238,9 @@ impl Postgres {
             return Ok(connection);
         }
         self.series.clear(self.tables.len());
-        let connected = match timeout(CONNECT_LIMIT, connect(&self.url)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(Failure::timed_out(CONNECT_LIMIT)),
-        };
-        connected.map_err(|failure| {
-            let failure = failure.rowless().context(format!("cannot connect to PostgreSQL at {}", self.place));
-            self.link.failed(failure, false)
-        })
+        self.examined = None;
+        connect(&self.servers).await.map_err(|failure| self.link.failed(failure, false))
     }
-}
-
-async fn connect(url: &Secret) -> Result<PgConnection, Failure> {
-    let options = PgConnectOptions::from_str(url.expose())?
-        .application_name("amber")
-        .statement_cache_capacity(256)
-        .disable_statement_logging();
-    let mut connection = options.connect().await?;
-    command(&mut connection, SESSION).await?;
-    if let Some(version) = connection.server_version_num()
-        && version < OLDEST_VERSION
-    {
-        return Err(Failure::standing(format!("it is version {}, and Amber needs 14 or later", version / 10_000)));
-    }
-    let standby: bool = sqlx::query_scalar("select pg_is_in_recovery()").fetch_one(&mut connection).await?;
-    if standby {
-        return Err(Failure::away("it is a standby and takes no writes"));
-    }
-    Ok(connection)
 }
 
 /// A statement without parameters or answer, or several.
@@ -308,8 +282,14 @@ async fn adopt(
     let row: Option<(i64, i64, Vec<u8>, String, String)> = sqlx::query_as(text)
         .bind(writer)
         .bind(owner)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await
         .map_err(|error| Failure::from(error).rowless())?;
+    if row.is_none() {
+        let found = sqlx::query("select from amber_store.delivery where writer = $1").bind(writer);
+        if found.fetch_optional(connection).await?.is_none() {
+            return Err(Failure::ledger_gone("it has no row for this writer"));
+        }
+    }
     Ok(row.map(|(epoch, seq, packets, filters, instance)| Adopted { epoch, seq, packets, filters, instance }))
 }

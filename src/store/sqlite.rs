@@ -372,7 +372,13 @@ async fn adopt(
              {returning}"
         ))
     };
-    let row = query.bind(writer).bind(owner).fetch_optional(connection).await;
+    let row = query.bind(writer).bind(owner).fetch_optional(&mut *connection).await;
     let row = row.map_err(|error| Failure::from(error).rowless())?;
+    if row.is_none() {
+        let found = sqlx::query("select 1 from store_delivery where writer = ?").bind(writer);
+        if found.fetch_optional(connection).await?.is_none() {
+            return Err(Failure::ledger_gone("it has no row for this writer"));
+        }
+    }
     Ok(row.map(|(epoch, seq, packets, filters, instance)| Adopted { epoch, seq, packets, filters, instance }))
 }

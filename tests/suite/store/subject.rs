@@ -48,7 +48,13 @@ impl Subject {
     }
 
     pub fn postgres(url: &str, owner: i64) -> Self {
-        Self::new(config::StoreUrl::Postgres(config::Secret::new(url)), owner)
+        Self::hosts(&[url], owner)
+    }
+
+    /// One URL for each host.
+    pub fn hosts(urls: &[&str], owner: i64) -> Self {
+        let urls = urls.iter().map(|&url| config::Secret::new(url)).collect();
+        Self::new(config::StoreUrl::Postgres(urls), owner)
     }
 
     pub fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {

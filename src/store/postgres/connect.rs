@@ -1,0 +1,173 @@
+//! Connects to the first of the hosts that takes writes, and sets up the session.
+//!
+//! sqlx knows no list of hosts, no limit of time for a connect, and asks no server whether it is a standby. It encrypts
+//! without checking anything unless told otherwise; here a server that is not on this machine must prove who it is.
+
+use std::net::IpAddr;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+
+use crate::config::Secret;
+use crate::store::error::Failure;
+use crate::store::link::within;
+
+/// For each host.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What a session needs, unless `options` in the URL says otherwise.
+const LIMITS: &[(&str, &str)] =
+    &[("statement_timeout", "30s"), ("lock_timeout", "10s"), ("idle_in_transaction_session_timeout", "60s")];
+
+/// READ COMMITTED: a statement that waited for an adoption must see its epoch and store nothing, not fail.
+/// `synchronous_commit` below `on` would acknowledge what a power cut takes back. A connection that waits for messages
+/// is idle, and no harm.
+const SESSION: &str = "\
+set idle_session_timeout = 0;
+set default_transaction_isolation = 'read committed';
+set standard_conforming_strings = on;
+set client_min_messages = warning;
+select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') not in ('on', 'remote_apply')";
+
+const OLDEST_VERSION: u32 = 140_000;
+
+/// One of the hosts.
+#[derive(Debug)]
+pub(super) struct Server {
+    url: Secret,
+    /// Host, port and database, without the password: for messages.
+    place: String,
+}
+
+impl Server {
+    pub(super) fn new(url: &Secret) -> Self {
+        let place = match PgConnectOptions::from_str(url.expose()) {
+            Ok(options) => {
+                let database = options.get_database().unwrap_or(options.get_username()).to_owned();
+                let host = match options.get_socket() {
+                    Some(socket) => socket.display().to_string(),
+                    None => format!("{}:{}", options.get_host(), options.get_port()),
+                };
+                format!("{host}/{database}")
+            }
+            Err(_) => "[store] url".to_owned(),
+        };
+        Self { url: url.clone(), place }
+    }
+
+    /// The database's user; for what to do about a permission.
+    pub(super) fn user(&self) -> String {
+        PgConnectOptions::from_str(self.url.expose()).map_or_else(|_| String::new(), |it| it.get_username().to_owned())
+    }
+
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+}
+
+/// Tries one server after the other, from the first on.
+///
+/// # Errors
+/// What each of them said; a person must act if one of them says so.
+pub(super) async fn connect(servers: &[Server]) -> Result<PgConnection, Failure> {
+    let mut failures = Vec::new();
+    for server in servers {
+        match within(LIMIT, open(&server.url)).await {
+            Ok(connection) => return Ok(connection),
+            Err(failure) => {
+                failures.push(failure.rowless().context(format!("cannot connect to PostgreSQL at {}", server.place)));
+            }
+        }
+    }
+    Err(Failure::of_all(failures))
+}
+
+async fn open(url: &Secret) -> Result<PgConnection, Failure> {
+    let options = options(url.expose())?;
+    let session = session(options.get_options().unwrap_or_default());
+    let mut connection = options.connect().await?;
+    super::command(&mut connection, &session).await?;
+    if let Some(version) = connection.server_version_num()
+        && version < OLDEST_VERSION
+    {
+        return Err(Failure::standing(format!("it is version {}, and Amber needs 14 or later", version / 10_000)));
+    }
+    let query =
+        "select pg_is_in_recovery(), current_setting('transaction_read_only'), current_setting('server_encoding')";
+    let (standby, read_only, encoding): (bool, String, String) =
+        sqlx::query_as(query).fetch_one(&mut connection).await?;
+    if standby {
+        return Err(Failure::away("it is a standby and takes no writes"));
+    }
+    if read_only == "on" {
+        return Err(Failure::standing(
+            "it takes no writes: `default_transaction_read_only` is on for the server, the database or the role; set it off",
+        ));
+    }
+    if encoding != "UTF8" {
+        return Err(Failure::standing(format!(
+            "the database's encoding is {encoding}, which cannot hold every text; make one with `create database … encoding 'UTF8' template template0`"
+        )));
+    }
+    Ok(connection)
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("amber")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let chosen = url.contains("sslmode=") || url.contains("ssl-mode=") || std::env::var_os("PGSSLMODE").is_some();
+    Ok(if chosen || is_local(&options) { options } else { options.ssl_mode(PgSslMode::VerifyFull) })
+}
+
+/// Whether the way to the server leaves this machine.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    options.get_socket().is_some()
+        || host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// `options` are those of the URL.
+fn session(options: &str) -> String {
+    let limits = LIMITS.iter().filter(|(name, _)| !options.contains(name));
+    let mut text: String = limits.map(|(name, value)| format!("set {name} = '{value}';\n")).collect();
+    text.push_str(SESSION);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_elsewhere_must_prove_who_it_is_unless_the_url_says_otherwise() {
+        let cases = [
+            ("postgres://me@db/amber", "VerifyFull"),
+            ("postgres://me@10.0.0.7:5433/amber", "VerifyFull"),
+            ("postgres://me@localhost/amber", "Prefer"),
+            ("postgres://me@127.0.0.1/amber", "Prefer"),
+            ("postgres://me@[::1]/amber", "Prefer"),
+            ("postgres:///amber?host=/run/postgresql", "Prefer"),
+            ("postgres:///amber?host=db", "VerifyFull"),
+            ("postgres://me@db/amber?sslmode=disable", "Disable"),
+            ("postgres://me@db/amber?sslmode=prefer", "Prefer"),
+            ("postgres://me@db/amber?sslmode=require", "Require"),
+        ];
+        for (url, mode) in cases {
+            assert_eq!(format!("{:?}", options(url).unwrap().get_ssl_mode()), mode, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_url_names_is_left_alone() {
+        assert!(session("").contains("set lock_timeout = '10s'"));
+        let text = session("-c lock_timeout=1s");
+        assert!(!text.contains("lock_timeout") && text.contains("set statement_timeout = '30s'"), "{text}");
+    }
+}
