@@ -282,6 +282,7 @@ impl Delivery {
 
     fn up(&mut self) {
         self.backoff.reset();
+        self.metrics.store_log_bytes.set(i64::try_from(self.store.log_bytes()).unwrap_or(i64::MAX));
         self.report.show(Condition::Up);
     }
 

@@ -110,6 +110,8 @@ metrics! {
     up: IntGaugeVec = "amber_up" { "side" };
     /// 1 for the condition that the store is in, 0 for the others: up, away (it comes back by itself), standing (a person must act).
     store_condition: IntGaugeVec = "amber_store_condition" { "condition" };
+    /// Bytes of the write-ahead log beside a SQLite file; above 64 MiB somebody reads it in a transaction that does not end. 0 on PostgreSQL.
+    store_log_bytes: IntGauge = "amber_store_log_bytes";
     /// Times the store answered with an older batch than one it had confirmed: it was restored, or a late replica took over.
     store_went_back: IntCounter = "amber_store_went_back_total";
 }

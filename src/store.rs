@@ -222,6 +222,15 @@ impl Store {
         }
     }
 
+    /// The size of the write-ahead log beside a file of SQLite, as of the last write; PostgreSQL has its own care.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        match self {
+            Self::Postgres(_) => 0,
+            Self::Sqlite(store) => store.log_bytes(),
+        }
+    }
+
     /// Says farewell, within a second.
     pub async fn close(&mut self) {
         match self {

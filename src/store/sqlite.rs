@@ -90,6 +90,10 @@ impl Sqlite {
         self.link.epoch().is_some()
     }
 
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.wal.bytes()
+    }
+
     pub(super) async fn close(&mut self) {
         if let Some(connection) = self.link.end() {
             // The last one to close moves the WAL into the file; if that takes too long, the next start does it.

@@ -22,13 +22,15 @@ pub(super) struct Wal {
     path: PathBuf,
     next_try: Option<Instant>,
     warned: bool,
+    /// As last seen.
+    bytes: u64,
 }
 
 impl Wal {
     pub(super) fn new(database: &Path) -> Self {
         let mut path = OsString::from(database);
         path.push("-wal");
-        Self { path: path.into(), next_try: None, warned: false }
+        Self { path: path.into(), next_try: None, warned: false, bytes: 0 }
     }
 
     /// Whether there is one: some process has the file open, or died with it.
@@ -36,10 +38,16 @@ impl Wal {
         self.path.exists()
     }
 
+    /// Its size, as last seen.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether it is time to start it anew.
     pub(super) fn is_long(&mut self) -> bool {
         // One look at an open file's size, a microsecond or two: no thread is asked for it.
         let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        self.bytes = bytes;
         if bytes <= LONG_BYTES {
             self.warned = false;
             return false;
@@ -78,6 +86,8 @@ mod tests {
         assert!(!wal.is_long());
         file.set_len(LONG_BYTES + 1).unwrap();
         assert!(wal.is_long());
+        file.set_len(HUGE_BYTES + 1).unwrap();
+        assert!(wal.is_long() && wal.warned && wal.bytes() == HUGE_BYTES + 1, "a person is told");
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         wal.checkpoint(&mut connection).await.unwrap();
         assert!(!wal.is_long(), "not at once again");
