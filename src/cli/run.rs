@@ -77,10 +77,16 @@ pub async fn serve_on(
     result
 }
 
+/// SIGXFSZ, by its number on Linux.
+const FILE_SIZE: i32 = 25;
+
 /// From now on the first SIGTERM or Ctrl-C stops gracefully, the second ends at once.
 pub fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    // Beyond a limit of file size (`ulimit -f`) this signal would kill. With a handler, which stays though nobody
+    // listens, the write fails, as on a full disk.
+    drop(signal(SignalKind::from_raw(FILE_SIZE)).context("SIGXFSZ cannot be listened for")?);
     // Ends with the process.
     tokio::spawn(async move {
         let mut next = async || {

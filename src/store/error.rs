@@ -261,7 +261,8 @@ fn sqlite(code: i32, message: &str) -> Failure {
         // BUSY, LOCKED
         5 | 6 => (Class::Away, false, "another process holds it"),
         // NOMEM, INTERRUPT, IOERR, FULL, CANTOPEN: the state of the file is for the next connection to find out.
-        7 | 9 | 10 => (Class::Away, true, ""),
+        7 | 9 => (Class::Away, true, ""),
+        10 => (Class::Away, true, "look after the disk, its mount, and a limit of file size (`ulimit -f`)"),
         13 => (Class::Away, true, "free some space on the disk"),
         14 => (Class::Away, true, "does its folder exist, and may Amber write in it?"),
         // TOOBIG, CONSTRAINT, MISMATCH
