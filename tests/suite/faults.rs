@@ -61,10 +61,10 @@ fn a_database_that_is_stopped_or_killed_and_started_costs_no_message_and_doubles
     let load = Load::start(broker.port, PAUSE);
     for round in 0..6 {
         load.wait_for(200);
-        if round % 2 == 0 {
-            server.kill()
-        } else {
-            server.stop()
+        match round % 3 {
+            0 => server.kill(),
+            1 => server.quit(),
+            _ => server.stop(),
         }
         load.wait_for(50);
         eventually("amber says that the store is away", || match amber.get("/ready")? {

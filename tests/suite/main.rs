@@ -22,3 +22,4 @@ mod smoke;
 mod stack;
 mod stop;
 mod store;
+mod store_faults;

@@ -13,7 +13,12 @@ pub struct Folder {
 impl Folder {
     /// Makes one. The path is short, because a socket's may have 107 bytes.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("amber-").tempdir_in("/tmp").expect("/tmp takes a folder");
+        Self::within(Path::new("/tmp"))
+    }
+
+    /// Makes one in `parent`.
+    pub fn within(parent: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("amber-").tempdir_in(parent).expect("the parent takes a folder");
         janitor(folder.path());
         Self { path: folder.keep() }
     }

@@ -12,7 +12,7 @@ use super::sql::Sql;
 use super::{eventually, ports, tail};
 
 /// PostgreSQL refuses to run as root; its packages make this user.
-const USER: Option<&str> = Some("postgres");
+pub const USER: Option<&str> = Some("postgres");
 
 static DATABASES: AtomicU32 = AtomicU32::new(1);
 
@@ -41,6 +41,22 @@ impl Postgres {
         let folder = Folder::new();
         give_away(folder.path());
         run(process::as_user(USER).args(["cp", "-a", "--reflink=auto"]).arg(template()).arg(folder.join("data")));
+        let mut server = Self { port: ports::free(), folder, process: None };
+        server.start_again();
+        server
+    }
+
+    /// Starts a standby that follows `primary`.
+    #[track_caller]
+    pub fn standby_of(primary: &Self) -> Self {
+        let folder = Folder::new();
+        give_away(folder.path());
+        let port = primary.port.to_string();
+        run(process::as_user(USER)
+            .arg(program("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "--checkpoint=fast", "--write-recovery-conf"])
+            .args(["--wal-method=stream", "--no-sync", "-D"])
+            .arg(folder.join("data")));
         let mut server = Self { port: ports::free(), folder, process: None };
         server.start_again();
         server
@@ -86,6 +102,14 @@ impl Postgres {
         process.wait();
     }
 
+    /// Ends it at once: what it has not written, it finds in its log at the next start.
+    #[track_caller]
+    pub fn quit(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal(Signal::Quit);
+        process.wait();
+    }
+
     /// `kill -9` of the server and all its processes.
     #[track_caller]
     pub fn kill(&mut self) {
@@ -118,9 +142,23 @@ impl Postgres {
     /// Makes an empty database.
     pub fn database(&self) -> Database {
         let name = format!("amber_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-        let mut sql = Sql::postgres(&self.url("postgres")).unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
-        sql.run(&format!("create database {name} strategy wal_log"));
+        self.sql().run(&format!("create database {name} strategy wal_log"));
         Database { name, port: self.port }
+    }
+
+    /// From now on `role` needs a password.
+    #[track_caller]
+    pub fn ask_for_password(&self, role: &str) {
+        let path = self.folder.join("data/pg_hba.conf");
+        let text = std::fs::read_to_string(&path).expect("initdb wrote it");
+        std::fs::write(&path, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{text}")).expect("it is writable");
+        self.sql().run("select pg_reload_conf()");
+    }
+
+    /// A connection of its superuser.
+    #[track_caller]
+    pub fn sql(&self) -> Sql {
+        Sql::postgres(&self.url("postgres")).unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -161,6 +199,28 @@ impl Database {
     /// The same through a proxy.
     pub fn url_through(&self, port: u16) -> String {
         url(port, &self.name)
+    }
+
+    /// The same as `role`, and with more parameters.
+    pub fn url_as(&self, role: &str, parameters: &str) -> String {
+        format!("{}{parameters}", self.url().replace("postgres@", &format!("{role}@")))
+    }
+
+    /// Makes a role of Amber's own that may make its tables here, and returns its name.
+    #[track_caller]
+    pub fn role(&self) -> String {
+        let role = format!("writer_{}", self.name);
+        self.sql().run(&format!("create role {role} login; grant create on database {} to {role}", self.name));
+        role
+    }
+
+    /// Ends the connections of Amber to this database.
+    #[track_caller]
+    pub fn terminate(&self) {
+        self.sql().run(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name = 'amber'",
+        );
     }
 
     /// A connection for assertions.

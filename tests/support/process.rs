@@ -16,6 +16,7 @@ pub enum Signal {
     Kill,
     Term,
     Int,
+    Quit,
     Stop,
     Continue,
 }
@@ -26,6 +27,7 @@ impl Signal {
             Self::Kill => "KILL",
             Self::Term => "TERM",
             Self::Int => "INT",
+            Self::Quit => "QUIT",
             Self::Stop => "STOP",
             Self::Continue => "CONT",
         }

@@ -27,6 +27,8 @@ pub enum Mode {
     /// Passes until the client has said `marker`; from then on what the server says is dropped, on that connection.
     /// So the server does what it was asked for, and the client never hears of it.
     SwallowAnswerTo(Arc<[u8]>),
+    /// The same, but the first bytes of the answer pass: so many.
+    CutAnswerTo(Arc<[u8]>, usize),
     /// Passes this many bytes of the server's; what follows is dropped, on that connection.
     SwallowAfter(usize),
 }
@@ -87,6 +89,11 @@ impl Proxy {
         self.set(Mode::SwallowAnswerTo(marker.as_bytes().into()));
     }
 
+    /// Passes only the first `bytes` of the server's answer to whatever contains `marker`.
+    pub fn cut_answer_to(&self, marker: &str, bytes: usize) {
+        self.set(Mode::CutAnswerTo(marker.as_bytes().into(), bytes));
+    }
+
     /// Ends all connections that are there.
     pub fn cut(&self, how: Cut) {
         self.cut.send_modify(|(generation, manner)| {
@@ -145,7 +152,7 @@ async fn upstream(
         let mode = modes.borrow().clone();
         match mode {
             Mode::DownstreamOnly | Mode::BlackHole => continue,
-            Mode::SwallowAnswerTo(marker) => {
+            Mode::SwallowAnswerTo(marker) | Mode::CutAnswerTo(marker, _) => {
                 seen.extend_from_slice(&buffer[..count]);
                 if seen.windows(marker.len()).any(|window| window == &*marker) {
                     asked.fetch_add(1, Ordering::SeqCst);
@@ -169,13 +176,21 @@ async fn downstream(
 ) {
     let mut buffer = vec![0; 64 << 10];
     let mut passed = 0;
+    let mut of_answer = 0;
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let mode = modes.borrow().clone();
         let take = match mode {
             Mode::UpstreamOnly | Mode::BlackHole => 0,
             Mode::SwallowAnswerTo(_) if asked.load(Ordering::SeqCst) > 0 => 0,
+            Mode::CutAnswerTo(_, bytes) if asked.load(Ordering::SeqCst) > 0 => {
+                let take = count.min(bytes.saturating_sub(of_answer));
+                of_answer += take;
+                take
+            }
             Mode::SwallowAfter(bytes) => count.min(bytes.saturating_sub(passed)),
-            Mode::Pass | Mode::DownstreamOnly | Mode::Refuse | Mode::SwallowAnswerTo(_) => count,
+            Mode::Pass | Mode::DownstreamOnly | Mode::Refuse | Mode::SwallowAnswerTo(_) | Mode::CutAnswerTo(..) => {
+                count
+            }
         };
         passed += take;
         if to.write_all(&buffer[..take]).await.is_err() {

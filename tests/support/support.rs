@@ -10,6 +10,7 @@
 pub mod binary;
 pub mod client;
 pub mod fake;
+pub mod disk;
 pub mod folder;
 pub mod home;
 pub mod mosquitto;
