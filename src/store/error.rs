@@ -118,7 +118,7 @@ impl Failure {
     pub(super) fn into_write_error(self, sent: bool, user: &str) -> WriteError {
         let source = match self.advice {
             "" => self.source,
-            advice => anyhow!("{:#}; {}", self.source, advice.replace("{user}", &super::sql::quote(user))),
+            advice => anyhow!("{}; {}", told(&self.source), advice.replace("{user}", &super::sql::quote(user))),
         };
         match self.class {
             // An answer that only says "gone" leaves the batch in doubt, whatever its code.
@@ -305,9 +305,9 @@ fn tls_advice(text: &str) -> &'static str {
         "switch TLS on at the server (`ssl = on`); or, if the network in between is your own, add `?sslmode=disable` to [store] url"
     } else if text.contains("UnknownIssuer") {
         "name the CA of the server's certificate: `?sslrootcert=/path/to/ca.pem` in [store] url"
-    } else if text.contains("NotValidForName") {
+    } else if text.contains("not valid for name") || text.contains("NotValidForName") {
         "write the host in [store] url as the server's certificate has it"
-    } else if text.contains("Expired") {
+    } else if text.contains("expired") || text.contains("Expired") {
         "renew the server's certificate"
     } else {
         ""

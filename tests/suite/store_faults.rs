@@ -10,6 +10,7 @@ mod network;
 mod server;
 mod sqlite;
 mod tables;
+mod tls;
 
 use std::time::Duration;
 

@@ -62,6 +62,13 @@ impl Postgres {
         server
     }
 
+    /// Commits only what a standby has, too, from now on.
+    #[track_caller]
+    pub fn wait_for_standby(&self) {
+        self.sql().run("alter system set synchronous_standby_names = '*'");
+        self.reload();
+    }
+
     /// Starts it on the same port and data, and waits until it answers.
     #[track_caller]
     pub fn start_again(&mut self) {
@@ -146,13 +153,39 @@ impl Postgres {
         Database { name, port: self.port }
     }
 
+    /// From now on it offers TLS, with this certificate and its key.
+    #[track_caller]
+    pub fn offer_tls(&self, certificate: &str, key: &str) {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = self.folder.join("data").join(name);
+            std::fs::write(&path, text).expect("the folder is writable");
+            give_away(&path);
+            run(Command::new("chmod").arg("600").arg(&path));
+        }
+        self.sql().run("alter system set ssl = on");
+        self.reload();
+    }
+
+    /// Lets it read its configuration anew, and waits until it has.
+    #[track_caller]
+    fn reload(&self) {
+        let loaded = "select pg_conf_load_time()";
+        let mut sql = self.sql();
+        let before = sql.value(loaded);
+        sql.run("select pg_reload_conf()");
+        eventually("PostgreSQL has read its configuration", || {
+            let now = self.sql().value(loaded);
+            if now == before { Err(format!("{now:?}")) } else { Ok(()) }
+        });
+    }
+
     /// From now on `role` needs a password.
     #[track_caller]
     pub fn ask_for_password(&self, role: &str) {
         let path = self.folder.join("data/pg_hba.conf");
         let text = std::fs::read_to_string(&path).expect("initdb wrote it");
         std::fs::write(&path, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{text}")).expect("it is writable");
-        self.sql().run("select pg_reload_conf()");
+        self.reload();
     }
 
     /// A connection of its superuser.

@@ -85,6 +85,7 @@ pub(super) async fn connect(servers: &[Server]) -> Result<PgConnection, Failure>
 }
 
 async fn open(url: &Secret) -> Result<PgConnection, Failure> {
+    certificates_are_there(url)?;
     let options = options(url.expose())?;
     let session = session(options.get_options().unwrap_or_default());
     let mut connection = options.connect().await?;
@@ -112,6 +113,22 @@ async fn open(url: &Secret) -> Result<PgConnection, Failure> {
         )));
     }
     Ok(connection)
+}
+
+/// sqlx reads them at each connect, so that renewed ones are found, and does not say which it lacks.
+fn certificates_are_there(url: &Secret) -> Result<(), Failure> {
+    let parameters = url.expose().split_once('?').unwrap_or_default().1;
+    for (key, value) in url::form_urlencoded::parse(parameters.as_bytes()) {
+        let is_file =
+            matches!(&*key, "sslrootcert" | "ssl-root-cert" | "ssl-ca" | "sslcert" | "ssl-cert" | "sslkey" | "ssl-key");
+        if is_file
+            && !value.starts_with("-----BEGIN")
+            && let Err(error) = std::fs::File::open(&*value)
+        {
+            return Err(Failure::standing(format!("`{key}`: `{value}` cannot be read: {error}")));
+        }
+    }
+    Ok(())
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {

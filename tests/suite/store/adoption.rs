@@ -262,6 +262,21 @@ fn a_file_that_another_process_holds_is_away_and_a_file_of_something_else_is_sta
 }
 
 #[test]
+fn a_store_that_forgets_the_writer_is_standing_and_no_other_amber_is_blamed() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        store.write(&temperatures([1.0]), 1).unwrap();
+        home.sql().run(&format!("delete from {}", home.table("delivery")));
+        assert!(matches!(store.write(&temperatures([2.0]), 2), Err(WriteError::Fenced)));
+        let text = standing(store.adopt());
+        assert!(text.contains("no row for this writer") && text.contains("restart Amber"), "{text}");
+        home.sql().run(&format!("drop table {}", home.table("delivery")));
+        let text = standing(store.adopt());
+        assert!(text.contains("delivery") && text.contains("restart Amber"), "{text}");
+    }
+}
+
+#[test]
 fn a_wrong_database_or_password_is_standing_and_says_neither_password_nor_nothing() {
     let database = postgres::database();
     let url = format!("postgres://postgres:secret@127.0.0.1:{}/nowhere?sslmode=disable", database.port);

@@ -158,6 +158,28 @@ fn another_type_is_a_conflict_with_both_remedies_and_the_sql_works() {
 }
 
 #[test]
+fn a_type_that_somebody_changes_while_amber_runs_is_noticed_within_a_minute() {
+    let home = Home::postgres();
+    let schema = Schema { measurements: vec![measurement("m", &[], vec![field("n", Type::Float)])] };
+    let mut store = home.ready(&schema);
+    let value = |number| batch(vec![row(0, &[], vec![Some(Value::Float(number))])]);
+    store.write(&value(1.5), 1).unwrap();
+    // PostgreSQL goes on and rounds.
+    home.sql().run("drop view amber.m; alter table amber_store.m_data alter column n type bigint");
+    store.write(&value(2.5), 2).unwrap();
+    store.runtime.block_on(async {
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+        tokio::time::resume();
+    });
+    let text = standing(store.write(&value(3.5), 3));
+    assert!(text.contains("bigint") && text.contains("double precision"), "{text}");
+    home.sql().run("alter table amber_store.m_data alter column n type double precision");
+    store.write(&value(3.5), 3).unwrap();
+    assert_eq!(home.count("m"), 3);
+}
+
+#[test]
 fn types_that_sqlite_stores_alike_are_told_apart_by_the_catalogue() {
     for home in Home::both() {
         let schema = |r#type| Schema { measurements: vec![measurement("door", &["id"], vec![field("open", r#type)])] };

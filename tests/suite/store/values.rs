@@ -208,3 +208,37 @@ fn rejects_keep_topic_reason_and_raw_bytes_within_bounds() {
         assert_eq!(sql.number(&kept), Ok(1));
     }
 }
+
+#[test]
+fn a_reader_that_does_not_end_lets_the_log_of_sqlite_grow_and_it_is_cut_short_once_it_ends() {
+    const LONG_BYTES: u64 = 64 << 20;
+    let home = Home::sqlite();
+    let Home::Sqlite(folder) = &home else { panic!("it was made so") };
+    let log = folder.join("store.db-wal");
+    let schema = Schema { measurements: vec![measurement("m", &[], vec![field("text", Type::Text)])] };
+    let mut store = home.ready(&schema);
+    let text: Value = Value::Text("x".repeat(60_000).into());
+    let some = batch((0..100).map(|_| row(0, &[], vec![Some(text.clone())])).collect());
+    let mut reader = home.sql();
+    reader.run("begin; select count(*) from m");
+    let mut number = 0;
+    while store.store.log_bytes() <= LONG_BYTES + (8 << 20) {
+        number += 1;
+        store.write(&some, number).unwrap();
+    }
+    assert!(std::fs::metadata(&log).unwrap().len() > LONG_BYTES, "no checkpoint passes a reader");
+    reader.run("rollback");
+    // Between two tries.
+    store.runtime.block_on(async {
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        tokio::time::resume();
+    });
+    for _ in 0..2 {
+        number += 1;
+        store.write(&some, number).unwrap();
+    }
+    let bytes = std::fs::metadata(&log).unwrap().len();
+    assert!(bytes <= LONG_BYTES && store.store.log_bytes() == bytes, "the log still has {bytes} bytes");
+    assert_eq!(home.count("m"), 100 * number);
+}
