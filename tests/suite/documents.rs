@@ -56,6 +56,34 @@ fn every_configuration_shown_is_accepted() {
     assert!(seen > 0, "no configuration is shown");
 }
 
+/// All source of the tests below `folder`.
+fn sources(folder: &Path) -> String {
+    let files = std::fs::read_dir(folder).expect("it is there").map(|file| file.expect("it is read").path());
+    let text = |path: PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => std::fs::read_to_string(&path).unwrap_or_default(),
+    };
+    files.map(text).collect()
+}
+
+#[test]
+fn every_test_that_the_tables_of_failures_name_is_there() {
+    let text = document("docs/operation.md");
+    let tests = sources(&root().join("tests/suite"));
+    let (_, section) = text.split_once("## When the store fails").expect("it is there");
+    let (section, _) = section.split_once("\n## ").expect("it ends");
+    let mut lines = 0;
+    for line in section.lines().filter(|line| line.contains("` |") && line.starts_with("| ")) {
+        let names = line.trim_end_matches(" |").rsplit(" | ").next().expect("a line has columns");
+        for name in names.split(", ") {
+            let name = name.trim_matches('`');
+            assert!(tests.contains(&format!("#[test]\nfn {name}()")), "{name} is named by docs/operation.md");
+        }
+        lines += 1;
+    }
+    assert!(lines > 25, "{lines} lines name tests");
+}
+
 #[test]
 fn the_message_that_readme_explains_becomes_a_row() {
     let text = document("README.md");
