@@ -61,6 +61,9 @@ impl Unit {
     }
 }
 
+/// Kiritimati is the furthest, at +14:00.
+const MAX_OFFSET_SECONDS: i32 = 14 * 3_600;
+
 /// How a time is written.
 #[derive(Clone, Debug)]
 pub(super) enum Style {
@@ -79,6 +82,16 @@ pub(super) enum Moment {
     /// A date and a time of day, but nobody says where.
     NoZone,
     Unreadable,
+}
+
+impl Moment {
+    /// A leap second is no moment of its own to any store: it is the second after it.
+    fn next_second(self) -> Self {
+        match self {
+            Self::At(time) => Self::At(Time(time.0 + 1_000_000)),
+            Self::Beyond | Self::NoZone | Self::Unreadable => self,
+        }
+    }
 }
 
 /// Years 1 to 9999: what both stores hold and everybody can print.
@@ -113,18 +126,43 @@ fn micros(number: Decimal, unit: Unit) -> Moment {
 
 fn written_out(text: &str, zone: Option<&TimeZone>, received_at: Time) -> Moment {
     const PARSER: temporal::DateTimeParser = temporal::DateTimeParser::new();
-    if let Ok(timestamp) = PARSER.parse_timestamp(text) {
-        return Moment::At(Time(timestamp.as_microsecond()));
+    let moment = if let Ok(timestamp) = PARSER.parse_timestamp(text) {
+        Moment::At(Time(timestamp.as_microsecond()))
+    } else if text.contains('[') {
+        // A `[Zone]` behind it that jiff does not know must not make the rest of it a local time.
+        Moment::Unreadable
+    } else {
+        PARSER.parse_datetime(text).map_or(Moment::Unreadable, |civil| in_zone(civil, zone, received_at))
+    };
+    if is_leap_second(text) { moment.next_second() } else { moment }
+}
+
+/// Whether a time of ISO 8601 is of a leap second (`23:59:60`, `235960`), which jiff reads as the second before.
+fn is_leap_second(text: &str) -> bool {
+    let Some((_, time)) = text.split_once(['T', 't', ' ']) else { return false };
+    match time.as_bytes() {
+        [_, _, b':', _, _, b':', b'6', b'0', ..] => true,
+        [hour @ b'0'..=b'2', _, _, _, b'6', b'0', ..] => hour.is_ascii_digit() && !time[..4].contains(':'),
+        _ => false,
     }
-    // A `[Zone]` behind it that jiff does not know must not make the rest of it a local time.
-    if text.contains('[') {
-        return Moment::Unreadable;
-    }
-    PARSER.parse_datetime(text).map_or(Moment::Unreadable, |civil| in_zone(civil, zone, received_at))
 }
 
 fn formatted(text: &str, format: &str, zone: Option<&TimeZone>, received_at: Time) -> Moment {
     let Ok(parsed) = strtime::parse(format, text) else { return Moment::Unreadable };
+    let moment = broken_down(&parsed, zone, received_at);
+    if is_leap_second_by(&parsed, format, text) { moment.next_second() } else { moment }
+}
+
+/// The same where a format says which digits are the seconds: those that, written otherwise, change them.
+fn is_leap_second_by(parsed: &strtime::BrokenDownTime, format: &str, text: &str) -> bool {
+    parsed.second() == Some(59)
+        && text.match_indices("60").any(|(at, digits)| {
+            let other = format!("{}58{}", &text[..at], &text[at + digits.len()..]);
+            strtime::parse(format, other).is_ok_and(|parsed| parsed.second() == Some(58))
+        })
+}
+
+fn broken_down(parsed: &strtime::BrokenDownTime, zone: Option<&TimeZone>, received_at: Time) -> Moment {
     if let Ok(timestamp) = parsed.to_timestamp() {
         return Moment::At(Time(timestamp.as_microsecond()));
     }
@@ -161,6 +199,12 @@ pub(super) fn zone(name: &str) -> Result<TimeZone, Wrong> {
         && let Ok(parsed) = strtime::parse("%:z", name)
         && let Some(offset) = parsed.offset()
     {
+        if offset.seconds().abs() > MAX_OFFSET_SECONDS {
+            return Err(Wrong::new(
+                format!("no clock of the world is `{name}` from UTC"),
+                "write an offset from `-14:00` to `+14:00`, or a name of the IANA data base such as `Europe/Lisbon`",
+            ));
+        }
         return Ok(TimeZone::fixed(offset));
     }
     TimeZone::get(name).map_err(|_| {
@@ -249,13 +293,96 @@ mod tests {
             ("2019-10-31", Some("UTC"), "2022-01-01T00:00:00Z", "2019-10-31T00:00:00Z"),
             ("yesterday", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
             ("2019-10-31T18:55:09[Nowhere/Here]", Some("UTC"), "2022-01-01T00:00:00Z", "Unreadable"),
-            // The hour that comes twice: the candidate nearest to receipt.
-            ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T00:31:00Z", "2024-10-27T00:30:00Z"),
-            ("2024-10-27T02:30:00", Some("Europe/Zurich"), "2024-10-27T01:31:00Z", "2024-10-27T01:30:00Z"),
-            // The hour that is skipped: shifted forward.
-            ("2024-03-31T02:30:00", Some("Europe/Zurich"), "2024-03-31T01:31:00Z", "2024-03-31T01:30:00Z"),
         ] {
             assert_eq!(reads(text, None, zone, received), expected, "{text} in {zone:?} at {received}");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_comes_twice_is_the_one_nearest_to_receipt() {
+        for (local, zone, received, expected) in [
+            ("2024-10-27T02:30:00", "Europe/Zurich", "2024-10-27T00:31:00Z", "2024-10-27T00:30:00Z"),
+            ("2024-10-27T02:30:00", "Europe/Zurich", "2024-10-27T01:31:00Z", "2024-10-27T01:30:00Z"),
+            // In the middle between them it is the earlier one.
+            ("2024-10-27T02:30:00", "Europe/Zurich", "2024-10-27T01:00:00Z", "2024-10-27T00:30:00Z"),
+            // Received long after, as from a queue: the later one. Received before: the clock of the device is ahead.
+            ("2024-10-27T02:30:00", "Europe/Zurich", "2024-11-01T00:00:00Z", "2024-10-27T01:30:00Z"),
+            ("2024-10-27T02:30:00", "Europe/Zurich", "2024-10-26T00:00:00Z", "2024-10-27T00:30:00Z"),
+            // The first and the last moment of it, and those around it, which come once.
+            ("2024-10-27T02:00:00", "Europe/Zurich", "2024-10-27T02:00:00Z", "2024-10-27T01:00:00Z"),
+            ("2024-10-27T02:59:59.999999", "Europe/Zurich", "2024-10-27T00:00:00Z", "2024-10-27T00:59:59.999999Z"),
+            ("2024-10-27T01:59:59", "Europe/Zurich", "2024-10-27T05:00:00Z", "2024-10-26T23:59:59Z"),
+            ("2024-10-27T03:00:00", "Europe/Zurich", "2024-10-27T00:00:00Z", "2024-10-27T02:00:00Z"),
+            // Half an hour only, and the other half of the world.
+            ("2024-04-07T01:45:00", "Australia/Lord_Howe", "2024-04-06T15:16:00Z", "2024-04-06T15:15:00Z"),
+            ("2024-04-07T01:15:00", "Australia/Lord_Howe", "2024-04-07T00:00:00Z", "2024-04-06T14:15:00Z"),
+            ("2024-11-03T01:30:00", "America/New_York", "2024-11-03T06:31:00Z", "2024-11-03T06:30:00Z"),
+        ] {
+            assert_eq!(reads(local, None, Some(zone), received), expected, "{local} in {zone} at {received}");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_is_skipped_is_shifted_forward() {
+        for (local, zone, expected) in [
+            ("2024-03-31T02:30:00", "Europe/Zurich", "2024-03-31T01:30:00Z"),
+            ("2024-03-31T02:00:00", "Europe/Zurich", "2024-03-31T01:00:00Z"),
+            ("2024-03-31T01:59:59", "Europe/Zurich", "2024-03-31T00:59:59Z"),
+            ("2024-03-31T03:00:00", "Europe/Zurich", "2024-03-31T01:00:00Z"),
+            ("2024-10-06T02:15:00", "Australia/Lord_Howe", "2024-10-05T15:45:00Z"),
+            // A day that Samoa never had.
+            ("2011-12-30T12:00:00", "Pacific/Apia", "2011-12-30T22:00:00Z"),
+        ] {
+            for received in ["2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"] {
+                assert_eq!(reads(local, None, Some(zone), received), expected, "{local} in {zone} at {received}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_offset_in_the_payload_decides_whatever_the_zone_says() {
+        for (text, expected) in [
+            ("2024-10-27T02:30:00+02:00", "2024-10-27T00:30:00Z"),
+            ("2024-10-27T02:30:00+01:00", "2024-10-27T01:30:00Z"),
+            ("2024-03-31T02:30:00+01:00", "2024-03-31T01:30:00Z"),
+            ("2024-07-01T12:00:00Z", "2024-07-01T12:00:00Z"),
+        ] {
+            assert_eq!(reads(text, None, Some("Europe/Zurich"), "2024-10-27T03:00:00Z"), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_alone_is_its_first_moment_where_the_device_is() {
+        for (text, zone, expected) in [
+            ("2024-07-01", "Europe/Zurich", "2024-06-30T22:00:00Z"),
+            ("2024-07-01", "UTC", "2024-07-01T00:00:00Z"),
+            // Midnight is skipped there.
+            ("2018-11-04", "America/Sao_Paulo", "2018-11-04T03:00:00Z"),
+        ] {
+            assert_eq!(reads(text, None, Some(zone), "2024-07-01T12:00:00Z"), expected, "{text} in {zone}");
+        }
+        assert_eq!(reads("2024-07-01", None, None, "2024-07-01T12:00:00Z"), "NoZone");
+    }
+
+    #[test]
+    fn a_leap_second_is_the_next_second() {
+        let format = |format: &str| Some(Style::Format(format.into()));
+        for (text, style, zone, expected) in [
+            ("2016-12-31T23:59:60Z", None, None, "2017-01-01T00:00:00Z"),
+            ("2016-12-31T23:59:60.25Z", None, None, "2017-01-01T00:00:00.25Z"),
+            ("2017-01-01T00:59:60+01:00", None, None, "2017-01-01T00:00:00Z"),
+            ("2016-12-31 23:59:60", None, Some("UTC"), "2017-01-01T00:00:00Z"),
+            ("2017-01-01T00:59:60", None, Some("Europe/Zurich"), "2017-01-01T00:00:00Z"),
+            ("20161231T235960Z", None, None, "2017-01-01T00:00:00Z"),
+            ("31.12.2016 23:59:60", format("%d.%m.%Y %H:%M:%S"), Some("UTC"), "2017-01-01T00:00:00Z"),
+            ("60 59 23 31.12.16", format("%S %M %H %d.%m.%y"), Some("UTC"), "2017-01-01T00:00:00Z"),
+            // These are none.
+            ("2016-12-31T23:59:59Z", None, None, "2016-12-31T23:59:59Z"),
+            ("2060-12-31T23:59:59.60Z", None, None, "2060-12-31T23:59:59.6Z"),
+            ("31.12.2060 23:59:59", format("%d.%m.%Y %H:%M:%S"), Some("UTC"), "2060-12-31T23:59:59Z"),
+            ("2016-12-31T23:59:61Z", None, None, "Unreadable"),
+        ] {
+            assert_eq!(reads(text, style, zone, "2017-01-01T00:00:00Z"), expected, "{text}");
         }
     }
 
@@ -279,6 +406,11 @@ mod tests {
     fn wrong_zones_formats_and_units_are_named() {
         assert!(zone("Europe/Lisbn").unwrap_err().remedy.contains("Europe/Lisbon"));
         assert!(zone("Nowhere").is_err() && zone("").is_err() && zone("+99:00").is_err());
+        for far in ["+25:00", "-14:01", "+14:30"] {
+            let wrong = zone(far).unwrap_err();
+            assert!(wrong.what.contains(far) && wrong.remedy.contains("`+14:00`"), "{wrong:?}");
+        }
+        assert!(zone("+14:00").is_ok() && zone("-12:00").is_ok() && zone("+05:45").is_ok());
         for format in ["%Q!", "%", "%H:%M", "no conversion", ""] {
             assert!(check_format(format).is_err(), "{format}");
         }
