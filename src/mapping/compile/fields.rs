@@ -13,7 +13,7 @@ use crate::mapping::path::Path;
 use crate::mapping::value::Reader;
 use crate::mapping::words::{Word, Words};
 use crate::row::Value;
-use crate::schema::{self, Type};
+use crate::schema::{self, Kind, Type};
 
 impl Compiler<'_, '_> {
     /// The fields, and the columns they are stored in, in the order of the file.
@@ -233,6 +233,7 @@ impl Compiler<'_, '_> {
         let place = |at: &Option<At<f64>>| at.as_ref().map(|at| at.place.clone());
         let range = written.range.as_ref().map(|range| range.place.clone());
         let decimals = written.decimals.map(|_| written.name.place.clone());
+        let total = (written.kind == Kind::Total).then(|| written.name.place.clone());
         for (word, place) in [
             ("scale", place(&written.scale)),
             ("offset", place(&written.offset)),
@@ -240,6 +241,7 @@ impl Compiler<'_, '_> {
             ("max", place(&written.max)),
             ("range", range),
             ("decimals", decimals),
+            ("kind", total),
         ] {
             if let Some(place) = place {
                 let what = format!("`{word}` is for numbers, and the field is of type `{}`", r#type.word());

@@ -36,6 +36,14 @@ fn every_fault_is_named_with_place_and_remedy() {
         ("topic = \"a\"\npivot = \"{x}\"\nfields = [\"v\"]", "caught neither in `topic` nor in `rows`"),
         ("topic = \"a/{x}\"\npivot = \"{x}\"\nfields = { v = \".\" }", "begins with no name"),
         ("topic = \"a\"\nfields = { v = { words = { A = 1, B = true } } }", "a field has one type"),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"text\", kind = \"total\" } }",
+            "`kind` is for numbers, and the field is of type `text`",
+        ),
+        (
+            "topic = \"a\"\nzone = \"+25:00\"\nfields = [\"v\"]",
+            "config.toml:7:8: mapping.m.zone: no clock of the world is `+25:00` from UTC",
+        ),
         ("topic = \"a\"\nfields = { v = { type = \"int\", words = { A = true } } }", "leave `type` out"),
         ("topic = \"a\"\nfields = { v = { words = { on = 1, ON = 2 } } }", "listed twice"),
         ("topic = \"a\"\nfields = { v = { words = { on = 1 }, missing = [\"ON\"] } }", "none in `missing`"),
