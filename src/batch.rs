@@ -65,6 +65,12 @@ impl Batch {
         self.first_at
     }
 
+    /// Receipt of its newest message.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Time> {
+        self.messages.last().map(|message| message.received_at)
+    }
+
     /// What the receipt will settle. QoS 0 has no delivery.
     pub fn deliveries(&self) -> impl Iterator<Item = Delivery> {
         self.messages.iter().filter_map(|message| message.delivery)

@@ -107,7 +107,7 @@ pub async fn run(
     let observed = in_hand.clone();
     let end = stop.clone();
     stages.spawn(async move {
-        observe(&observed, clock, end).await;
+        observe(&observed, end).await;
         ("gauges", Ok(()))
     });
     let counted = in_hand.clone();
@@ -155,10 +155,10 @@ async fn join(mut stages: JoinSet<(&'static str, anyhow::Result<()>)>, stop: &Ca
 }
 
 /// Keeps the gauges of what is in hand up to date, for whoever scrapes.
-async fn observe(in_hand: &InHand, clock: Clock, stop: CancellationToken) {
+async fn observe(in_hand: &InHand, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        in_hand.observe(clock());
+        in_hand.observe();
     }
 }
 
@@ -219,8 +219,10 @@ impl Mapper {
     fn take_in(&self, burst: &mut std::vec::IntoIter<Message>, batch: &mut Batch) {
         let mut ignored = Vec::new();
         while !batch.is_full()
-            && let Some(message) = burst.next()
+            && let Some(mut message) = burst.next()
         {
+            // A clock that is set back is obeyed with the next batch: within one, order of receipt is order of time.
+            message.received_at = batch.last_at().map_or(message.received_at, |last| last.max(message.received_at));
             let mapped = self.mapping.map(&message);
             self.count(&mapped);
             ignored.extend(batch.push(message, mapped));
@@ -273,8 +275,8 @@ mod tests {
         Message { topic, payload, qos: Qos::AtMostOnce, retain: false, received_at, delivery: None, malformed: None }
     }
 
-    /// Runs the mapper over one burst, with a store that takes no time; returns the rows of each batch.
-    async fn batches(toml: &str, burst: Vec<Message>) -> Vec<usize> {
+    /// Runs the mapper over one burst, with a store that takes no time.
+    async fn batches(toml: &str, burst: Vec<Message>) -> Vec<Batch> {
         let metrics = Arc::new(Metrics::new());
         let in_hand = Arc::new(InHand::new(Ledger::default(), metrics.clone()));
         let (out, mut sealed) = mpsc::channel(1);
@@ -283,13 +285,13 @@ mod tests {
         messages.send(burst).await.unwrap();
         drop(messages);
         let mapper = tokio::spawn(mapper.run(input));
-        let mut rows = Vec::new();
+        let mut batches = Vec::new();
         while let Some(Sealed { batch, permit, .. }) = sealed.recv().await {
-            rows.push(batch.rows.len());
+            batches.push(batch);
             drop(permit);
         }
         mapper.await.unwrap();
-        rows
+        batches
     }
 
     #[tokio::test]
@@ -297,7 +299,7 @@ mod tests {
         let array = format!("[{}1]", "1,".repeat(2_999));
         let burst = (0..10).map(|_| message("a", array.clone())).collect();
         let toml = "[mapping.m]\ntopic = \"a\"\nrows = \"[{i}]\"\nfields = { v = \".\" }";
-        let rows = batches(toml, burst).await;
+        let rows: Vec<usize> = batches(toml, burst).await.iter().map(|batch| batch.rows.len()).collect();
         assert_eq!(rows.iter().sum::<usize>(), 30_000);
         assert!(rows.iter().all(|rows| *rows < MAX_ROWS + 3_000), "{rows:?}");
     }
@@ -305,6 +307,22 @@ mod tests {
     #[tokio::test]
     async fn a_burst_of_which_all_is_ignored_makes_no_batch() {
         let burst = (0..10).map(|_| message("b", "1".into())).collect();
-        assert_eq!(batches("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]", burst).await, [0; 0]);
+        assert!(batches("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]", burst).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_moves_no_time_of_receipt_backwards_within_a_batch() {
+        let seconds = [0, 5, -3_600, -3_599, 6, -7_200];
+        let burst = seconds.iter().map(|seconds| {
+            let message = message("a", "1".into());
+            Message { received_at: Time(message.received_at.0 + seconds * 1_000_000), ..message }
+        });
+        let batches = batches("[mapping.m]\ntopic = \"a\"\nfields = { v = \".\" }", burst.collect()).await;
+        let [batch] = &batches[..] else { panic!("{} batches", batches.len()) };
+        let seconds = |time: Time| (time.0 - 1_704_067_200_000_000) / 1_000_000;
+        let received: Vec<i64> = batch.messages.iter().map(|message| seconds(message.received_at)).collect();
+        assert_eq!(received, [0, 5, 5, 5, 6, 6]);
+        let times: Vec<i64> = batch.rows.iter().map(|(_, row)| seconds(row.time)).collect();
+        assert_eq!(times, received, "the row is of the same time as its message");
     }
 }

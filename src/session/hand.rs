@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::ledger::{Admit, Ledger};
-use crate::message::{Delivery, Key, Message, Qos, Time};
+use crate::message::{Delivery, Key, Message, Qos};
 use crate::metrics::Metrics;
 
 /// Unsettled messages of QoS 1 and 2 at which the session stops reading: two batches and some to come. Brokers that
@@ -162,7 +162,8 @@ impl Count {
 struct Burst {
     first: u64,
     unsettled: usize,
-    received_at: Time,
+    /// By the monotonic clock: that of the system may be set meanwhile.
+    received_at: Instant,
 }
 
 impl InHand {
@@ -225,14 +226,14 @@ impl InHand {
 
     /// When the oldest unsettled message of QoS 1 or 2 came.
     #[must_use]
-    pub fn oldest_unsettled(&self) -> Option<Time> {
+    pub fn oldest_unsettled(&self) -> Option<Instant> {
         self.lock().bursts.front().map(|burst| burst.received_at)
     }
 
     /// Brings the gauges up to date, before they are read.
-    pub fn observe(&self, now: Time) {
+    pub fn observe(&self) {
         self.show(&self.lock());
-        let age = self.oldest_unsettled().map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+        let age = self.oldest_unsettled().map_or(0.0, |oldest| oldest.elapsed().as_secs_f64());
         self.metrics.oldest_unsettled_seconds.set(age);
     }
 
@@ -283,8 +284,8 @@ impl State {
         admit
     }
 
-    /// Takes a message in hand.
-    pub(super) fn take(&mut self, message: &Message) {
+    /// Takes a message in hand that came at `now`.
+    pub(super) fn take(&mut self, message: &Message, now: Instant) {
         let Some(delivery) = message.delivery else {
             self.unacknowledged.add(message.bytes());
             return;
@@ -292,10 +293,8 @@ impl State {
         self.unsettled.add(message.bytes());
         match self.bursts.back_mut() {
             // Times within a tenth of a second are told together.
-            Some(burst) if message.received_at.since(burst.received_at).as_millis() < 100 => burst.unsettled += 1,
-            _ => {
-                self.bursts.push_back(Burst { first: delivery.id, unsettled: 1, received_at: message.received_at });
-            }
+            Some(burst) if now.duration_since(burst.received_at).as_millis() < 100 => burst.unsettled += 1,
+            _ => self.bursts.push_back(Burst { first: delivery.id, unsettled: 1, received_at: now }),
         }
     }
 

@@ -78,11 +78,12 @@ impl<S: Transport> Connection<'_, S> {
         let in_hand = Arc::clone(&self.run.session.in_hand);
         let mut taken = Vec::with_capacity(packets.len());
         let mut rare = Ok(());
+        let now = Instant::now();
         let mut state = in_hand.lock();
         for packet in packets.drain(..) {
             match packet {
                 Packet::Publish(publish) => {
-                    let message = self.publish(&mut state, publish);
+                    let message = self.publish(&mut state, publish, now);
                     taken.extend(message);
                 }
                 Packet::PubRel { packet_id } if !state.ledger.owes_pubrec(packet_id) => {
@@ -130,7 +131,7 @@ impl<S: Transport> Connection<'_, S> {
     }
 
     /// The message, if it is to be handed on.
-    fn publish(&mut self, state: &mut State, publish: Publish) -> Option<Message> {
+    fn publish(&mut self, state: &mut State, publish: Publish, now: Instant) -> Option<Message> {
         self.run.received[usize::from(publish.qos.level())].inc();
         if publish.qos == Qos::AtMostOnce {
             if !state.has_room_for_qos_0() {
@@ -167,7 +168,7 @@ impl<S: Transport> Connection<'_, S> {
             }
             return None;
         }
-        state.take(&message);
+        state.take(&message, now);
         Some(message)
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::Key;
 
-/// A message that came at `number` times 60 ms.
+/// A message of a number.
 fn receive(in_hand: &InHand, number: u16) -> Message {
     let mut state = in_hand.lock();
     let key = Key { packet_id: number + 1, exactly_once: false, hash: 0 };
@@ -13,11 +13,11 @@ fn receive(in_hand: &InHand, number: u16) -> Message {
         payload: bytes::Bytes::new(),
         qos: Qos::AtLeastOnce,
         retain: false,
-        received_at: Time(i64::from(number) * 60_000),
+        received_at: Time(0),
         delivery: Some(delivery),
         malformed: None,
     };
-    state.take(&message);
+    state.take(&message, tokio::time::Instant::now());
     message
 }
 
@@ -110,16 +110,21 @@ async fn a_broker_that_has_little_to_send_is_not_taken_for_one_that_waits() {
     assert_eq!(in_hand.window(), 20);
 }
 
-#[test]
-fn the_oldest_unsettled_message_is_known() {
+#[tokio::test(start_paused = true)]
+async fn the_oldest_unsettled_message_is_known() {
     let in_hand = InHand::new(ledger::Ledger::default(), Arc::new(Metrics::new()));
-    let messages: Vec<Message> = (0..4).map(|number| receive(&in_hand, number)).collect();
+    let start = tokio::time::Instant::now();
+    let mut messages = Vec::new();
+    for number in 0..4 {
+        messages.push(receive(&in_hand, number));
+        tokio::time::advance(Duration::from_millis(60)).await;
+    }
     let mut oldest = Vec::new();
     for position in [2, 0, 1, 3] {
-        oldest.push(in_hand.oldest_unsettled().map(|time| time.0));
+        oldest.push(in_hand.oldest_unsettled().map(|at| (at - start).as_millis()));
         in_hand.settle([&messages[position]], Some(1));
     }
-    assert_eq!(oldest, [Some(0), Some(0), Some(0), Some(120_000)]);
+    assert_eq!(oldest, [Some(0), Some(0), Some(0), Some(120)]);
     assert_eq!(in_hand.oldest_unsettled(), None);
     assert_eq!(in_hand.messages(), 0);
 }
