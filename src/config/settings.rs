@@ -215,6 +215,27 @@ fn http(section: &Section<'_>, faults: &mut Faults) -> Http {
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
+/// Amber's modules, as `src/lib.rs` lists them.
+pub(super) const MODULES: &[&str] = &[
+    "backoff", "batch", "cli", "config", "delivery", "demo", "fault", "http", "mapping", "message", "metrics",
+    "pipeline", "row", "schema", "session", "status", "store", "topic",
+];
+
+/// What to write instead of `target`, if it is meant for a module of Amber and there is none; other crates log too.
+fn no_module(target: &str) -> Option<String> {
+    let name = match target.strip_prefix("amber") {
+        Some("") => return None,
+        Some(rest) => rest.strip_prefix("::")?.split("::").next()?,
+        None if MODULES.contains(&target) => return Some(format!("write `amber::{target}=…`")),
+        None => return None,
+    };
+    match vocabulary::nearest(name, MODULES) {
+        Some(near) if near == name => None,
+        Some(near) => Some(format!("did you mean `amber::{near}`?")),
+        None => Some(format!("modules are {}", vocabulary::list(MODULES))),
+    }
+}
+
 fn log(section: &Section<'_>, faults: &mut Faults) -> Log {
     let format = section.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)], faults);
     let level = section.text("level", faults).filter(|level| {
@@ -227,6 +248,12 @@ fn log(section: &Section<'_>, faults: &mut Faults) -> Log {
                 format!("{} (for one module: `info,amber::session=debug`)", vocabulary::suggest(&word, LEVELS));
             faults.push(Fault::new(&level.place, section.path("level"), what, remedy));
             return false;
+        }
+        for target in level.value.split(',').filter_map(|part| part.split_once('=')).map(|(target, _)| target.trim()) {
+            if let Some(remedy) = no_module(target) {
+                let what = format!("Amber has no module `{target}`, so this part of the level says nothing");
+                faults.push(Fault::warning(&level.place, section.path("level"), what, remedy));
+            }
         }
         true
     });

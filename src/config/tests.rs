@@ -231,6 +231,30 @@ fn a_client_id_is_checked() {
 }
 
 #[test]
+fn a_level_for_a_module_that_does_not_exist_is_a_warning_and_other_crates_may_be_named() {
+    let lib = include_str!("../lib.rs");
+    let modules: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.split(';').next()).collect();
+    assert_eq!(modules, settings::MODULES);
+    for (level, said) in [
+        ("info,amber::sesion=debug", Some("did you mean `amber::session`?")),
+        ("info,session::ledger=debug", None),
+        ("info,session=debug", Some("write `amber::session=…`")),
+        ("info,amber::session::ledger=trace,amber=debug", None),
+        ("info,amber::kitchen=debug", Some("modules are `backoff`, ")),
+        ("info,sqlx=debug,amberly=off", None),
+    ] {
+        let loaded = load_text(
+            "c.toml",
+            &format!("{MINIMAL}[log]\nlevel = {level:?}\n[mapping.a]\ntopic = 'a'\nfields = ['a']\n"),
+            [],
+        );
+        assert!(!loaded.is_faulty());
+        assert_eq!(lines(&loaded).len(), usize::from(said.is_some()), "{level}: {:?}", lines(&loaded));
+        assert!(said.is_none_or(|said| lines(&loaded)[0].contains(said)), "{level}: {:?}", lines(&loaded));
+    }
+}
+
+#[test]
 fn names_keep_their_case_and_fields_their_order() {
     let mapping = one_mapping(
         "[mapping.Klima]\ntopic = 'a'\nfields.zeta = 'Z'\nfields.Alpha = { path = ['A', 'a'], words = { ON = true, Off = false } }\n\
