@@ -6,7 +6,7 @@ mod documented;
 mod json;
 mod text;
 
-use std::io::{BufRead, Read as _, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -14,6 +14,11 @@ use bytes::Bytes;
 
 use crate::mapping::Mapping;
 use crate::message::{Malformed, Message, Qos, Time};
+
+/// What a packet holds at most (MQTT 2.2.3): what is longer, a device that never ends included, is no payload.
+const MAX_PAYLOAD_BYTES: u64 = (256 << 20) - 1;
+/// Of a captured message: such a payload in base64, and its topic.
+const MAX_LINE_BYTES: u64 = 384 << 20;
 
 /// `amber explain TOPIC [PAYLOAD]`
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -68,12 +73,20 @@ pub fn explain(
         Box::new(std::io::BufReader::new(opened))
     };
     let mut first = true;
-    for (index, line) in lines.split(b'\n').enumerate() {
-        let line = line.with_context(|| format!("{name} cannot be read"))?;
+    let mut lines = lines;
+    for number in 1.. {
+        let mut line = Vec::new();
+        let read = lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        if read.with_context(|| format!("{name} cannot be read"))? == 0 {
+            break;
+        }
+        if line.len() as u64 == MAX_LINE_BYTES {
+            anyhow::bail!("{name}:{number}: the line is longer than any message; a message a line is wanted");
+        }
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let captured = captured::parse(&line).map_err(|why| anyhow::anyhow!("{name}:{}: {why}", index + 1))?;
+        let captured = captured::parse(&line).map_err(|why| anyhow::anyhow!("{name}:{number}: {why}"))?;
         if !args.json && !std::mem::take(&mut first) {
             writeln!(out)?;
         }
@@ -120,14 +133,25 @@ fn topic_name(text: &str) -> Result<String, String> {
 /// The bytes that the argument stands for.
 fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
     if argument == "-" {
-        let mut payload = Vec::new();
-        std::io::stdin().read_to_end(&mut payload).context("the payload cannot be read from standard input")?;
-        return Ok(payload);
+        return bounded(std::io::stdin()).context("the payload cannot be read from standard input");
     }
     match argument.strip_prefix('@') {
-        Some(file) => std::fs::read(file).with_context(|| format!("the payload cannot be read from {file}")),
+        Some(file) => std::fs::File::open(file)
+            .map_err(Into::into)
+            .and_then(bounded)
+            .with_context(|| format!("the payload cannot be read from {file}")),
         None => Ok(argument.as_bytes().to_vec()),
     }
+}
+
+/// All of `from`, if a PUBLISH could hold it.
+fn bounded(from: impl Read) -> anyhow::Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    from.take(MAX_PAYLOAD_BYTES + 1).read_to_end(&mut payload)?;
+    if payload.len() as u64 > MAX_PAYLOAD_BYTES {
+        anyhow::bail!("it is longer than {MAX_PAYLOAD_BYTES} bytes, and no MQTT packet holds more (MQTT 2.2.3)");
+    }
+    Ok(payload)
 }
 
 #[cfg(test)]
@@ -220,6 +244,8 @@ mod tests {
         let at = format!("@{}", file.display());
         assert!(run(&["home/bath/climate", &at, "--json"]).unwrap().contains(r#""temperature":1.0"#));
         assert!(run(&["home/bath/climate", "@/no/such/file"]).unwrap_err().contains("/no/such/file"));
+        let endless = run(&["home/bath/climate", "@/dev/zero"]).unwrap_err();
+        assert!(endless.contains("from /dev/zero: it is longer than 268435455 bytes"), "{endless}");
 
         std::fs::write(
             &file,
