@@ -92,10 +92,13 @@ fn publish(qos: u8, packet_id: u16, payload: &[u8]) -> Vec<u8> {
     fake::publish(qos, packet_id, b"flood/x", payload)
 }
 
+/// The packets to send next, the first with this identifier.
+type Flood = fn(u16) -> Vec<u8>;
+
 /// What Amber has at most while `server` stands still and a broker sends `flood`, without regard to any window, for as
 /// long as it is taken.
 #[track_caller]
-fn peak_under(server: &Postgres, flood: impl Fn(u16) -> Vec<u8> + Send + 'static) -> u64 {
+fn peak_under(server: &Postgres, flood: Flood) -> u64 {
     const ENOUGH: usize = 160 << 20;
     let home = Home::Postgres(server.database());
     let (go, going) = mpsc::channel();
@@ -131,7 +134,7 @@ fn peak_under(server: &Postgres, flood: impl Fn(u16) -> Vec<u8> + Send + 'static
 
 #[test]
 fn whatever_is_sent_while_the_store_stands_still_memory_is_bounded() {
-    let floods: [(&str, fn(u16) -> Vec<u8>); 3] = [
+    let floods: [(&str, Flood); 3] = [
         // Each of them fills both limits in bytes.
         ("a mebibyte at a time", |id| publish(u8::from(id > 100), id, &payload(1 << 20))),
         // A payload is not to keep the buffer that it came in.

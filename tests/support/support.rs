@@ -9,8 +9,8 @@
 
 pub mod binary;
 pub mod client;
-pub mod fake;
 pub mod disk;
+pub mod fake;
 pub mod folder;
 pub mod home;
 pub mod mosquitto;

@@ -133,12 +133,10 @@ impl<S: Transport> Connection<'_, S> {
     /// The message, if it is to be handed on.
     fn publish(&mut self, state: &mut State, publish: Publish, now: Instant) -> Option<Message> {
         self.run.received[usize::from(publish.qos.level())].inc();
-        if publish.qos == Qos::AtMostOnce {
-            if !state.has_room_for_qos_0() {
-                self.run.session.metrics.messages_dropped.with_label_values(&["overload"]).inc();
-                self.run.overload(true);
-                return None;
-            }
+        if publish.qos == Qos::AtMostOnce && !state.has_room_for_qos_0() {
+            self.run.session.metrics.messages_dropped.with_label_values(&["overload"]).inc();
+            self.run.overload(true);
+            return None;
         }
         let metrics = &self.run.session.metrics;
         let mut delivery = None;
