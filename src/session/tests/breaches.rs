@@ -254,3 +254,38 @@ fn another_broker_that_is_named_is_for_a_person_to_set() {
         assert!(why.contains("`b:1883`") && why.ends_with("set `[broker] url` to the other broker"), "{why}");
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Nothing is settled, so that nothing may be acknowledged.
+    #[test]
+    fn whatever_comes_nothing_is_acknowledged_that_is_not_stored(
+        packets in proptest::collection::vec((0_usize..10, proptest::prelude::any::<[u8; 3]>()), 0..30),
+    ) {
+        let mut bytes = Vec::new();
+        for (kind, [a, b, c]) in packets {
+            let packet_id = a % 4 + 1;
+            match kind {
+                0 | 1 => bytes.extend(publish(QOS_1, packet_id, b % 4)),
+                2 | 3 => bytes.extend(publish(QOS_2, packet_id, b % 4)),
+                4 => bytes.extend(publish(QOS_1 | DUP, packet_id, b % 4)),
+                5 => bytes.extend(publish(QOS_2 | DUP | RETAIN, packet_id, b % 4)),
+                6 => bytes.extend([0x62, 2, 0, packet_id]),
+                7 => bytes.extend(PINGRESP),
+                8 => bytes.extend([0x30, 4, 0, 1, b't', c]),
+                _ => bytes.extend([a, b, c]),
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(play(true, 100, |scene, mut broker| async move {
+            let _kept = scene;
+            broker.grant(1).await;
+            broker.send(&bytes).await;
+            // Pings, answers to PUBRELs, and the end after one and a half keep-alives of silence.
+            while let Some((first, _)) = broker.packet().await {
+                assert!([0xC0, 0x70].contains(&first), "{first:#x} after {bytes:02x?}");
+            }
+        }));
+    }
+}
