@@ -84,13 +84,13 @@ fn a_role_that_may_not_write_any_more_costs_no_message() {
 
 #[test]
 fn a_limit_of_idle_sessions_does_not_end_an_amber_that_waits_for_messages() {
-    let home = Home::postgres();
-    let url = home.url();
-    let Home::Postgres(database) = &home else { panic!("it was made so") };
+    let database = postgres::database();
+    let role = database.role();
+    let url = database.url_as(&role, "");
     for limit in ["idle_session_timeout", "idle_in_transaction_session_timeout"] {
-        database.sql().run(&format!("alter database {} set {limit} = '100ms'", database.name));
+        database.sql().run(&format!("alter role {role} set {limit} = '100ms'"));
     }
-    let mut line = Line::new(home, &url);
+    let mut line = Line::new(Home::Postgres(database), &url);
     pause_for(Duration::from_secs(1));
     line.load();
     assert_eq!(line.failures("away") + line.failures("in_doubt"), 0.0);
