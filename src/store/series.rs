@@ -114,8 +114,8 @@ impl Cache {
         self.measurements.resize_with(tables, HashMap::new);
     }
 
-    /// The sets of tag values in the batch that have no id here, in the order of the rows. Makes room for them: a
-    /// measurement that would overflow forgets all it knew.
+    /// The sets of tag values in the batch that have no id here, in the order of the measurements' names and then of
+    /// the rows. Makes room for them: a measurement that would overflow forgets all it knew.
     pub(super) fn misses(&mut self, batch: &Batch, tables: &[Table]) -> Misses {
         let misses = self.lacking(batch, tables);
         let mut emptied = false;
@@ -139,7 +139,11 @@ impl Cache {
                 misses.entry(row.measurement).or_default().push(row.tags.clone());
             }
         }
-        misses.into_iter().collect()
+        let mut misses: Misses = misses.into_iter().collect();
+        // In an order that every Amber has, whatever its mappings are: two that make series of the same measurements
+        // at once then wait for one another, and never each for the other.
+        misses.sort_by(|(one, _), (other, _)| tables[*one].name.cmp(&tables[*other].name));
+        misses
     }
 
     /// Learns what became of the misses, in a transaction that has committed, and gives the ids of all rows.

@@ -137,16 +137,21 @@ pub(super) fn find_series(table: &Table) -> String {
     )
 }
 
-/// Makes those that are not there.
+/// Makes those that are not there, in an order that every Amber has, whatever order its tags have: an INSERT waits for
+/// the same series in another's open transaction, and two of them must not wait for each other.
 pub(super) fn make_series(table: &Table) -> String {
     let series = Dialect::Postgres.series(&table.name);
     if table.tags.is_empty() {
         return format!("insert into {series} default values on conflict do nothing");
     }
+    let mut order: Vec<&str> = table.tags.iter().map(String::as_str).collect();
+    order.sort_unstable();
+    let order: Vec<String> = order.iter().map(|tag| format!("u.{} collate \"C\"", quote(tag))).collect();
+    let tags = list(table.tags.iter().map(String::as_str));
     format!(
-        "insert into {series} ({}) select u.* from unnest({}) as u on conflict ({}) do nothing",
-        list(table.tags.iter().map(String::as_str)),
+        "insert into {series} ({tags}) select u.* from unnest({}) as u({tags}) order by {} on conflict ({}) do nothing",
         tag_arrays(table),
+        order.join(", "),
         list(table.all_tags()),
     )
 }
