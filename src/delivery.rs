@@ -261,7 +261,7 @@ impl Delivery {
         let (kind, condition) = match error {
             WriteError::Fenced => {
                 self.metrics.write_failures.with_label_values(&["fenced"]).inc();
-                error!("{Fenced}");
+                // Said once, where the process ends.
                 return Err(Fenced);
             }
             WriteError::Away { in_doubt, source } => {
