@@ -4,6 +4,7 @@
 //! language (templates, paths, zones, one type per field) is checked by `mapping::Mapping::new`, which gives
 //! faults of the same kind; `cli` prints both together.
 
+pub mod certificates;
 mod include;
 mod language;
 mod load;
@@ -25,6 +26,7 @@ use crate::message::Qos;
 
 pub use load::{environment, load, load_text, minimal};
 pub use mapping::MappingConfig;
+pub use url::Wrong;
 
 /// All settings.
 #[derive(Clone, Debug)]
@@ -54,6 +56,31 @@ pub struct Broker {
     pub keep_alive: Duration,
     /// Bytes; longer payloads are rejected. Default 1 MiB.
     pub max_payload_bytes: usize,
+    /// For `mqtts` and `wss`.
+    pub tls: Tls,
+    /// Whether `amber/<client id>/status` is kept at the broker; default yes.
+    pub status: bool,
+}
+
+/// How a TLS connection to the broker is made. The files are read anew at each connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the CAs that the broker's certificate may come from; default the roots of the system.
+    pub ca: Option<PathBuf>,
+    /// PEM files of the client's certificate and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The name that the broker's certificate must bear, where it is another than the host of the URL.
+    pub server_name: Option<String>,
+    /// The protocol that is asked for in the handshake (ALPN), where a broker wants one.
+    pub alpn: Option<String>,
+    /// Whether the broker's certificate is verified; default yes.
+    pub verify: bool,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self { ca: None, identity: None, server_name: None, alpn: None, verify: true }
+    }
 }
 
 /// Which version of MQTT is spoken.
@@ -66,12 +93,57 @@ pub enum Protocol {
     V311,
 }
 
-/// `mqtt://host:port`; the other transports come later.
+/// Where the broker is, and what it is spoken to over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokerUrl {
-    pub host: String,
-    /// Default 1883.
-    pub port: u16,
+pub enum BrokerUrl {
+    /// `mqtt://host:1883`, `mqtts://host:8883`, `ws://host:80/mqtt`, `wss://host:443/mqtt`
+    Net {
+        host: String,
+        port: u16,
+        tls: bool,
+        /// Path and query of a WebSocket.
+        websocket: Option<String>,
+    },
+    /// `unix:///path/to/socket`
+    Unix(PathBuf),
+}
+
+impl BrokerUrl {
+    /// `mqtt://host:port`
+    pub fn mqtt(host: impl Into<String>, port: u16) -> Self {
+        Self::Net { host: host.into(), port, tls: false, websocket: None }
+    }
+
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self {
+            Self::Net { tls: false, websocket: None, .. } => "mqtt",
+            Self::Net { tls: true, websocket: None, .. } => "mqtts",
+            Self::Net { tls: false, websocket: Some(_), .. } => "ws",
+            Self::Net { tls: true, websocket: Some(_), .. } => "wss",
+            Self::Unix(_) => "unix",
+        }
+    }
+
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Net { tls: true, .. })
+    }
+}
+
+/// For logs: without the query, which may be a secret.
+impl std::fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://", self.scheme())?;
+        match self {
+            Self::Net { host, port, websocket, .. } => {
+                if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }?;
+                let path = websocket.as_deref().unwrap_or_default();
+                f.write_str(path.split('?').next().unwrap_or_default())
+            }
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// `[store]`

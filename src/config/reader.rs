@@ -191,15 +191,21 @@ impl Section<'_> {
         self.get(key).map_or(vec![], |node| texts(&self.path(key), node, true, faults))
     }
 
+    /// `true` or `false`; in the environment, where all is text, the word.
     pub(super) fn flag(&self, key: &str, faults: &mut Faults) -> Option<bool> {
         let node = self.get(key)?;
-        match node.value {
-            Value::Bool(flag) => Some(flag),
-            _ => {
-                unexpected(&self.path(key), node, "`true` or `false`", "", faults);
-                None
-            }
-        }
+        let remedy = match (&node.value, &node.place) {
+            (Value::Bool(flag), _) => return Some(*flag),
+            (Value::Text(text), Place::Environment(_)) => match text.as_str() {
+                "true" => return Some(true),
+                "false" => return Some(false),
+                _ => "",
+            },
+            (Value::Text(text), _) if matches!(text.as_str(), "true" | "false") => "write it without quotes",
+            _ => "",
+        };
+        unexpected(&self.path(key), node, "`true` or `false`", remedy, faults);
+        None
     }
 
     /// A finite number.

@@ -1,6 +1,7 @@
 //! The sections of settings, checked value by value: ranges, words, URLs, passwords from files.
 
 mod layers;
+mod tls;
 
 use std::time::Duration;
 
@@ -82,10 +83,12 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
     let expiry = section.duration("session_expiry", (SECOND, 36_500 * DAY), faults);
     let keep_alive = section.duration("keep_alive", (5 * SECOND, 64_800 * SECOND), faults);
     let payload = section.size("max_payload", (1, MAX_PAYLOAD_BYTES), faults).map_or(1 << 20, |at| at.value);
+    let tls = tls::read(section, url.as_ref(), faults);
+    let status = section.flag("status", faults).unwrap_or(true);
     Broker {
         // A placeholder where it is missing: with a fault noted, nobody connects to it.
-        url: url.unwrap_or_else(|| At::new(BrokerUrl { host: "localhost".to_owned(), port: 1883 }, Place::Default)),
-        client_id: client_id(section, faults),
+        url: url.unwrap_or_else(|| At::new(BrokerUrl::mqtt("localhost", 1883), Place::Default)),
+        client_id: client_id(section, status, faults),
         username,
         password: password.map(|at| at.value),
         qos: qos(section, faults).unwrap_or_default(),
@@ -93,6 +96,8 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
         session_expiry: whole_seconds("session_expiry", expiry, 7 * 86_400, faults),
         keep_alive: whole_seconds("keep_alive", keep_alive, 30, faults),
         max_payload_bytes: usize::try_from(payload).unwrap_or(1 << 20),
+        tls,
+        status,
     }
 }
 
@@ -104,7 +109,7 @@ pub(super) fn qos(section: &Section<'_>, faults: &mut Faults) -> Option<Qos> {
     Qos::from_level(u8::try_from(level.value).ok()?)
 }
 
-fn client_id(section: &Section<'_>, faults: &mut Faults) -> String {
+fn client_id(section: &Section<'_>, status: bool, faults: &mut Faults) -> String {
     let Some(id) = section.text("client_id", faults) else {
         return "amber".to_owned();
     };
@@ -115,6 +120,9 @@ fn client_id(section: &Section<'_>, faults: &mut Faults) -> String {
         faults.push(Fault::new(&id.place, path, what, "name it, or leave the key out: `amber`"));
     } else if id.value.len() > 128 || id.value.chars().any(char::is_control) {
         faults.push(Fault::new(&id.place, path, "must be at most 128 bytes without control characters", ""));
+    } else if status && id.value.contains(['+', '#']) {
+        let what = "cannot be part of the topic `amber/<client id>/status`: `+` and `#` are wildcards (MQTT-3.3.2-2)";
+        faults.push(Fault::new(&id.place, path, what, "choose another, or set `status = false`"));
     } else if id.value.len() > 23 || !id.value.chars().all(plain) {
         let what = "not every broker takes a client id beyond 23 bytes of letters and digits (MQTT-3.1.3-5)";
         faults.push(Fault::warning(&id.place, path, what, "a short plain name is safe everywhere"));

@@ -43,7 +43,7 @@ fn texts(list: &[At<String>]) -> Vec<&str> {
 #[test]
 fn the_minimal_file_works() {
     let config = good(minimal(), &[]);
-    assert_eq!(config.broker.url.value, BrokerUrl { host: "localhost".into(), port: 1883 });
+    assert_eq!(config.broker.url.value, BrokerUrl::mqtt("localhost", 1883));
     assert_eq!(config.store.url.value, StoreUrl::Sqlite("amber.db".into()));
     assert_eq!(config.mappings[0].name.value, "climate");
     assert_eq!(config.mappings[0].fields.len(), 2);
@@ -124,7 +124,7 @@ fn the_environment_overrides_the_file_and_faults_name_the_variable() {
             ("AMBER_STORE", "of somebody else"),
         ],
     );
-    assert_eq!(config.broker.url.value, BrokerUrl { host: "environment".into(), port: 2000 });
+    assert_eq!(config.broker.url.value, BrokerUrl::mqtt("environment", 2000));
     assert_eq!(config.broker.url.place, Place::Environment("AMBER__BROKER__URL".into()));
     assert_eq!(config.broker.qos, Qos::ExactlyOnce);
     assert_eq!(config.broker.keep_alive, Duration::from_secs(60));
@@ -450,4 +450,103 @@ fn two_ecosystems_are_read_as_they_are_written() {
     assert_eq!(soil.fields[1].scale.as_ref().unwrap().value, 0.001);
     assert_eq!((soil.tags.len(), reception.tags.len()), (1, 2));
     assert_eq!(texts(&reception.topic), ["v3/{app}@{_tenant}/devices/{device}/up"]);
+}
+
+/// The faults of keys of `[broker]` (line 2 on), without those of files that the system words.
+fn broker_faults(keys: &str) -> Vec<String> {
+    let text = format!("[broker]\n{keys}\n[store]\nurl = 'sqlite:a'\n[mapping.a]\ntopic = 'a'\nfields = ['a']\n");
+    lines(&load_text("c.toml", &text, []))
+}
+
+#[test]
+fn what_is_for_tls_is_a_fault_without_it() {
+    for (url, scheme, secure) in
+        [("mqtt://a", "mqtt", "mqtts"), ("ws://a", "ws", "wss"), ("unix:///a", "unix", "mqtts")]
+    {
+        for key in ["ca", "cert", "key", "server_name", "alpn"] {
+            let faults = broker_faults(&format!("url = '{url}'\n{key} = 'x'"));
+            let line = faults.iter().find(|line| line.contains("is for TLS")).unwrap_or_else(|| panic!("{faults:?}"));
+            assert!(line.starts_with(&format!("c.toml:3:{}: broker.{key}: ", key.len() + 4)), "{line}");
+            assert!(line.contains(&format!("`{scheme}://` has none; write `{secure}://`")), "{line}");
+        }
+    }
+    assert_eq!(broker_faults("url = 'mqtt://a'\nverify = false").len(), 1);
+    assert_eq!(broker_faults("url = 'mqtt://a'\nverify = true"), Vec::<String>::new());
+}
+
+#[test]
+fn verification_that_is_off_is_a_warning_at_every_load() {
+    let faults = broker_faults("url = 'mqtts://a'\nverify = false");
+    let [line] = &faults[..] else { panic!("{faults:?}") };
+    assert!(
+        line.starts_with("c.toml:3:10: warning: broker.verify: the broker's certificate is not verified"),
+        "{line}"
+    );
+    assert_eq!(broker_faults("url = 'wss://a'"), Vec::<String>::new());
+}
+
+#[test]
+fn files_for_tls_that_will_not_do_are_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["client".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let cert = file("cert.pem", &certificate.pem());
+    let right = file("key.pem", &key.serialize_pem());
+    let other = file("other.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+    let text = file("text.pem", "no PEM at all");
+    let locked =
+        file("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let cut = file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    let empty = file("empty.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let gone = folder.path().join("gone.pem").display().to_string();
+    let url = "url = 'mqtts://a'\n";
+    for (keys, key, what, remedy) in [
+        (format!("ca = '{gone}'"), "ca", "`G` cannot be read: No such file", "mend the path"),
+        (format!("ca = '{text}'"), "ca", "holds no certificate in PEM", "openssl x509 -inform der"),
+        (format!("ca = '{right}'"), "ca", "holds no certificate in PEM", "BEGIN CERTIFICATE"),
+        (format!("ca = '{cut}'"), "ca", "is damaged PEM", "anew"),
+        (format!("ca = '{empty}'"), "ca", "cannot be used", "of the CA"),
+        (format!("ca = \"\"\"{}\"\"\"", certificate.pem()), "ca", "not what is in it", "/etc/amber/ca.pem"),
+        (format!("cert = '{cert}'"), "cert", "stands without `key`", "set `key` too"),
+        (format!("key = '{right}'"), "key", "stands without `cert`", "set `cert` too"),
+        (format!("cert = '{cert}'\nkey = '{gone}'"), "key", "`G` cannot be read", "mend the path"),
+        (format!("cert = '{cert}'\nkey = '{cert}'"), "key", "holds no private key", "BEGIN PRIVATE KEY"),
+        (format!("cert = '{cert}'\nkey = '{locked}'"), "key", "locked with a passphrase", "openssl pkey"),
+        (format!("cert = '{cert}'\nkey = '{other}'"), "key", "is not the key of the certificate", "belong together"),
+        (format!("cert = '{text}'\nkey = '{right}'"), "cert", "holds no certificate in PEM", "BEGIN CERTIFICATE"),
+        ("server_name = 'a b'".to_owned(), "server_name", "neither a host name nor an IP address", "broker.lan"),
+        ("alpn = ''".to_owned(), "alpn", "1 to 255 bytes", ""),
+        ("status = 'no'".to_owned(), "status", "must be `true` or `false`", ""),
+        ("verify = 'false'".to_owned(), "verify", "must be `true` or `false`", "without quotes"),
+        ("client_id = 'a+'".to_owned(), "client_id", "wildcards", "`status = false`"),
+    ] {
+        let faults = broker_faults(&format!("{url}{keys}"));
+        let [line] = &faults[..] else { panic!("{keys}: {faults:#?}") };
+        let line = line.replace(&gone, "G");
+        assert!(
+            line.contains(&format!("broker.{key}: ")) && line.contains(what) && line.contains(remedy),
+            "{keys}: {line}"
+        );
+        assert!(!line.contains("AAAA") && !line.contains(&certificate.pem()[100..120]), "{line}");
+    }
+    let both = broker_faults(&format!("{url}cert = '{gone}'\nkey = '{text}'\nca = '{gone}'"));
+    assert_eq!(both.len(), 3, "all at once: {both:?}");
+    assert_eq!(broker_faults(&format!("{url}ca = '{cert}'\ncert = '{cert}'\nkey = '{right}'")), Vec::<String>::new());
+    assert_eq!(broker_faults("url = 'mqtts://a'\nclient_id = 'a+'\nstatus = false").len(), 1, "a warning");
+}
+
+#[test]
+fn flags_of_the_environment_are_words() {
+    let pairs = [("AMBER__BROKER__STATUS", "false"), ("AMBER__BROKER__VERIFY", "true")];
+    let config = good(minimal(), &pairs);
+    assert!(!config.broker.status && config.broker.tls.verify);
+    let loaded = load_text("config.toml", minimal(), environment(&[("AMBER__BROKER__STATUS", "no")]));
+    assert_eq!(
+        lines(&loaded),
+        ["environment AMBER__BROKER__STATUS: broker.status: must be `true` or `false`, not a text"]
+    );
 }

@@ -6,9 +6,16 @@ use super::vocabulary;
 use super::{BrokerUrl, Secret, StoreUrl};
 
 /// What is wrong with a URL, and the remedy.
-pub(super) type Wrong = (String, String);
+pub type Wrong = (String, String);
 
-/// `mqtt://host[:port]`
+/// The schemes of a broker, and the port of each unless another is given.
+const SCHEMES: &[(&str, u16)] = &[("mqtt", 1883), ("mqtts", 8883), ("ws", 80), ("wss", 443), ("unix", 0)];
+/// Where brokers have their WebSocket unless told otherwise.
+const WEBSOCKET_PATH: &str = "/mqtt";
+/// A socket's name must fit into the kernel's address of it, with a NUL behind.
+const MAX_SOCKET_BYTES: usize = 107;
+
+/// `mqtt://host[:port]`, `mqtts://…`, `ws://host[:port][/path]`, `wss://…`, `unix:///path`
 pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
     let wrong = |what: &str, remedy: &str| Err((what.to_owned(), remedy.to_owned()));
     let Some((scheme, rest)) = text.split_once("://") else {
@@ -16,26 +23,40 @@ pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
         let remedy = if plain { format!("write `mqtt://{text}`") } else { "write `mqtt://host:1883`".to_owned() };
         return Err(("has no scheme".to_owned(), remedy));
     };
-    match scheme.to_ascii_lowercase().as_str() {
-        "mqtt" => {}
-        "tcp" => return wrong("`tcp` is not a scheme here", "write `mqtt://host:1883`"),
-        scheme if vocabulary::comes_later("scheme", scheme) => {
-            return Err((format!("`{scheme}://` comes with a later version"), "today: `mqtt://host:1883`".to_owned()));
-        }
-        _ => return wrong("is not the URL of an MQTT broker", "write `mqtt://host:1883`"),
+    let scheme = scheme.to_ascii_lowercase();
+    let Some(&(scheme, default_port)) = SCHEMES.iter().find(|(known, _)| *known == scheme) else {
+        return match scheme.as_str() {
+            "tcp" => wrong("`tcp` is not a scheme here", "write `mqtt://host:1883`"),
+            "ssl" | "tls" => wrong(&format!("`{scheme}` is not a scheme here"), "write `mqtts://host:8883`"),
+            "http" => wrong("is not the URL of an MQTT broker", "for a WebSocket write `ws://host/mqtt`"),
+            "https" => wrong("is not the URL of an MQTT broker", "for a WebSocket write `wss://host/mqtt`"),
+            _ => {
+                let remedy = "write `mqtt://host:1883`; known are `mqtt`, `mqtts`, `ws`, `wss`, `unix`";
+                wrong("is not the URL of an MQTT broker", remedy)
+            }
+        };
+    };
+    if scheme == "unix" {
+        return socket(rest);
     }
+    let form = format!("write `{scheme}://host:{default_port}`");
     if rest.contains('@') {
         return wrong(
             "holds a user name or a password",
             "write them as `username` and `password_file` (or `password`): a URL is printed in logs",
         );
     }
-    let url = url::Url::parse(text).map_err(|error| (error.to_string(), "write `mqtt://host:1883`".to_owned()))?;
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return wrong("has something after host and port", "write `mqtt://host:1883`");
+    let url = url::Url::parse(text).map_err(|error| (error.to_string(), form.clone()))?;
+    let is_websocket = scheme.starts_with("ws");
+    if url.fragment().is_some() {
+        return Err(("has a `#`, which is no part of a path".to_owned(), "write it as `%23`".to_owned()));
+    }
+    if !is_websocket && (!matches!(url.path(), "" | "/") || url.query().is_some()) {
+        return Err(("has something after host and port".to_owned(), form));
     }
     let host = match url.host() {
         Some(url::Host::Ipv6(address)) => address.to_string(),
+        // Of schemes that it does not know, `url` takes any host for a name.
         Some(host) if host.to_string().contains('%') => {
             return wrong(
                 "the host is not plain letters, digits, `-`, `.`",
@@ -43,11 +64,35 @@ pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
             );
         }
         Some(host) => host.to_string(),
-        None => return wrong("names no host", "write `mqtt://host:1883`"),
+        None => return Err(("names no host".to_owned(), form)),
     };
-    match url.port() {
-        Some(0) => wrong("port 0 cannot be connected to", "write 1883, or leave it out"),
-        port => Ok(BrokerUrl { host, port: port.unwrap_or(1883) }),
+    let port = match url.port() {
+        Some(0) => {
+            let remedy = format!("write {default_port}, or leave it out");
+            return Err(("port 0 cannot be connected to".to_owned(), remedy));
+        }
+        port => port.unwrap_or(default_port),
+    };
+    let websocket = is_websocket.then(|| {
+        let path = if rest.contains('/') { url.path() } else { WEBSOCKET_PATH };
+        url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+    });
+    Ok(BrokerUrl::Net { host, port, tls: matches!(scheme, "mqtts" | "wss"), websocket })
+}
+
+/// The path of a Unix socket.
+fn socket(path: &str) -> Result<BrokerUrl, Wrong> {
+    let wrong = |what: &str, remedy: &str| Err((what.to_owned(), remedy.to_owned()));
+    match path {
+        "" | "/" => wrong("names no socket", "write `unix:///run/mosquitto.sock`"),
+        _ if !path.starts_with('/') => {
+            wrong("the path of the socket does not begin with `/`", "write three slashes: `unix:///run/mosquitto.sock`")
+        }
+        _ if path.contains('\0') => wrong("holds a NUL", ""),
+        _ if path.len() > MAX_SOCKET_BYTES => {
+            wrong("the path of a socket has at most 107 bytes", "put the socket into a folder with a short path")
+        }
+        _ => Ok(BrokerUrl::Unix(path.into())),
     }
 }
 
@@ -184,17 +229,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broker_url_is_host_and_port() {
+    fn a_broker_url_is_a_scheme_a_host_a_port_and_for_a_websocket_a_path() {
         let cases = [
-            ("mqtt://localhost", "localhost", 1883),
-            ("mqtt://localhost:2883/", "localhost", 2883),
-            ("mqtt://10.0.0.7:1883", "10.0.0.7", 1883),
-            ("mqtt://[::1]:1884", "::1", 1884),
-            ("mqtt://my_broker", "my_broker", 1883),
+            ("mqtt://localhost", "mqtt://localhost:1883", "localhost", None),
+            ("mqtt://localhost:2883/", "mqtt://localhost:2883", "localhost", None),
+            ("MQTT://10.0.0.7:1883", "mqtt://10.0.0.7:1883", "10.0.0.7", None),
+            ("mqtt://[::1]:1884", "mqtt://[::1]:1884", "::1", None),
+            ("mqtt://my_broker", "mqtt://my_broker:1883", "my_broker", None),
+            ("mqtts://broker.lan", "mqtts://broker.lan:8883", "broker.lan", None),
+            ("mqtts://broker.lan:443", "mqtts://broker.lan:443", "broker.lan", None),
+            ("ws://broker", "ws://broker:80/mqtt", "broker", Some("/mqtt")),
+            ("ws://broker:9001/", "ws://broker:9001/", "broker", Some("/")),
+            ("wss://broker/a/b%20c?key=1", "wss://broker:443/a/b%20c", "broker", Some("/a/b%20c?key=1")),
+            ("wss://[::1]?key=1", "wss://[::1]:443/mqtt", "::1", Some("/mqtt?key=1")),
         ];
-        for (text, host, port) in cases {
-            assert_eq!(broker(text), Ok(BrokerUrl { host: host.into(), port }), "{text}");
+        for (text, shown, host, path) in cases {
+            let url = broker(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            assert_eq!(url.to_string(), shown);
+            let BrokerUrl::Net { host: found, websocket, .. } = url else { panic!("{text}") };
+            assert_eq!((found.as_str(), websocket.as_deref()), (host, path));
         }
+        let socket = broker("unix:///run/mosquitto/a@b.sock").unwrap();
+        assert_eq!(socket, BrokerUrl::Unix("/run/mosquitto/a@b.sock".into()));
+        assert_eq!(socket.to_string(), "unix:///run/mosquitto/a@b.sock");
     }
 
     #[test]
@@ -202,22 +259,29 @@ mod tests {
         let cases = [
             ("localhost", "has no scheme", "`mqtt://localhost`"),
             ("broker.lan:1883", "has no scheme", "`mqtt://broker.lan:1883`"),
-            ("mqtts://broker", "`mqtts://` comes with a later version", "today"),
-            ("unix:///run/mqtt.sock", "later version", "today"),
             ("tcp://broker", "not a scheme", "mqtt://host:1883"),
-            ("http://broker", "not the URL of an MQTT broker", "mqtt://host:1883"),
+            ("ssl://broker", "`ssl` is not a scheme", "mqtts://host:8883"),
+            ("http://broker", "not the URL of an MQTT broker", "ws://host/mqtt"),
+            ("https://broker", "not the URL of an MQTT broker", "wss://host/mqtt"),
+            ("amqp://broker", "not the URL of an MQTT broker", "mqtt://host:1883"),
             ("mqtt://me:secret@broker", "a user name or a password", "`password_file`"),
+            ("wss://me:sec/ret@broker", "a user name or a password", "`password_file`"),
             ("mqtt://broker:99999", "invalid port", "mqtt://host"),
-            ("mqtt://broker:0", "port 0", "1883"),
+            ("mqtts://broker:0", "port 0", "8883"),
             ("mqtt://", "host", "mqtt://host"),
+            ("mqtts://", "host", "mqtts://host:8883"),
             ("mqtt://brökel", "plain letters", "xn--"),
             ("mqtt://a b", "invalid", "mqtt://host"),
-            ("mqtt://broker/path", "after host and port", ""),
+            ("mqtts://broker/path", "after host and port", "mqtts://host:8883"),
+            ("wss://broker/path#x", "`#`", "%23"),
+            ("unix://run/mqtt.sock", "does not begin with `/`", "three slashes"),
+            ("unix://", "names no socket", "unix:///"),
+            (&format!("unix:///{}", "a".repeat(107)), "at most 107 bytes", "short"),
         ];
         for (text, what, remedy) in cases {
             let (said, told) = broker(text).unwrap_err();
             assert!(said.contains(what) && told.contains(remedy), "{text}: {said}; {told}");
-            assert!(!format!("{said}{told}").contains("secret"));
+            assert!(!format!("{said}{told}").contains("sec"));
         }
     }
 

@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, Sleep};
 
 use super::Run;
-use super::dial::Transport;
+use super::dial::{Transport, is_end};
 use super::link::Link;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
@@ -291,9 +291,8 @@ impl<'a, S: Transport> Connection<'a, S> {
 }
 
 fn lost(error: WireError) -> Lost {
-    use std::io::ErrorKind as Kind;
     match error {
-        WireError::Io(error) if matches!(error.kind(), Kind::ConnectionReset | Kind::BrokenPipe) => Lost::Closed,
+        WireError::Io(error) if is_end(&error) => Lost::Closed,
         error => Lost::Wire(error),
     }
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::time::Instant;
 use tokio_util::codec::FramedRead;
 
-use super::dial::{self, Stream, Transport};
+use super::dial::{self, DialError, Step, Stream, Transport};
 use super::wire::{Codec, ConnAck, Fault, Outgoing, Packet, Refusal, Version, WireError};
 use crate::config::Broker;
 use crate::message::Malformed;
 
-/// Name lookup, connect, CONNECT and CONNACK together.
+/// Name lookup, connect, the handshakes of TLS and WebSocket, CONNECT and CONNACK together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that breaks the protocol is not waited for longer.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ pub(super) const READ_BYTES: usize = 64 << 10;
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    Unreachable(std::io::Error),
+    Dial(DialError),
     /// The stream ended before the CONNACK, as with brokers that do not know the version.
     Closed,
     Wire(WireError),
@@ -32,7 +33,12 @@ pub(super) enum ConnectError {
         refusal: Refusal,
         text: Option<String>,
     },
-    TimedOut,
+}
+
+impl From<DialError> for ConnectError {
+    fn from(error: DialError) -> Self {
+        Self::Dial(error)
+    }
 }
 
 pub(super) struct Link<S> {
@@ -49,11 +55,9 @@ pub(super) struct Writer<S> {
 impl Link<Stream> {
     /// One attempt: dial, CONNECT and CONNACK, within one deadline.
     pub(super) async fn connect(broker: &Broker, version: Version) -> Result<(Self, ConnAck), ConnectError> {
-        let attempt = async {
-            let stream = dial::dial(&broker.url.value).await.map_err(ConnectError::Unreachable)?;
-            Self::open(stream, version, broker).await
-        };
-        tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::TimedOut))
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let stream = dial::dial(broker, deadline).await?;
+        dial::within(deadline, Step::Mqtt, Self::open(stream, version, broker)).await
     }
 }
 
@@ -67,8 +71,10 @@ impl<S: Transport> Link<S> {
             writer: Writer { half: write, outgoing: Outgoing::new(version), unflushed: false },
         };
         link.writer.outgoing.connect(broker);
-        link.writer.flush().await.map_err(closed)?;
-        let fault = match link.reader.next().await {
+        let sent = link.writer.flush().await;
+        // Also if it did not leave: the broker may have said why it ends the connection.
+        let answer = link.reader.next().await;
+        let fault = match answer {
             Some(Ok(Packet::ConnAck(ConnAck { refusal: Some(refusal), text, .. }))) => {
                 return Err(ConnectError::Refused { refusal, text });
             }
@@ -79,22 +85,20 @@ impl<S: Transport> Link<S> {
             }
             Some(Ok(_)) => Fault::protocol("3.2.0-1", "the first packet is not a CONNACK"),
             Some(Err(WireError::Protocol(fault))) => fault,
-            Some(Err(WireError::Io(error))) => return Err(closed(error)),
-            None => return Err(ConnectError::Closed),
+            Some(Err(WireError::Io(error))) => return Err(ended(error, broker)),
+            None => return Err(sent.err().map_or(ConnectError::Closed, |error| ended(error, broker))),
         };
         link.writer.break_off(version, fault.code).await;
         Err(ConnectError::Wire(fault.into()))
     }
 }
 
-/// An end of the stream is `Closed`, whatever the transport calls it.
-fn closed(error: std::io::Error) -> ConnectError {
-    use std::io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
-            ConnectError::Closed
-        }
-        _ => ConnectError::Wire(WireError::Io(error)),
+/// An end of the stream is `Closed`, whatever the transport calls it; but TLS may say why.
+fn ended(error: std::io::Error, broker: &Broker) -> ConnectError {
+    match dial::refusal(&error, broker) {
+        Some(text) => DialError::Unfit(text).into(),
+        None if dial::is_end(&error) => ConnectError::Closed,
+        None => ConnectError::Wire(WireError::Io(error)),
     }
 }
 

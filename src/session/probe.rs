@@ -25,15 +25,14 @@ pub async fn probe(config: &Broker) -> Result<String, String> {
                     tracing::debug!(%error, "disconnecting");
                 }
                 link.writer.close().await;
-                let url = &config.url.value;
-                return Ok(format!("{}:{} answers, MQTT {version}", url.host, url.port));
+                return Ok(format!("{} answers, MQTT {version}", config.url.value));
             }
             Err(error) => error,
         };
         if versions.failed(&error) {
             continue;
         }
-        return Err(match unanswered(error, &config.client_id) {
+        return Err(match unanswered(error, &config) {
             Condition::Away(why) | Condition::Standing(why) => why,
             Condition::Starting | Condition::Up => unreachable!("a failure is neither"),
         });

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::connection::{Lost, TAKEN_OVER};
+use super::dial::DialError;
 use super::link::ConnectError;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, ELSEWHERE, MOVED, Refusal, Version, WireError, reason};
 use super::{GOOD, QUICK, QUICK_MAX, Run};
+use crate::config::{Broker, BrokerUrl};
 use crate::status::Condition;
 
 impl Run {
@@ -28,8 +30,7 @@ impl Run {
     }
 
     fn address(&self) -> String {
-        let url = &self.session.config.url.value;
-        format!("{}:{}", url.host, url.port)
+        self.session.config.url.value.to_string()
     }
 
     pub(super) fn say_connected(&self, version: Version, ack: &ConnAck) {
@@ -161,7 +162,7 @@ impl Run {
             // A broker that comes and goes looks like a fight over our client identifier, but for this.
             self.quick = 0;
         }
-        let condition = unanswered(error, &self.session.config.client_id);
+        let condition = unanswered(error, &self.session.config);
         let wait = match condition {
             Condition::Standing(_) => self.backoff.longest(),
             Condition::Away(_) | Condition::Starting | Condition::Up => self.backoff.next_wait(),
@@ -172,16 +173,21 @@ impl Run {
 }
 
 /// Why there is no connection, and what to do about it.
-pub(super) fn unanswered(error: ConnectError, client_id: &str) -> Condition {
+pub(super) fn unanswered(error: ConnectError, broker: &Broker) -> Condition {
+    let client_id = &broker.client_id;
     let (refusal, text) = match error {
         ConnectError::Refused { refusal, text } => (refusal, text),
-        ConnectError::Unreachable(error) => return Condition::Away(format!("cannot connect: {error}")),
-        ConnectError::Closed => return Condition::Away("it closes the connection before it answers".to_owned()),
-        ConnectError::Wire(error @ WireError::Io(_)) => return Condition::Away(error.to_string()),
+        ConnectError::Dial(DialError::Unreachable(error)) => {
+            return Condition::Away(format!("cannot connect: {error}"));
+        }
+        ConnectError::Dial(DialError::Ended(why)) => return Condition::Away(why),
+        ConnectError::Dial(DialError::Unfit(why)) => return Condition::Standing(why),
+        ConnectError::Dial(DialError::TimedOut(step)) => return Condition::Away(step.to_string()),
+        ConnectError::Closed => return Condition::Away(closed(broker)),
         ConnectError::Wire(WireError::Protocol(fault)) => {
             return Condition::Away(format!("what answers is no MQTT broker ({fault}); look at `[broker] url`"));
         }
-        ConnectError::TimedOut => return Condition::Away("it does not answer".to_owned()),
+        ConnectError::Wire(error @ WireError::Io(_)) => return Condition::Away(error.to_string()),
     };
     let said = text.map(|text| format!(" ({text})")).unwrap_or_default();
     Condition::Standing(match refusal {
@@ -204,4 +210,16 @@ pub(super) fn unanswered(error: ConnectError, client_id: &str) -> Condition {
         }
         Refusal::Banned => format!("the broker has banned client id `{client_id}`{said}; lift the ban there"),
     })
+}
+
+/// The stream ended before the CONNACK.
+fn closed(broker: &Broker) -> String {
+    let advice = match &broker.url.value {
+        BrokerUrl::Net { tls: false, websocket: None, .. } => "; if this is its port for TLS, write `mqtts://`",
+        BrokerUrl::Net { tls: true, .. } if broker.tls.identity.is_none() => {
+            "; if it demands a client certificate, set `[broker] cert` and `key`"
+        }
+        BrokerUrl::Net { .. } | BrokerUrl::Unix(_) => "",
+    };
+    format!("it closes the connection before it answers{advice}")
 }

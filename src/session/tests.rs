@@ -19,7 +19,7 @@ use crate::topic::TopicFilter;
 
 pub(super) fn broker() -> Broker {
     Broker {
-        url: At::new(BrokerUrl { host: "broker".into(), port: 1883 }, Place::Default),
+        url: At::new(BrokerUrl::mqtt("broker", 1883), Place::Default),
         client_id: "amber".into(),
         username: None,
         password: None,
@@ -28,6 +28,8 @@ pub(super) fn broker() -> Broker {
         session_expiry: Duration::from_secs(7 * 86_400),
         keep_alive: Duration::from_secs(30),
         max_payload_bytes: 1 << 20,
+        tls: config::Tls::default(),
+        status: false,
     }
 }
 

@@ -3,6 +3,7 @@
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::session::dial::{DialError, Step};
 
 /// A session that runs, and the socket it connects to.
 struct Running {
@@ -20,7 +21,7 @@ async fn start(remembered: &str) -> Running {
     let port = listener.local_addr().unwrap().port();
     let metrics = Arc::new(Metrics::new());
     let (out, received) = mpsc::channel(OUT_CAPACITY);
-    let url = At::new(BrokerUrl { host: "127.0.0.1".into(), port }, Place::Default);
+    let url = At::new(BrokerUrl::mqtt("127.0.0.1", port), Place::Default);
     let filter = TopicFilter::new("t/#").unwrap();
     let session = Session {
         config: Broker { url, ..broker() },
@@ -167,7 +168,10 @@ fn version_5_falls_back_to_3_1_1_and_remembers_it() {
     assert_eq!(versions.next, Version::V5);
     assert!(versions.failed(&refused()));
     versions.answered(Version::V311);
-    assert!(!versions.failed(&ConnectError::Closed) && !versions.failed(&ConnectError::TimedOut));
+    assert!(
+        !versions.failed(&ConnectError::Closed)
+            && !versions.failed(&ConnectError::Dial(DialError::TimedOut(Step::Mqtt)))
+    );
     assert_eq!(versions.next, Version::V311);
 
     let mut versions = Versions::new(Protocol::Auto);

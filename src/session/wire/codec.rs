@@ -163,8 +163,8 @@ impl Decoder for Codec {
     fn decode_eof(&mut self, source: &mut BytesMut) -> Result<Option<Packet>, WireError> {
         match self.decode(source)? {
             None if !source.is_empty() || self.long.is_some() => {
-                let what = "the broker has closed the connection within a packet";
-                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what).into())
+                // Not `UnexpectedEof`: so TLS calls an end between packets without its own farewell.
+                Err(io::Error::other("the broker has closed the connection within a packet").into())
             }
             packet => Ok(packet),
         }
