@@ -34,7 +34,7 @@ use crate::fault::{Fault, Severity};
 use crate::message::{Malformed, Message, Qos};
 use crate::row::{Ignored, Mapped, Outcome, Reason, Reject, Row};
 use crate::schema::Schema;
-use crate::topic::{Subscription, TopicFilter};
+use crate::topic::{self, Subscription, TopicFilter};
 
 use compiled::Compiled;
 use document::{Doc, Want};
@@ -179,7 +179,11 @@ impl Mapping {
             }
         }
         if takers.is_empty() {
-            return ignored(if any_retained { Ignored::Retained } else { Ignored::Unmapped });
+            return ignored(match any_retained {
+                true => Ignored::Retained,
+                false if topic::is_status(&message.topic) => Ignored::Status,
+                false => Ignored::Unmapped,
+            });
         }
         if message.payload.is_empty() {
             if let Some(told) = told {

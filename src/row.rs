@@ -159,10 +159,12 @@ pub enum Ignored {
     Empty,
     /// Retained, and the mappings that would take it skip retained messages.
     Retained,
+    /// An Amber says that it is there, or not.
+    Status,
 }
 
 impl Ignored {
-    pub const ALL: [Self; 3] = [Self::Unmapped, Self::Empty, Self::Retained];
+    pub const ALL: [Self; 4] = [Self::Unmapped, Self::Empty, Self::Retained, Self::Status];
 
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -170,6 +172,7 @@ impl Ignored {
             Self::Unmapped => "unmapped",
             Self::Empty => "empty",
             Self::Retained => "retained",
+            Self::Status => "status",
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod dial;
 mod hand;
 pub mod ledger;
 mod link;
+mod presence;
 mod probe;
 mod report;
 mod subscriptions;
@@ -109,6 +110,9 @@ struct Run {
     overloaded: bool,
     /// It was said that acknowledgements are taken for confirmed.
     forgetful: bool,
+    presence: presence::Wish,
+    /// It was said that the broker refuses our status.
+    is_status_refused: bool,
     /// By QoS.
     received: [IntCounter; 3],
 }
@@ -172,6 +176,8 @@ impl Run {
             quick: 0,
             overloaded: false,
             forgetful: false,
+            presence: presence::Wish::new(&session.config),
+            is_status_refused: false,
             received,
             session,
         }
@@ -180,6 +186,7 @@ impl Run {
     /// One attempt.
     async fn connect(&mut self) -> Result<(Link<dial::Stream>, Version, ConnAck), ConnectError> {
         let version = self.versions.next;
+        self.session.config.status = self.presence.is_wanted();
         let (link, ack) = Link::connect(&self.session.config, version).await?;
         Ok((link, version, ack))
     }
@@ -187,6 +194,7 @@ impl Run {
     /// A CONNACK has come.
     fn connected(&mut self, version: Version, ack: &ConnAck) {
         self.versions.answered(version);
+        self.will_was_taken();
         {
             let mut state = self.session.in_hand.lock();
             let dropped = state.ledger.connected(ack.session_present);

@@ -198,5 +198,18 @@ impl fmt::Display for TopicFilter {
     }
 }
 
+/// Where the Amber of that client identifier says whether it is there.
+#[must_use]
+pub fn status(client_id: &str) -> String {
+    format!("amber/{client_id}/status")
+}
+
+/// Whether an Amber says on `topic` whether it is there: any of them, `amber/+/status`.
+#[must_use]
+pub fn is_status(topic: &str) -> bool {
+    let client_id = topic.strip_prefix("amber/").and_then(|rest| rest.strip_suffix("/status"));
+    client_id.is_some_and(|client_id| !client_id.contains('/'))
+}
+
 #[cfg(test)]
 mod tests;

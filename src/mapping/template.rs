@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::topic;
+
 use super::pattern::{CaptureNames, Captures, Pattern, Piece, Wrong, pieces};
 
 /// A topic name with its levels found.
@@ -36,9 +38,10 @@ impl<'m> Levels<'m> {
         if from == to { "" } else { &self.text[self.starts[from]..self.starts[to] - 1] }
     }
 
-    /// Whether wildcards at the first level must not take it ([MQTT-4.7.2-1]).
+    /// Whether wildcards at the first level must not take it: what begins with `$` ([MQTT-4.7.2-1]), and where Ambers say
+    /// that they are there, which is no reading of anybody who maps `#`.
     pub fn is_reserved(&self) -> bool {
-        self.text.starts_with('$')
+        self.text.starts_with('$') || topic::is_status(self.text)
     }
 }
 

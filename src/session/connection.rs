@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use super::Run;
 use super::dial::{Transport, is_end};
 use super::link::Link;
+use super::presence::Presence;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
 use crate::message::Message;
@@ -79,12 +80,13 @@ impl fmt::Display for Lost {
 /// What belongs to the connection and dies with it. (The acknowledgements owed are in the ledger, which forgets
 /// them when it is told of the next connection.)
 pub(super) struct Connection<'a, S> {
-    run: &'a mut Run,
-    link: Link<S>,
+    pub(super) run: &'a mut Run,
+    pub(super) link: Link<S>,
     version: Version,
     session_present: bool,
     asked: Asked,
     is_answered: bool,
+    pub(super) presence: Presence,
     /// When refused filters are asked for again.
     ask_again: Option<Instant>,
     keep_alive: Duration,
@@ -125,6 +127,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             session_present: ack.session_present,
             asked,
             is_answered: false,
+            presence: Presence::default(),
             ask_again: None,
             keep_alive: theirs.map_or(ours, |theirs| theirs.min(ours)),
             heard: now,

@@ -14,6 +14,7 @@ pub async fn probe(config: &Broker) -> Result<String, String> {
     let mut config = config.clone();
     config.client_id.push_str("-check");
     config.session_expiry = std::time::Duration::ZERO;
+    config.status = false;
     let mut versions = Versions::new(config.protocol);
     loop {
         let version = versions.next;

@@ -128,6 +128,7 @@ impl Run {
         // Brokers that tell why have told it; those that break the protocol have another reason to be left.
         let is_told = matches!(lost, Lost::Disconnected { .. } | Lost::Wire(WireError::Protocol(_)));
         self.quick = if time < QUICK && !is_told { self.quick + 1 } else { 0 };
+        self.is_status_to_blame(self.quick);
         let taken_over = matches!(lost, Lost::Disconnected { reason: TAKEN_OVER, .. });
         if taken_over || self.quick >= QUICK_MAX {
             let client_id = &self.session.config.client_id;
@@ -156,6 +157,10 @@ impl Run {
         self.session.metrics.connection_failures.inc();
         if self.versions.failed(&error) {
             tracing::debug!(broker = self.address(), "the broker does not answer to mqtt 5; trying 3.1.1");
+            return Duration::ZERO;
+        }
+        if self.is_will_to_blame(&error) {
+            tracing::debug!(broker = self.address(), "the broker refuses us; trying without a will");
             return Duration::ZERO;
         }
         if !matches!(error, ConnectError::Refused { .. }) {

@@ -52,9 +52,10 @@ impl fmt::Display for Version {
 pub enum Packet {
     ConnAck(ConnAck),
     Publish(Publish),
-    /// Of something that we published, like the next two.
+    /// Of something that we published, like the next two: its reason code (MQTT 5), 128 and more if it was refused.
     PubAck {
         packet_id: u16,
+        reason: u8,
     },
     PubRec {
         packet_id: u16,

@@ -207,3 +207,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_amber_has_a_status_topic_and_nobody_else() {
+    assert_eq!(crate::topic::status("kitchen"), "amber/kitchen/status");
+    for (topic, is_one) in [
+        ("amber/kitchen/status", true),
+        ("amber//status", true),
+        ("amber/a/b/status", false),
+        ("amber/status", false),
+        ("home/amber/x/status", false),
+        ("amber/kitchen/status/x", false),
+    ] {
+        assert_eq!(crate::topic::is_status(topic), is_one, "{topic}");
+    }
+}

@@ -20,6 +20,7 @@ mod overload;
 mod session_faults;
 mod smoke;
 mod stack;
+mod status;
 mod stop;
 mod store;
 mod store_faults;

@@ -69,10 +69,13 @@ pub(super) fn write(
                 Ignored::Unmapped if explanation.mappings.is_empty() => "no mapping has a topic that matches",
                 Ignored::Unmapped => "no mapping takes it",
                 Ignored::Empty => "nothing in it has a value",
+                Ignored::Status => {
+                    "an Amber says there whether it runs; a topic that begins with `amber/` would take it"
+                }
                 Ignored::Retained => "it is retained, and those who would take it skip retained messages",
             };
             writeln!(out, "  {} {text}", style.odd("ignored:"))?;
-            if explanation.mappings.is_empty() {
+            if explanation.mappings.is_empty() && *why != Ignored::Status {
                 nearest(&message.topic, mapping, style, out)?;
             }
         }

@@ -170,3 +170,17 @@ fn subscriptions_cover_the_templates() {
         .collect();
     assert_eq!(subscriptions, [("a/+/+".to_owned(), 2, true), ("c/#".to_owned(), 2, true)]);
 }
+
+#[test]
+fn the_status_of_an_amber_is_taken_only_by_a_topic_that_names_it() {
+    let all = "[mapping.m]\ntopic = [\"#\", \"{a}/{b}/status\", \"+/{x}/{c}\"]\nfields = { v = { path = \".\", type = \"text\" } }";
+    check(
+        all,
+        &[
+            ("amber/kitchen/status", "online", &["ignored status"]),
+            ("amber/kitchen/statu", "online", &["m | v=\"online\""]),
+        ],
+    );
+    let own = "[mapping.m]\ntopic = \"amber/{id}/status\"\nfields = { v = { path = \".\", type = \"text\" } }";
+    check(own, &[("amber/kitchen/status", "online", &["m id=kitchen | v=\"online\""])]);
+}

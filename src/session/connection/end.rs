@@ -19,6 +19,7 @@ impl<S: Transport> Connection<'_, S> {
     pub(super) async fn finish(mut self) -> End {
         let deadline = Instant::now() + self.run.session.grace;
         self.rest(deadline).await;
+        self.say_offline();
         self.confirm(deadline.min(Instant::now() + CONFIRM_TIMEOUT)).await;
         self.link.writer.outgoing.disconnect();
         let goodbye = async {
@@ -70,14 +71,14 @@ impl<S: Transport> Connection<'_, S> {
         }
     }
 
-    /// One round trip behind the last acknowledgement, so that the ledger need not remember it.
+    /// One round trip behind the last acknowledgement, so that the ledger need not remember it, and behind our status.
     async fn confirm(&mut self, deadline: Instant) {
         let in_hand = std::sync::Arc::clone(&self.run.session.in_hand);
         if in_hand.lock().ledger.unmarked() > 0 {
             self.ping();
         }
         let round_trip = async {
-            while in_hand.lock().ledger.is_pinging() || self.link.writer.is_pending() {
+            while in_hand.lock().ledger.is_pinging() || self.link.writer.is_pending() || !self.presence.is_answered() {
                 let Link { reader, writer } = &mut self.link;
                 let pending = writer.is_pending();
                 tokio::select! { biased;
@@ -88,6 +89,9 @@ impl<S: Transport> Connection<'_, S> {
                         }
                         Some(Ok(Packet::PubRel { packet_id })) => {
                             writer.outgoing.reply(in_hand.lock().ledger.pubrel(packet_id));
+                        }
+                        Some(Ok(Packet::PubAck { packet_id, .. })) => {
+                            self.presence.acknowledged(packet_id);
                         }
                         // Messages are not taken any more: they come again.
                         Some(Ok(_)) => {}

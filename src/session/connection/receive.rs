@@ -170,7 +170,7 @@ impl<S: Transport> Connection<'_, S> {
         Some(message)
     }
 
-    /// SUBACK, UNSUBACK, DISCONNECT, and what may not come (now).
+    /// SUBACK, UNSUBACK, PUBACK, DISCONNECT, and what may not come (now).
     fn rare(&mut self, packet: Packet) -> Result<(), Lost> {
         let fault = match packet {
             Packet::SubAck { packet_id, codes } => match self.asked.filters(packet_id) {
@@ -192,9 +192,17 @@ impl<S: Transport> Connection<'_, S> {
                 }
                 unasked("2.2.1-6", "an UNSUBACK", packet_id)
             }
+            Packet::PubAck { packet_id, reason } => {
+                if self.presence.acknowledged(packet_id) {
+                    if reason >= 0x80 {
+                        self.run.status_refused(reason);
+                    }
+                    return Ok(());
+                }
+                unasked("2.2.1-5", "a PUBACK", packet_id)
+            }
             Packet::Disconnect { reason, text } => return Err(Lost::Disconnected { reason, text }),
             Packet::ConnAck(_) => Fault::protocol("3.2.0-2", "a second CONNACK on one connection"),
-            Packet::PubAck { packet_id } => unasked("2.2.1-5", "a PUBACK", packet_id),
             Packet::PubRec { packet_id } => unasked("2.2.1-5", "a PUBREC", packet_id),
             Packet::PubComp { packet_id } => unasked("2.2.1-5", "a PUBCOMP", packet_id),
             Packet::PubRel { packet_id } => {
@@ -216,6 +224,7 @@ impl<S: Transport> Connection<'_, S> {
         self.run.subscriptions.answered(&self.asked.refused);
         self.run.publish_subscribed(false);
         self.run.subscribed(&self.asked);
+        self.say_online();
         self.ask_again = (!self.asked.refused.is_empty()).then(|| Instant::now() + ASK_AGAIN_AFTER);
     }
 }

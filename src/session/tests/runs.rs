@@ -17,6 +17,11 @@ struct Running {
 }
 
 async fn start(remembered: &str) -> Running {
+    start_with(remembered, broker()).await
+}
+
+/// The same with other settings.
+async fn start_with(remembered: &str, config: Broker) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let metrics = Arc::new(Metrics::new());
@@ -24,7 +29,7 @@ async fn start(remembered: &str) -> Running {
     let url = At::new(BrokerUrl::mqtt("127.0.0.1", port), Place::Default);
     let filter = TopicFilter::new("t/#").unwrap();
     let session = Session {
-        config: Broker { url, ..broker() },
+        config: Broker { url, ..config },
         subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
         remembered: remembered.to_owned(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
@@ -43,11 +48,17 @@ async fn start(remembered: &str) -> Running {
 impl Running {
     /// The next connection, and the version that its CONNECT names.
     async fn accept(&self) -> (Script<TcpStream>, u8) {
+        let (script, body) = self.accept_connect().await;
+        (script, body[6])
+    }
+
+    /// The next connection, and the body of its CONNECT.
+    async fn accept_connect(&self) -> (Script<TcpStream>, Vec<u8>) {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut script = Script::new(stream);
         let (first, body) = script.packet().await.unwrap();
         assert_eq!((first, &body[..6]), (0x10, &b"\0\x04MQTT"[..]));
-        (script, body[6])
+        (script, body)
     }
 
     async fn condition(&self, is_it: impl Fn(&Condition) -> bool) -> Condition {
@@ -179,4 +190,80 @@ fn version_5_falls_back_to_3_1_1_and_remembers_it() {
     assert!(!versions.failed(&ConnectError::Closed), "a broker that goes down is not an old one");
     let mut versions = Versions::new(Protocol::V5);
     assert!(!versions.failed(&refused()));
+}
+
+/// PUBLISH of QoS 1 to the status topic, retained; the length of the properties of MQTT 5 is in `rest`.
+fn status(packet_id: u8, rest: &[u8]) -> Vec<u8> {
+    let topic = b"\0\x12amber/amber/status";
+    let length = topic.len() + 2 + rest.len();
+    [&[0x33, length as u8][..], topic, &[0xFF, packet_id], rest].concat()
+}
+
+/// The will of a CONNECT: whether there is one, of QoS 1 and retained.
+fn has_will(connect: &[u8]) -> bool {
+    let texts = [&b"\0\x12amber/amber/status"[..], b"\0\x07offline"];
+    let has = texts.map(|text| connect.windows(text.len()).any(|window| window == text));
+    match connect[7] & 0x3C {
+        0 if has == [false, false] => false,
+        0x2C if has == [true, true] => true,
+        flags => panic!("{flags:#x} {has:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_status_is_a_will_and_online_behind_the_subscriptions_and_offline_before_the_end() {
+    for (protocol, accepted, empty) in
+        [(Protocol::V5, &ACCEPTED_V5[..], &b"\0"[..]), (Protocol::V311, &[0x20, 2, 1, 0], b"")]
+    {
+        let running = start_with("[]", Broker { protocol, status: true, ..broker() }).await;
+        let (mut script, connect) = running.accept_connect().await;
+        assert!(has_will(&connect));
+        script.send(accepted).await;
+        let (first, body) = script.packet().await.unwrap();
+        assert_eq!(first, 0x82);
+        let granted: &[u8] = if protocol == Protocol::V5 { &[0x90, 4, 0, 1, 0, 1] } else { &[0x90, 3, 0, 1, 1] };
+        assert_eq!(body[..2], [0, 1]);
+        script.send(granted).await;
+        script.expect(&status(0xFF, &[empty, b"online"].concat())).await;
+        script.send(&[0x40, 2, 0xFF, 0xFF]).await;
+        running.condition(|one| *one == Condition::Up).await;
+        running.stop.cancel();
+        script.expect(&status(0xFE, &[empty, b"offline"].concat())).await;
+        script.send(&[0x40, 2, 0xFF, 0xFE]).await;
+        script.expect(&[0xE0, 0]).await;
+        assert_eq!(running.metrics.connections.get(), 1, "its acknowledgements are no surprise");
+        running.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_refuses_a_will_is_asked_without_one_and_that_is_remembered() {
+    const NOT_AUTHORIZED: [u8; 5] = [0x20, 3, 0, 0x87, 0];
+    let running = start_with("", Broker { status: true, ..broker() }).await;
+    for is_asked in [true, false] {
+        let (mut script, connect) = running.accept_connect().await;
+        assert_eq!(has_will(&connect), is_asked);
+        if is_asked {
+            script.send(&NOT_AUTHORIZED).await;
+        } else {
+            script.send(&ACCEPTED_V5).await;
+            script.packet().await.unwrap();
+            script.send(&[0x90, 4, 0, 1, 0, 1]).await;
+            running.condition(|one| *one == Condition::Up).await;
+        }
+    }
+    let (script, connect) = running.accept_connect().await;
+    assert!(!has_will(&connect));
+    drop(script);
+    running.end().await;
+
+    // It was not the will: said as ever, and the next time there is one again.
+    let running = start_with("", Broker { status: true, ..broker() }).await;
+    for is_asked in [true, false] {
+        let (mut script, connect) = running.accept_connect().await;
+        assert_eq!(has_will(&connect), is_asked);
+        script.send(&NOT_AUTHORIZED).await;
+    }
+    assert!(running.standing().await.contains("does not authorize client id"));
+    running.end().await;
 }

@@ -86,10 +86,13 @@ pub(super) fn read(kind: Kind, version: Version, body: &[u8]) -> Result<Packet, 
     let mut body = Body { kind, version, rest: body };
     let packet = match kind {
         Kind::ConnAck => Packet::ConnAck(body.connack()?),
-        Kind::PubAck => Packet::PubAck { packet_id: body.acknowledged()? },
-        Kind::PubRec => Packet::PubRec { packet_id: body.acknowledged()? },
-        Kind::PubRel => Packet::PubRel { packet_id: body.acknowledged()? },
-        Kind::PubComp => Packet::PubComp { packet_id: body.acknowledged()? },
+        Kind::PubAck => {
+            let (packet_id, reason) = body.acknowledged()?;
+            Packet::PubAck { packet_id, reason }
+        }
+        Kind::PubRec => Packet::PubRec { packet_id: body.acknowledged()?.0 },
+        Kind::PubRel => Packet::PubRel { packet_id: body.acknowledged()?.0 },
+        Kind::PubComp => Packet::PubComp { packet_id: body.acknowledged()?.0 },
         Kind::SubAck => {
             let packet_id = body.packet_id()?;
             body.no_properties()?;
@@ -149,16 +152,17 @@ impl<'a> Body<'a> {
         if self.rest.is_empty() { Ok(0) } else { self.take().map(|[code]| code) }
     }
 
-    /// Packet identifier, and in MQTT 5 perhaps a reason code and properties.
-    fn acknowledged(&mut self) -> Result<u16, Fault> {
+    /// Packet identifier, and in MQTT 5 perhaps a reason code (0 unless it is there) and properties.
+    fn acknowledged(&mut self) -> Result<(u16, u8), Fault> {
         let packet_id = self.packet_id()?;
+        let mut reason = 0;
         if self.version == Version::V5 {
-            self.reason()?;
+            reason = self.reason()?;
             if !self.rest.is_empty() {
                 self.no_properties()?;
             }
         }
-        Ok(packet_id)
+        Ok((packet_id, reason))
     }
 
     fn no_properties(&mut self) -> Result<(), Fault> {

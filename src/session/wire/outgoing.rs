@@ -9,7 +9,8 @@ use crate::config::Broker;
 use crate::message::Qos;
 use crate::session::hand::RECEIVE_MAXIMUM;
 use crate::session::ledger::Reply;
-use crate::topic::Subscription;
+use crate::session::presence::OFFLINE;
+use crate::topic::{self, Subscription};
 
 /// The bytes that are to be sent.
 #[derive(Debug)]
@@ -58,12 +59,14 @@ impl Outgoing {
         let password = broker.password.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
         let login = !username.is_empty() || !password.is_empty();
         let clean = broker.session_expiry.is_zero();
+        let will = broker.status.then(|| topic::status(&broker.client_id));
         match self.version {
             Version::V311 => {
                 let mut connect = v4::Connect::new(client_id);
                 connect.keep_alive = keep_alive;
                 connect.clean_session = clean;
                 connect.login = login.then_some(v4::Login { username, password });
+                connect.last_will = will.map(|topic| v4::LastWill::new(topic, OFFLINE, QosV4::AtLeastOnce, true));
                 connect.write(&mut self.bytes).expect(BOUNDED);
             }
             Version::V5 => {
@@ -73,7 +76,8 @@ impl Outgoing {
                 properties.receive_maximum = Some(RECEIVE_MAXIMUM);
                 let connect = v5::Connect { keep_alive, client_id, clean_start: clean, properties: Some(properties) };
                 let login = login.then_some(v5::Login { username, password });
-                connect.write(&None, &login, &mut self.bytes).expect(BOUNDED);
+                let will = will.map(|topic| v5::LastWill::new(topic, OFFLINE, QosV5::AtLeastOnce, true, None));
+                connect.write(&will, &login, &mut self.bytes).expect(BOUNDED);
             }
         }
     }
@@ -114,6 +118,24 @@ impl Outgoing {
             Version::V5 => {
                 let unsubscribe = v5::Unsubscribe { pkid: packet_id, filters: filters.to_vec(), properties: None };
                 unsubscribe.write(&mut self.bytes).expect(BOUNDED);
+            }
+        }
+    }
+
+    /// PUBLISH of QoS 1 that the broker is to retain.
+    pub fn publish_retained(&mut self, packet_id: u16, topic: &str, payload: &'static str) {
+        match self.version {
+            Version::V311 => {
+                let mut publish = v4::Publish::new(topic, QosV4::AtLeastOnce, payload);
+                publish.pkid = packet_id;
+                publish.retain = true;
+                publish.write(&mut self.bytes).expect(BOUNDED);
+            }
+            Version::V5 => {
+                let mut publish = v5::Publish::new(topic, QosV5::AtLeastOnce, payload, None);
+                publish.pkid = packet_id;
+                publish.retain = true;
+                publish.write(&mut self.bytes).expect(BOUNDED);
             }
         }
     }

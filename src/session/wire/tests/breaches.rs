@@ -197,7 +197,7 @@ fn acknowledgements_are_read_with_and_without_reason_and_properties() {
     let forms: [&[u8]; 4] = [&[2, 0, 7], &[3, 0, 7, 0x92], &[4, 0, 7, 0x92, 0], &[8, 0, 7, 0, 4, 31, 0, 1, b'x']];
     for (form, bytes) in forms.iter().enumerate() {
         for (first, packet) in [
-            (0x40, Packet::PubAck { packet_id: 7 }),
+            (0x40, Packet::PubAck { packet_id: 7, reason: if matches!(form, 1 | 2) { 0x92 } else { 0 } }),
             (0x50, Packet::PubRec { packet_id: 7 }),
             (0x62, Packet::PubRel { packet_id: 7 }),
             (0x70, Packet::PubComp { packet_id: 7 }),
