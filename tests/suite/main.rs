@@ -24,3 +24,4 @@ mod status;
 mod stop;
 mod store;
 mod store_faults;
+mod transports;
