@@ -23,6 +23,7 @@ missing_packages() {
     { has mosquitto_pub && has mosquitto_sub; } || echo mosquitto-clients
     has_postgres || echo postgresql
     has sqlite3 || echo sqlite3
+    has openssl || echo openssl
     has_python || echo python3-venv
     { has cc && has_libc; } || printf 'gcc\nlibc6-dev\n'
     has setpriv || echo util-linux
@@ -47,7 +48,7 @@ if [ -n "$missing" ]; then
         "${apt[@]}" install -y --no-install-recommends $missing
     else
         echo "missing: $missing (names of Debian). Install mosquitto, mosquitto-clients, a PostgreSQL server 14 or later," \
-            "sqlite3, Python with venv, a C compiler, util-linux; AMBER_TEST_MOSQUITTO and AMBER_TEST_PG_BIN say where." >&2
+            "sqlite3, openssl, Python with venv, a C compiler, util-linux; AMBER_TEST_MOSQUITTO and AMBER_TEST_PG_BIN say where." >&2
     fi
     missing=$(missing_packages | xargs)
     if [ -n "$missing" ]; then

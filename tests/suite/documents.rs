@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::support::folder::Folder;
-use crate::support::{binary, postgres::Postgres, sql::Sql};
+use crate::support::mosquitto::Mosquitto;
+use crate::support::{binary, ports, postgres::Postgres, sql::Sql};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -45,7 +46,11 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<(&'t str, &'t str)> {
 fn every_configuration_shown_is_accepted() {
     let mut seen = 0;
     for name in ["README.md", "docs/delivery.md", "docs/operation.md"] {
-        for (_, block) in blocks(&document(name), "toml") {
+        for (before, block) in blocks(&document(name), "toml") {
+            // It has a test of its own.
+            if before.starts_with("<!-- test:") {
+                continue;
+            }
             let folder = Folder::new();
             folder.write("config.toml", block);
             let output = binary::command(folder.path(), &["check"]);
@@ -82,6 +87,31 @@ fn every_test_that_the_tables_of_failures_name_is_there() {
         lines += 1;
     }
     assert!(lines > 25, "{lines} lines name tests");
+}
+
+#[test]
+fn the_recipe_for_tls_works_as_it_stands() {
+    let text = document("docs/operation.md");
+    let marked = |language: &str, mark: &str| {
+        let found = blocks(&text, language).into_iter().find(|(before, _)| *before == format!("<!-- test: {mark} -->"));
+        found.unwrap_or_else(|| panic!("no block {mark}")).1.to_owned()
+    };
+    let folder = Folder::new();
+    let made = std::process::Command::new("sh")
+        .args(["-ec", &marked("sh", "makes the certificates")])
+        .current_dir(folder.path())
+        .output()
+        .expect("there is a shell");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let port = ports::free();
+    let there = format!("{}/", folder.path().display());
+    let conf = marked("conf", "in the configuration of Mosquitto").replace("/etc/mosquitto/certs/", &there);
+    let broker = Mosquitto::with(&conf.replace("listener 8883", &format!("listener {port} 127.0.0.1")));
+    let config = marked("toml", "with the certificates above").replace("/etc/amber/", &there);
+    let mut amber = binary::Amber::run(&config.replace(":8883", &format!(":{port}")));
+    let known = |line: &str| line.contains("New client connected") && line.contains("u'amber'");
+    assert!(broker.log().lines().any(known), "{}", broker.log());
+    assert!(amber.terminate().success());
 }
 
 #[test]
