@@ -3,7 +3,7 @@
 //! A batch keeps its messages, because a row that the database refuses becomes a reject with the raw payload.
 
 use crate::message::{Delivery, Message, Time};
-use crate::row::{Mapped, Outcome, Reject, Row};
+use crate::row::{Mapped, Outcome, Reason, Reject, Row};
 
 /// Enough to make a commit's fixed cost small; more only makes the statement slower to answer.
 pub const MAX_ROWS: usize = 5_000;
@@ -46,6 +46,37 @@ impl Batch {
             self.bytes += message.payload.len() + reject.detail.len();
             self.rejects.push((origin, reject));
         }
+    }
+
+    /// Makes rejects of rows (position and why, ascending), one for each message and mapping.
+    pub fn reject(&mut self, rows: Vec<(usize, String)>, reason: Reason) -> Vec<(usize, Reject)> {
+        let mut why = rows.into_iter().peekable();
+        let mut rejects: Vec<(usize, Reject, usize)> = Vec::new();
+        let mut position = 0;
+        self.rows.retain(|(origin, row)| {
+            let refused = why.next_if(|(refused, _)| *refused == position);
+            position += 1;
+            let Some((_, detail)) = refused else { return true };
+            let same = rejects.iter_mut().rev().take_while(|(of, ..)| of == origin);
+            match same.into_iter().find(|(_, reject, _)| reject.mapping.as_ref() == Some(&row.mapping)) {
+                Some((.., more)) => *more += 1,
+                None => rejects.push((*origin, Reject { mapping: Some(row.mapping.clone()), reason, detail }, 0)),
+            }
+            false
+        });
+        let told = |(origin, mut reject, more): (usize, Reject, usize)| {
+            if more > 0 {
+                reject.detail.push_str(&format!(" (and {more} more rows)"));
+            }
+            (origin, reject)
+        };
+        rejects.into_iter().map(told).collect()
+    }
+
+    /// Adds rejects of its messages.
+    pub fn add_rejects(&mut self, rejects: Vec<(usize, Reject)>) {
+        self.rejects.extend(rejects);
+        self.rejects.sort_by_key(|(origin, _)| *origin);
     }
 
     #[must_use]

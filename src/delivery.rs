@@ -180,10 +180,10 @@ impl Delivery {
     }
 
     async fn bring_to_rest(&mut self, sealed: Sealed, in_hand: &InHand) -> Result<(), Fenced> {
-        let Sealed { batch, sealed_at, permit } = sealed;
+        let Sealed { mut batch, sealed_at, permit } = sealed;
         let number = self.number + 1;
         self.number = number;
-        let stored = self.store_under(&batch, number, in_hand).await?;
+        let stored = self.store_under(&mut batch, number, in_hand).await?;
         self.settled = number;
         self.count(&batch, &stored);
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
@@ -192,8 +192,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Returns once the batch is stored under `number`.
-    async fn store_under(&mut self, batch: &Batch, number: i64, in_hand: &InHand) -> Result<Stored, Fenced> {
+    /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then.
+    async fn store_under(&mut self, batch: &mut Batch, number: i64, in_hand: &InHand) -> Result<Stored, Fenced> {
         let mut in_doubt = false;
         let mut apart = false;
         loop {
@@ -223,6 +223,10 @@ impl Delivery {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
                     debug!(number, rows = batch.rows.len(), reason = told(&why), "a row was refused; writing apart");
                     apart = true;
+                }
+                Err(WriteError::TooManySeries(rows)) => {
+                    let rejects = batch.reject(rows, Reason::TooManySeries);
+                    batch.add_rejects(rejects);
                 }
                 // The gate's answer alone does not tell whose the row is; the next adoption does.
                 Err(WriteError::Fenced) if !self.store.is_adopted() => in_doubt = true,
@@ -267,9 +271,10 @@ impl Delivery {
             WriteError::Away { in_doubt, source } => {
                 (if in_doubt { "in_doubt" } else { "away" }, Condition::Away(told(&source)))
             }
-            // A refused row reaches this place only if it was refused when the batch was written apart, too.
-            WriteError::Standing(source) | WriteError::Refused(source) => {
-                ("standing", Condition::Standing(told(&source)))
+            // A refused row reaches this place only if it was refused when the batch was written apart, too; too many
+            // series never do.
+            error @ (WriteError::Standing(_) | WriteError::Refused(_) | WriteError::TooManySeries(_)) => {
+                ("standing", Condition::Standing(told(&error.into_source())))
             }
         };
         self.metrics.write_failures.with_label_values(&[kind]).inc();

@@ -108,12 +108,14 @@ pub enum Reason {
     Unstorable,
     /// More rows than one message may give.
     TooManyRows,
+    /// Of a new series, and the measurement has as many as `max_series` allows.
+    TooManySeries,
     /// The database refused the row: a constraint, a range, a length.
     Refused,
 }
 
 impl Reason {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Topic,
         Self::TooLarge,
         Self::Payload,
@@ -122,6 +124,7 @@ impl Reason {
         Self::Field,
         Self::Unstorable,
         Self::TooManyRows,
+        Self::TooManySeries,
         Self::Refused,
     ];
 
@@ -136,6 +139,7 @@ impl Reason {
             Self::Field => "field",
             Self::Unstorable => "unstorable",
             Self::TooManyRows => "too_many_rows",
+            Self::TooManySeries => "too_many_series",
             Self::Refused => "refused",
         }
     }

@@ -57,7 +57,13 @@ pub struct Measurement {
     pub name: String,
     pub tags: Vec<String>,
     pub fields: Vec<Field>,
+    /// Beyond it no series is made any more; those that are retired do not count.
+    pub max_series: u64,
 }
+
+/// `max_series` unless a mapping says otherwise: more than anybody has of sensors of one kind, and few enough to live with
+/// if a tag turns out to be a counter.
+pub const MAX_SERIES: u64 = 100_000;
 
 /// All measurements; a `Row` names its own by position.
 #[derive(Clone, Debug, PartialEq, Default)]

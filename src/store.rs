@@ -58,6 +58,9 @@ pub enum WriteError {
     Standing(anyhow::Error),
     /// Some row was refused, nothing is stored: write it apart.
     Refused(anyhow::Error),
+    /// Rows of new series in measurements that have as many as `max_series` allows (position and why, ascending).
+    /// Nothing is stored: make rejects of them and write the rest.
+    TooManySeries(Vec<(usize, String)>),
     /// Another process has adopted the writer: stop.
     Fenced,
 }
@@ -68,6 +71,7 @@ impl WriteError {
     pub fn into_source(self) -> anyhow::Error {
         match self {
             Self::Away { source, .. } | Self::Standing(source) | Self::Refused(source) => source,
+            Self::TooManySeries(rows) => anyhow::anyhow!("{} rows are of too many series", rows.len()),
             Self::Fenced => anyhow::anyhow!("another process has adopted the writer"),
         }
     }
@@ -167,7 +171,7 @@ impl Store {
     /// rejects.
     ///
     /// # Errors
-    /// As `write`, but never `Refused`: a table that takes none of many rows is `Standing`.
+    /// As `write` (`TooManySeries` included), but never `Refused`: a table that takes none of many rows is `Standing`.
     pub async fn write_apart(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let written = match self {
             Self::Postgres(store) => store.write_apart(batch, number, packets).await,

@@ -109,8 +109,12 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         redelivery: section
             .choice("redelivery", &[("skip", Redelivery::Skip)], faults)
             .map_or(Redelivery::default(), |at| at.value),
+        max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
     }
 }
+
+/// A thousand million: a table that is larger has another design.
+const MOST_SERIES: i64 = 1_000_000_000;
 
 /// A century: what is further ahead is no clock that goes wrong.
 const MOST_AHEAD: Duration = Duration::from_secs(36_500 * 86_400);

@@ -37,6 +37,8 @@ pub struct MappingConfig {
     pub retained: RetainedPolicy,
     pub qos: Option<Qos>,
     pub redelivery: Redelivery,
+    /// Series of its measurement; default `schema::MAX_SERIES`.
+    pub max_series: Option<At<u64>>,
 }
 
 /// One entry of `when`: `key` is a capture's name, else a path; empty `values` means present.

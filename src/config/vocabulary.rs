@@ -56,6 +56,7 @@ pub(super) const MAPPING: &[&str] = &[
     "retained",
     "qos",
     "redelivery",
+    "max_series",
 ];
 
 pub(super) const FIELD: &[&str] = &[
@@ -90,7 +91,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("mapping", "encoding"),
     ("mapping", "on_duplicate"),
     ("mapping", "retention"),
-    ("mapping", "max_series"),
     ("mapping", "table"),
     ("mapping", "columns"),
     ("mapping", "example"),

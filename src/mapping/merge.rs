@@ -4,12 +4,18 @@ use std::collections::HashMap;
 
 use super::compile::{Draft, DraftTarget};
 use super::compiled::{Compiled, Layout, Target};
-use crate::fault::{Fault, Place};
-use crate::schema::{Field, Kind, Measurement, Schema};
+use crate::fault::{At, Fault, Place};
+use crate::schema::{Field, Kind, MAX_SERIES, Measurement, Schema};
 
 /// The schema of all drafts, and the drafts with their places in it; faults where they disagree.
 pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema, Vec<Compiled>) {
-    let mut merge = Merge { schema: Schema::default(), by_name: HashMap::new(), first: HashMap::new(), faults };
+    let mut merge = Merge {
+        schema: Schema::default(),
+        by_name: HashMap::new(),
+        first: HashMap::new(),
+        bounds: HashMap::new(),
+        faults,
+    };
     let mut compiled: Vec<Compiled> = Vec::with_capacity(drafts.len());
     let mut layouts = Vec::with_capacity(drafts.len());
     for draft in &drafts {
@@ -47,6 +53,8 @@ struct Merge<'f> {
     by_name: HashMap<String, usize>,
     /// Who said first what a field is, for reports: by measurement and field in lower case.
     first: HashMap<(usize, String), (String, Place)>,
+    /// Who said first how many series a measurement may have.
+    bounds: HashMap<usize, (String, Place)>,
     faults: &'f mut Vec<Fault>,
 }
 
@@ -57,7 +65,8 @@ impl Merge<'_> {
         let place = config.measurement.as_ref().map_or(&config.name.place, |measurement| &measurement.place);
         let path = format!("mapping.{}", config.name.value);
         let index = *self.by_name.entry(name.to_lowercase()).or_insert_with(|| {
-            self.schema.measurements.push(Measurement { name: name.to_owned(), tags: Vec::new(), fields: Vec::new() });
+            let (name, max_series) = (name.to_owned(), MAX_SERIES);
+            self.schema.measurements.push(Measurement { name, tags: vec![], fields: vec![], max_series });
             self.schema.measurements.len() - 1
         });
         let known = self.schema.measurements[index].name.clone();
@@ -71,6 +80,9 @@ impl Merge<'_> {
                 format!("write `{known}` in both, or another name"),
             ));
         }
+        if let Some(bound) = &config.max_series {
+            self.bound(index, bound, &config.name.value);
+        }
         for tag in &draft.compiled.tags {
             self.tag(index, &tag.name, place, &path);
         }
@@ -81,6 +93,26 @@ impl Merge<'_> {
             .zip(places)
             .map(|(column, place)| self.field(index, column, &config.name.value, place));
         (index, fields.collect())
+    }
+
+    /// What one mapping says holds for all; what two say must be the same.
+    fn bound(&mut self, index: usize, bound: &At<u64>, mapping: &str) {
+        let measurement = &mut self.schema.measurements[index];
+        match self.bounds.get(&index) {
+            Some((first, place)) if measurement.max_series != bound.value => {
+                let what = format!(
+                    "`max_series` is {} here and {} in `mapping.{first}` ({place}), and both feed measurement `{}`",
+                    bound.value, measurement.max_series, measurement.name
+                );
+                let path = format!("mapping.{mapping}.max_series");
+                self.faults.push(Fault::new(&bound.place, path, what, "write it in one of them"));
+            }
+            Some(_) => {}
+            None => {
+                measurement.max_series = bound.value;
+                self.bounds.insert(index, (mapping.to_owned(), bound.place.clone()));
+            }
+        }
     }
 
     fn tag(&mut self, index: usize, name: &str, place: &Place, path: &str) {

@@ -78,6 +78,7 @@ pub(super) struct Table {
     pub(super) other_tags: Vec<String>,
     /// In the order of a row's values.
     pub(super) fields: Vec<(String, Type)>,
+    pub(super) max_series: u64,
 }
 
 impl Table {
@@ -99,7 +100,8 @@ pub(super) fn measurement(dialect: Dialect, wanted: &Measurement, found: &Found)
     }
     let plan = planner.plan;
     let fields = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
-    (plan, Table { name: wanted.name.clone(), tags: wanted.tags.clone(), other_tags, fields })
+    let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
+    (plan, Table { name, tags, other_tags, fields, max_series })
 }
 
 impl Shape {

@@ -229,7 +229,7 @@ impl Postgres {
             let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
-        Ok(self.series.resolve(batch, &self.tables, made))
+        self.series.resolve(batch, &self.tables, made)
     }
 
     /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.

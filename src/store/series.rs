@@ -4,19 +4,35 @@
 //! database may be another one, or the same one at an earlier time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::columns::check;
 use super::error::{Failure, Refusal};
 use super::plan::Table;
 use crate::batch::Batch;
-use crate::row::Tags;
-use crate::store::Written;
+use crate::row::{Row, Tags};
+use crate::store::{WriteError, Written};
 
-/// Series remembered per measurement; about 100 bytes each. Beyond it the measurement's cache begins anew.
-pub(super) const MAX_SERIES: usize = 100_000;
+/// Of all series that are remembered, whatever the number of measurements. Beyond it the cache begins anew.
+const MAX_BYTES: usize = 16 << 20;
+/// Of one series, besides its tags: its place in the map, its id, what an allocation costs.
+const ENTRY_BYTES: usize = 64;
+/// For so long the number of series is taken for what it was: another Amber may make some, and a person retire some.
+const COUNT_LIFE: Duration = Duration::from_secs(10);
 
-/// What the rows of a batch lack: sets of tag values per measurement, without repetition.
-pub(super) type Misses = Vec<(usize, Vec<Tags>)>;
+/// What the rows of a batch lack of one measurement: sets of tag values, without repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Miss {
+    pub(super) measurement: usize,
+    pub(super) tags: Vec<Tags>,
+    /// How many series the measurement has, if that is known.
+    pub(super) series: Option<u64>,
+}
+
+/// By measurement.
+pub(super) type Misses = Vec<Miss>;
 
 /// What became of the misses.
 #[derive(Debug, Default)]
@@ -25,9 +41,22 @@ pub(super) struct Made {
     pub(super) found: Vec<(usize, Vec<(Tags, i64)>)>,
     /// The database's words for those that it refused.
     pub(super) refused: HashMap<(usize, Tags), Refusal>,
+    /// Those that were not made, because there are too many.
+    pub(super) too_many: HashSet<(usize, Tags)>,
+    /// How many there are now, per measurement.
+    counted: Vec<(usize, u64)>,
 }
 
 impl Made {
+    /// Of the `missing` series of one measurement, which has `series`, those that may be made.
+    pub(super) fn admit(&mut self, miss: &Miss, table: &Table, mut missing: Vec<usize>, series: u64) -> Vec<usize> {
+        let room = usize::try_from(table.max_series.saturating_sub(series)).unwrap_or(usize::MAX);
+        let too_many = missing.split_off(room.min(missing.len()));
+        self.too_many.extend(too_many.into_iter().map(|n| (miss.measurement, miss.tags[n].clone())));
+        self.counted.push((miss.measurement, series + missing.len() as u64));
+        missing
+    }
+
     /// What became of those of one measurement; `refused` by their place.
     pub(super) fn add(&mut self, measurement: usize, ids: Ids<'_>, refused: Vec<(usize, Refusal)>) {
         let refused = refused.into_iter().map(|(n, why)| ((measurement, ids.tags[n].clone()), why));
@@ -105,6 +134,10 @@ pub(super) struct Rows<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     measurements: Vec<HashMap<Tags, i64>>,
+    /// About what they weigh.
+    bytes: usize,
+    /// How many series a measurement has, and when that was counted.
+    counts: HashMap<usize, (u64, Instant)>,
 }
 
 impl Cache {
@@ -112,22 +145,22 @@ impl Cache {
     pub(super) fn clear(&mut self, tables: usize) {
         self.measurements.clear();
         self.measurements.resize_with(tables, HashMap::new);
+        self.bytes = 0;
+        self.counts.clear();
     }
 
     /// The sets of tag values in the batch that have no id here, in the order of the measurements' names and then of
-    /// the rows. Makes room for them: a measurement that would overflow forgets all it knew.
+    /// the rows. Makes room for them: if there is none, all is forgotten.
     pub(super) fn misses(&mut self, batch: &Batch, tables: &[Table]) -> Misses {
         let misses = self.lacking(batch, tables);
-        let mut emptied = false;
-        for (measurement, tags) in &misses {
-            let cache = &mut self.measurements[*measurement];
-            if !cache.is_empty() && cache.len() + tags.len() > MAX_SERIES {
-                *cache = HashMap::new();
-                emptied = true;
-            }
+        let more: usize = misses.iter().flat_map(|miss| &miss.tags).map(weight).sum();
+        if self.bytes == 0 || self.bytes + more <= MAX_BYTES {
+            return misses;
         }
+        self.measurements.iter_mut().for_each(|cache| *cache = HashMap::new());
+        self.bytes = 0;
         // What was known of the batch is forgotten too.
-        if emptied { self.lacking(batch, tables) } else { misses }
+        self.lacking(batch, tables)
     }
 
     fn lacking(&self, batch: &Batch, tables: &[Table]) -> Misses {
@@ -139,17 +172,38 @@ impl Cache {
                 misses.entry(row.measurement).or_default().push(row.tags.clone());
             }
         }
-        let mut misses: Misses = misses.into_iter().collect();
+        let series = |measurement| {
+            let (series, at) = self.counts.get(&measurement)?;
+            (at.elapsed() < COUNT_LIFE).then_some(*series)
+        };
+        let miss = |(measurement, tags)| Miss { measurement, tags, series: series(measurement) };
+        let mut misses: Misses = misses.into_iter().map(miss).collect();
         // In an order that every Amber has, whatever its mappings are: two that make series of the same measurements
         // at once then wait for one another, and never each for the other.
-        misses.sort_by(|(one, _), (other, _)| tables[*one].name.cmp(&tables[*other].name));
+        misses.sort_by(|one, other| tables[one.measurement].name.cmp(&tables[other.measurement].name));
         misses
     }
 
     /// Learns what became of the misses, in a transaction that has committed, and gives the ids of all rows.
-    pub(super) fn resolve(&mut self, batch: &Batch, tables: &[Table], made: Made) -> Resolved {
+    ///
+    /// # Errors
+    /// `TooManySeries` if some may not be made.
+    pub(super) fn resolve(&mut self, batch: &Batch, tables: &[Table], made: Made) -> Result<Resolved, WriteError> {
         for (measurement, found) in made.found {
+            self.bytes += found.iter().map(|(tags, _)| weight(tags)).sum::<usize>();
             self.measurements[measurement].extend(found);
+        }
+        for (measurement, series) in made.counted {
+            // That they were counted a while ago is not forgotten by counting on.
+            let at = self.counts.get(&measurement).map(|(_, at)| *at).filter(|at| at.elapsed() < COUNT_LIFE);
+            self.counts.insert(measurement, (series, at.unwrap_or_else(Instant::now)));
+        }
+        if !made.too_many.is_empty() {
+            let rows = batch.rows.iter().enumerate();
+            let rows = rows.filter(|(_, (_, row))| made.too_many.contains(&(row.measurement, row.tags.clone())));
+            let told =
+                |(position, (_, row)): (usize, &(usize, Row))| (position, too_many(row, &tables[row.measurement]));
+            return Err(WriteError::TooManySeries(rows.map(told).collect()));
         }
         let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), refused: Vec::new() };
         for (position, (_, row)) in batch.rows.iter().enumerate() {
@@ -165,8 +219,26 @@ impl Cache {
             resolved.ids.push(known.copied().unwrap_or(0));
             resolved.refused.extend(reason.map(|reason| (position, reason)));
         }
-        resolved
+        Ok(resolved)
     }
+}
+
+fn weight(tags: &Tags) -> usize {
+    ENTRY_BYTES + tags.bytes()
+}
+
+/// For the one who finds the reject.
+fn too_many(row: &Row, table: &Table) -> String {
+    let tags: Vec<String> =
+        table.tags.iter().zip(row.tags.iter()).map(|(tag, value)| format!("{tag}={value:?}")).collect();
+    format!(
+        "`{}` has as many series as `max_series` allows ({}), and this would be a new one: {}; raise `max_series` of \
+         `mapping.{}`, or leave out a tag that is another with each message",
+        table.name,
+        table.max_series,
+        tags.join(" "),
+        row.mapping
+    )
 }
 
 #[cfg(test)]
@@ -175,10 +247,11 @@ mod tests {
 
     use super::*;
     use crate::message::{Message, Qos, Time};
-    use crate::row::{Mapped, Outcome, Row, TimeSource};
+    use crate::row::{Mapped, Outcome, TimeSource};
 
     fn tables() -> Vec<Table> {
-        vec![Table { name: "m".into(), tags: vec!["device".into()], other_tags: vec![], fields: vec![] }]
+        let (name, tags) = ("m".into(), vec!["device".into()]);
+        vec![Table { name, tags, other_tags: vec![], fields: vec![], max_series: 10 }]
     }
 
     fn batch(devices: &[&str]) -> Batch {
@@ -209,7 +282,12 @@ mod tests {
 
     fn made(found: &[(&str, i64)]) -> Made {
         let found = found.iter().map(|(device, id)| (Tags::new([*device]), *id)).collect();
-        Made { found: vec![(0, found)], refused: HashMap::new() }
+        Made { found: vec![(0, found)], ..Made::default() }
+    }
+
+    /// Of measurement 0, whose series were not counted lately.
+    fn miss(devices: &[&str]) -> Miss {
+        Miss { measurement: 0, tags: devices.iter().map(|device| Tags::new([*device])).collect(), series: None }
     }
 
     #[test]
@@ -217,29 +295,76 @@ mod tests {
         let mut cache = Cache::default();
         cache.clear(1);
         let batch = batch(&["b", "a", "b", "c"]);
-        let wanted = ["b", "a", "c"].map(|device| Tags::new([device]));
-        assert_eq!(cache.misses(&batch, &tables()), [(0, wanted.to_vec())]);
+        assert_eq!(cache.misses(&batch, &tables()), [miss(&["b", "a", "c"])]);
         let mut some = made(&[("a", 1), ("b", 2)]);
         some.refused.insert((0, Tags::new(["c"])), "no c".to_owned().into());
-        let resolved = cache.resolve(&batch, &tables(), some);
+        let resolved = cache.resolve(&batch, &tables(), some).unwrap();
         assert_eq!(resolved.ids, [2, 1, 2, 0]);
         assert_eq!(resolved.refused, [(3, "no c".to_owned().into())]);
-        assert_eq!(cache.misses(&batch, &tables()), [(0, vec![Tags::new(["c"])])]);
+        assert_eq!(cache.misses(&batch, &tables()), [miss(&["c"])]);
     }
 
     #[test]
     fn a_full_cache_begins_anew_and_asks_for_the_whole_batch() {
         let mut cache = Cache::default();
         cache.clear(1);
-        let many = (0..MAX_SERIES).map(|n| (Tags::new([n.to_string().as_str()]), 1)).collect();
-        let first = batch(&["7"]);
-        let full = Made { found: vec![(0, many)], refused: HashMap::new() };
-        cache.resolve(&first, &tables(), full);
+        let tag = |n: usize| (Tags::new([format!("{n:0>100}").as_str()]), 1);
+        let room = MAX_BYTES / weight(&tag(0).0);
+        let first = batch(&[&format!("{:0>100}", 7)]);
+        let full = Made { found: vec![(0, (0..room).map(tag).collect())], ..Made::default() };
+        cache.resolve(&first, &tables(), full).unwrap();
         assert_eq!(cache.misses(&first, &tables()), []);
-        let next = batch(&["7", "new"]);
-        let [(0, misses)] = &cache.misses(&next, &tables())[..] else { panic!("one measurement") };
-        assert_eq!(misses.len(), 2);
-        assert_eq!(cache.resolve(&next, &tables(), made(&[("7", 8), ("new", 9)])).ids, [8, 9]);
+        let seven = format!("{:0>100}", 7);
+        let next = batch(&[&seven, &"new".repeat(100)]);
+        assert_eq!(cache.misses(&next, &tables()), [miss(&[&seven, &"new".repeat(100)])]);
+        let some = made(&[(&seven, 8), (&"new".repeat(100), 9)]);
+        assert_eq!(cache.resolve(&next, &tables(), some).unwrap().ids, [8, 9]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_series_is_bounded_over_all_measurements_and_by_the_length_of_their_tags() {
+        let mut cache = Cache::default();
+        cache.clear(100);
+        let tables: Vec<Table> = (0..100).map(|_| tables().remove(0)).collect();
+        let mut most = 0;
+        for n in 0..2_000_usize {
+            let device = format!("{n:0>2000}");
+            let mut batch = batch(&[&device]);
+            batch.rows[0].1.measurement = n % 100;
+            let misses = cache.misses(&batch, &tables);
+            let found = misses.into_iter().map(|miss| (miss.measurement, vec![(miss.tags[0].clone(), 1)])).collect();
+            let many = (0..10).map(|more| (Tags::new([format!("{n}/{more:0>2000}").as_str()]), 1)).collect();
+            let mut some = Made { found, ..Made::default() };
+            some.found.push((n % 100, many));
+            cache.resolve(&batch, &tables, some).unwrap();
+            let held = cache.measurements.iter().flat_map(HashMap::keys).map(weight).sum::<usize>();
+            assert_eq!(held, cache.bytes);
+            most = most.max(held);
+        }
+        assert!((MAX_BYTES / 2..MAX_BYTES + (1 << 20)).contains(&most), "{most}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_series_are_made_than_there_is_room_for_and_the_count_is_asked_for_again_after_a_while() {
+        let mut cache = Cache::default();
+        cache.clear(1);
+        let batch = batch(&["a", "b", "a", "c", "d", "c"]);
+        let [asked] = &cache.misses(&batch, &tables())[..] else { panic!("one measurement") };
+        let mut some = made(&[("b", 2), ("a", 1)]);
+        // `b` was there already, of eight; there is room for two of three.
+        let admitted = some.admit(asked, &tables()[0], vec![0, 2, 3], 8);
+        assert_eq!(admitted, [0, 2]);
+        let Err(WriteError::TooManySeries(rows)) = cache.resolve(&batch, &tables(), some) else { panic!() };
+        let [(4, detail)] = &rows[..] else { panic!("{rows:?}") };
+        for part in ["`m`", "(10)", "device=\"d\"", "`mapping.m`"] {
+            assert!(detail.contains(part), "{detail}");
+        }
+        // What was found is known; what is full is not counted again for each batch.
+        let full = Miss { series: Some(10), ..miss(&["c", "d"]) };
+        assert_eq!(cache.misses(&batch, &tables()), std::slice::from_ref(&full));
+        assert_eq!(Made::default().admit(&full, &tables()[0], vec![1], 10), [0; 0]);
+        tokio::time::advance(COUNT_LIFE).await;
+        assert_eq!(cache.misses(&batch, &tables()), [miss(&["c", "d"])]);
     }
 
     #[test]

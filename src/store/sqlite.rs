@@ -226,7 +226,7 @@ impl Sqlite {
             let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
-        Ok(self.series.resolve(batch, &self.tables, made))
+        self.series.resolve(batch, &self.tables, made)
     }
 
     /// Between batches: a failure here harms none.

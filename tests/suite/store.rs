@@ -3,6 +3,7 @@
 mod adoption;
 mod refused;
 mod schema;
+mod series;
 mod subject;
 mod upgrade;
 mod values;

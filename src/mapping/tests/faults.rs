@@ -9,6 +9,29 @@ fn faults(toml: &str) -> Vec<String> {
 }
 
 #[test]
+fn one_bound_of_series_holds_for_a_measurement_and_two_must_agree() {
+    let two = |a: &str, b: &str| {
+        load(&format!(
+            "[mapping.a]\ntopic = \"a/{{x}}\"\nmeasurement = \"m\"\nfields = [\"v\"]\n{a}\n\
+             [mapping.b]\ntopic = \"b/{{x}}\"\nmeasurement = \"m\"\nfields = [\"v\"]\n{b}"
+        ))
+    };
+    for (a, b, bound) in [
+        ("", "", 100_000),
+        ("max_series = 5", "", 5),
+        ("", "max_series = 200000", 200_000),
+        ("max_series = 7", "max_series = 7", 7),
+    ] {
+        let measurements = two(a, b).0.unwrap().schema().measurements.clone();
+        assert_eq!(measurements.iter().map(|m| m.max_series).collect::<Vec<_>>(), [bound], "{a} {b}");
+    }
+    let (mapping, faults) = two("max_series = 5", "max_series = 6");
+    assert!(mapping.is_none());
+    let said = "config.toml:14:14: mapping.b.max_series: `max_series` is 6 here and 5 in `mapping.a` (config.toml:9:14), and both";
+    assert!(faults.len() == 1 && faults[0].to_string().starts_with(said), "{faults:?}");
+}
+
+#[test]
 fn every_fault_is_named_with_place_and_remedy() {
     for (toml, expected) in [
         ("topic = \"a/{b}{c}\"\nfields = [\"v\"]", "config.toml:6:9: mapping.m.topic: two captures follow one another"),

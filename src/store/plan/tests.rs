@@ -11,6 +11,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         name: "climate".to_owned(),
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
         fields: fields.iter().map(|(name, r#type)| field(name, *r#type)).collect(),
+        max_series: 10,
     }
 }
 
@@ -156,7 +157,7 @@ fn the_remedy_for_another_type_converts_what_is_there() {
 fn names_that_the_database_would_cut_or_mistake_are_conflicts() {
     let long = "m".repeat(57);
     let measurements =
-        [Measurement { name: long, tags: vec![], fields: vec![] }, wanted(&["ctid"], &[("temperature", Type::Float)])];
+        [Measurement { name: long, ..wanted(&[], &[]) }, wanted(&["ctid"], &[("temperature", Type::Float)])];
     assert_eq!(names(Dialect::Postgres, &measurements).len(), 2);
     assert_eq!(names(Dialect::Sqlite, &measurements).len(), 0);
     let measurements = [wanted(&["Room"], &[("room", Type::Float)])];

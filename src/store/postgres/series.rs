@@ -24,8 +24,8 @@ pub(super) async fn make(connection: &mut PgConnection, tables: &[Table], misses
 
 async fn make_all(connection: &mut PgConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
     let mut made = Made::default();
-    for (measurement, tags) in misses {
-        let table = &tables[*measurement];
+    for miss in misses {
+        let (table, tags) = (&tables[miss.measurement], &miss.tags);
         let mut ids = Ids::new(tags);
         find(connection, table, &mut ids).await?;
         // The look takes a lock that holds off another Amber's change of the key until we commit; so what the
@@ -34,10 +34,17 @@ async fn make_all(connection: &mut PgConnection, tables: &[Table], misses: &Miss
         let missing = ids.missing();
         let mut refused = Vec::new();
         if !missing.is_empty() {
-            refused = insert(connection, table, tags, missing).await?;
-            find(connection, table, &mut ids).await?;
+            let series = match miss.series {
+                Some(series) => series,
+                None => count(connection, table).await?,
+            };
+            let missing = made.admit(miss, table, missing, series);
+            if !missing.is_empty() {
+                refused = insert(connection, table, tags, missing).await?;
+                find(connection, table, &mut ids).await?;
+            }
         }
-        made.add(*measurement, ids, refused);
+        made.add(miss.measurement, ids, refused);
     }
     Ok(made)
 }
@@ -54,6 +61,13 @@ async fn find(connection: &mut PgConnection, table: &Table, ids: &mut Ids<'_>) -
         ids.learn(&missing, place - 1, id)?;
     }
     Ok(())
+}
+
+/// How many series there are, up to the bound.
+async fn count(connection: &mut PgConnection, table: &Table) -> Result<u64, Failure> {
+    let query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(text::count_series(table)));
+    let series = super::answered(query.fetch_one(connection)).await?;
+    Ok(u64::try_from(series).unwrap_or(0))
 }
 
 /// Whether the key of the series is still what was planned: another Amber may have added a tag.

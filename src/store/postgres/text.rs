@@ -137,6 +137,12 @@ pub(super) fn find_series(table: &Table) -> String {
     )
 }
 
+/// How many there are that are not retired, counted no further than to the bound.
+pub(super) fn count_series(table: &Table) -> String {
+    let (series, bound) = (Dialect::Postgres.series(&table.name), table.max_series);
+    format!("select count(*) from (select 1 from {series} where retired_at is null limit {bound}) as s")
+}
+
 /// Makes those that are not there, in an order that every Amber has, whatever order its tags have: an INSERT waits for
 /// the same series in another's open transaction, and two of them must not wait for each other.
 pub(super) fn make_series(table: &Table) -> String {

@@ -26,18 +26,25 @@ pub(super) async fn make(
 
 async fn make_all(connection: &mut SqliteConnection, tables: &[Table], misses: &Misses) -> Result<Made, Failure> {
     let mut made = Made::default();
-    for (measurement, tags) in misses {
-        let table = &tables[*measurement];
+    for miss in misses {
+        let (table, tags) = (&tables[miss.measurement], &miss.tags);
         same_tags(connection, table).await?;
         let mut ids = Ids::new(tags);
         find(connection, table, &mut ids).await?;
         let missing = ids.missing();
         let mut refused = Vec::new();
         if !missing.is_empty() {
-            refused = insert(connection, table, tags, missing).await?;
-            find(connection, table, &mut ids).await?;
+            let series = match miss.series {
+                Some(series) => series,
+                None => count(connection, table).await?,
+            };
+            let missing = made.admit(miss, table, missing, series);
+            if !missing.is_empty() {
+                refused = insert(connection, table, tags, missing).await?;
+                find(connection, table, &mut ids).await?;
+            }
         }
-        made.add(*measurement, ids, refused);
+        made.add(miss.measurement, ids, refused);
     }
     Ok(made)
 }
@@ -61,6 +68,13 @@ async fn find(connection: &mut SqliteConnection, table: &Table, ids: &mut Ids<'_
         }
     }
     Ok(())
+}
+
+/// How many series there are, up to the bound.
+async fn count(connection: &mut SqliteConnection, table: &Table) -> Result<u64, Failure> {
+    let query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(text::count_series(table)));
+    let series = super::answered(query.fetch_one(connection)).await?;
+    Ok(u64::try_from(series).unwrap_or(0))
 }
 
 /// Whether the key of the series is still what was planned: another Amber may have added a tag.

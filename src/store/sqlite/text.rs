@@ -63,6 +63,12 @@ pub(super) fn find_series(table: &Table, rows: usize) -> String {
     )
 }
 
+/// How many there are that are not retired, counted no further than to the bound.
+pub(super) fn count_series(table: &Table) -> String {
+    let (series, bound) = (Dialect::Sqlite.series(&table.name), table.max_series);
+    format!("select count(*) from (select 1 from {series} where retired_at is null limit {bound}) as s")
+}
+
 pub(super) fn make_series(table: &Table, rows: usize) -> String {
     let series = Dialect::Sqlite.series(&table.name);
     if table.tags.is_empty() {

@@ -123,7 +123,8 @@ pub fn field(name: &str, r#type: Type) -> Field {
 }
 
 pub fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
-    Measurement { name: name.to_owned(), tags: tags.iter().map(|&tag| tag.to_owned()).collect(), fields }
+    let (name, tags) = (name.to_owned(), tags.iter().map(|&tag| tag.to_owned()).collect());
+    Measurement { name, tags, fields, max_series: amber::schema::MAX_SERIES }
 }
 
 /// `climate (room, device; temperature °C)`
