@@ -252,4 +252,9 @@ impl Block {
     pub(super) fn columns(&self) -> &[ColumnBuf] {
         &self.columns
     }
+
+    /// Bytes that it keeps, used or not.
+    pub(super) fn capacity(&self) -> usize {
+        self.columns.iter().map(|column| column.bytes.capacity()).sum()
+    }
 }

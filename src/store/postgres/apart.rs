@@ -21,6 +21,7 @@ pub(super) async fn write(
     (batch, resolved): (&Batch, &mut Resolved),
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
+    kept.trim();
     super::command(connection, "begin").await?;
     let outcome = async {
         // A constraint that waits for COMMIT would refuse the whole batch there.

@@ -17,6 +17,8 @@ use crate::store::split::{by_table, in_index_order};
 /// Beyond these a batch takes several statements: planning one grows with both.
 const MAX_TABLES: usize = 8;
 const MAX_PARAMETERS: usize = 500;
+/// Bytes of buffers kept over all tables; each keeps what its largest batch of late needed.
+const MAX_BUFFER_BYTES: usize = 8 << 20;
 /// Texts kept; a service with more sets of tables in its batches makes them again.
 const MAX_TEXTS: usize = 128;
 
@@ -31,6 +33,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// Gives buffers back that together are too large: of a thousand tables each may have had a large batch once.
+    pub(super) fn trim(&mut self) {
+        if self.blocks.values().map(Block::capacity).sum::<usize>() > MAX_BUFFER_BYTES {
+            self.blocks.clear();
+        }
+    }
+
     /// Forgets all, for tables that changed.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
@@ -93,6 +102,7 @@ pub(super) async fn write(
     rows: Rows<'_>,
     sent: &mut bool,
 ) -> Result<Passed, Failure> {
+    kept.trim();
     let mut parts = by_table(rows.batch, &[]);
     in_index_order(&mut parts, rows.series);
     let parameters: usize = parts.iter().map(|(table, _)| 3 + tables[*table].fields.len()).sum();
@@ -228,4 +238,54 @@ pub(super) async fn insert_rejects(
         return Ok(());
     }
     Err(Failure::standing(format!("{}{stored} of {}", text::kept_away("amber_store.reject"), rows.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::message::{Message, Qos, Time};
+    use crate::row::{Mapped, Outcome, Row, Tags, TimeSource, Value};
+    use crate::schema::Type;
+
+    #[test]
+    fn buffers_of_a_thousand_tables_that_each_had_a_large_batch_once_are_bounded() {
+        let fields = vec![("t".to_owned(), Type::Text)];
+        let table = |n| Table {
+            name: format!("m{n}"),
+            tags: vec![],
+            other_tags: vec![],
+            fields: fields.clone(),
+            max_series: 1,
+        };
+        let tables: Vec<Table> = (0..1_000).map(table).collect();
+        let mut kept = Kept::default();
+        for n in 0..tables.len() {
+            let row = Row {
+                measurement: n,
+                mapping: "m".into(),
+                time: Time(0),
+                time_source: TimeSource::Receipt,
+                tags: Tags::new([]),
+                fields: vec![Some(Value::Text("x".repeat(1 << 20).into()))],
+            };
+            let message = Message {
+                topic: "x".into(),
+                payload: bytes::Bytes::new(),
+                qos: Qos::AtMostOnce,
+                retain: false,
+                received_at: Time(0),
+                delivery: None,
+                malformed: None,
+            };
+            let mut batch = Batch::default();
+            let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
+            batch.push(message, Mapped { outcome, dropped: vec![] });
+            kept.trim();
+            kept.block(&tables, n).fill(Rows { batch: &batch, series: &[1] }, &[0]);
+            let bytes: usize = kept.blocks.values().map(Block::capacity).sum();
+            assert!(bytes <= MAX_BUFFER_BYTES + (2 << 20), "{bytes}");
+        }
+        assert!(kept.blocks.len() > 1, "what is small enough is kept");
+    }
 }

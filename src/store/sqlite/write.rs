@@ -17,10 +17,23 @@ use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
 use crate::store::split::{Split, by_table, in_index_order};
 
+/// Texts kept; a service with more tables makes them again.
+const MAX_TEXTS: usize = 512;
+
 /// Texts, by table and rows in a block.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     rows: HashMap<(usize, usize), Arc<str>>,
+}
+
+impl Kept {
+    fn text(&mut self, tables: &[Table], table: usize, rows: usize) -> Arc<str> {
+        if self.rows.len() >= MAX_TEXTS && !self.rows.contains_key(&(table, rows)) {
+            self.rows.clear();
+        }
+        let text = self.rows.entry((table, rows)).or_insert_with(|| text::insert_rows(&tables[table], rows).into());
+        Arc::clone(text)
+    }
 }
 
 /// Stores the batch without the rows that `resolved` refuses, which become rejects. `apart`: finds those that SQLite
@@ -97,9 +110,7 @@ async fn insert_rows(
     while !rest.is_empty() {
         let (block, later) = rest.split_at(text::block(rest.len(), text::row_columns(&tables[table])));
         rest = later;
-        let text = kept.rows.entry((table, block.len()));
-        let text = text.or_insert_with(|| text::insert_rows(&tables[table], block.len()).into());
-        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+        let mut query = sqlx::query(AssertSqlSafe(kept.text(tables, table, block.len())));
         for &position in block {
             let (origin, row) = &batch.rows[position];
             query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
