@@ -2,6 +2,9 @@
 //!
 //! A batch keeps its messages, because a row that the database refuses becomes a reject with the raw payload.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use crate::message::{Delivery, Message, Time};
 use crate::row::{Mapped, Outcome, Reason, Reject, Row};
 
@@ -9,6 +12,9 @@ use crate::row::{Mapped, Outcome, Reason, Reject, Row};
 pub const MAX_ROWS: usize = 5_000;
 /// Of rows and rejected payloads: bounds a statement.
 pub const MAX_BYTES: usize = 4 << 20;
+
+/// Bytes kept of the payload of a reject.
+pub const MAX_REJECT_PAYLOAD: usize = 64 << 10;
 
 /// What one transaction stores.
 #[derive(Debug, Default)]
@@ -21,6 +27,7 @@ pub struct Batch {
     pub rejects: Vec<(usize, Reject)>,
     bytes: usize,
     first_at: Option<Time>,
+    room_for_refused: Option<HashMap<Arc<str>, u64>>,
 }
 
 impl Batch {
@@ -77,6 +84,32 @@ impl Batch {
     pub fn add_rejects(&mut self, rejects: Vec<(usize, Reject)>) {
         self.rejects.extend(rejects);
         self.rejects.sort_by_key(|(origin, _)| *origin);
+    }
+
+    /// Bounds how many of the rows that the store refuses are kept as rejects, by mapping; the others are dropped there.
+    pub fn bound_refused(&mut self, room: HashMap<Arc<str>, u64>) {
+        self.room_for_refused = Some(room);
+    }
+
+    /// Those of `refused`, positions of rows, that are kept as rejects.
+    pub fn kept_of<'r, T>(&self, refused: &'r [(usize, T)]) -> Vec<&'r (usize, T)> {
+        let Some(room) = &self.room_for_refused else { return refused.iter().collect() };
+        let mut left = room.clone();
+        let keep = |(position, _): &&'r (usize, T)| {
+            let left = left.get_mut(&self.rows[*position].1.mapping).filter(|left| **left > 0);
+            left.map(|left| *left -= 1).is_some()
+        };
+        refused.iter().filter(keep).collect()
+    }
+
+    /// About what its rejects take in the store.
+    #[must_use]
+    pub fn reject_bytes(&self) -> u64 {
+        let bytes = |(origin, reject): &(usize, Reject)| {
+            let message = &self.messages[*origin];
+            (message.payload.len().min(MAX_REJECT_PAYLOAD) + message.topic.len() + reject.detail.len()) as u64
+        };
+        self.rejects.iter().map(bytes).sum()
     }
 
     #[must_use]

@@ -33,6 +33,7 @@ pub use url::Wrong;
 pub struct Config {
     pub broker: Broker,
     pub store: Store,
+    pub rejects: Rejects,
     pub http: Http,
     pub log: Log,
     /// In the order of the files. Empty is a warning, not a fault.
@@ -160,6 +161,18 @@ pub enum StoreUrl {
     /// came from `password_file`).
     Postgres(Vec<Secret>),
     Sqlite(PathBuf),
+}
+
+/// `[rejects]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejects {
+    /// Older ones are deleted; default 30 days, 1 min to 100 years.
+    pub keep: Duration,
+    /// Bytes of all of them (payload, topic, detail and 100 more for each); the oldest beyond it are deleted. Default
+    /// 1 GiB, at least 1 MiB.
+    pub max_bytes: u64,
+    /// So many are kept a minute for each mapping and reason, the others only counted; default 1,000.
+    pub per_minute: u64,
 }
 
 /// `[http]`

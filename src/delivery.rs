@@ -11,6 +11,8 @@
 //!
 //! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
 
+mod old_rejects;
+mod rate;
 mod report;
 
 use std::collections::BTreeMap;
@@ -22,15 +24,19 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use self::rate::{Rate, Unkept};
 use self::report::Report;
 use crate::backoff::Backoff;
-use crate::batch::Batch;
+use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
+use crate::config;
 use crate::metrics::Metrics;
 use crate::row::Reason;
 use crate::schema::Schema;
 use crate::session::InHand;
 use crate::status::{Condition, Status, told};
 use crate::store::{Adopted, Store, WriteError, Written};
+
+pub use old_rejects::OldRejects;
 
 /// The first wait for a store that is away, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -89,6 +95,9 @@ pub struct Delivery {
     ledger_bytes: usize,
     /// Whether the store remembers what is subscribed.
     remembered: bool,
+    rate: Rate,
+    /// Bytes of the rejects stored so far, about.
+    reject_bytes: watch::Sender<u64>,
 }
 
 impl Delivery {
@@ -101,6 +110,7 @@ impl Delivery {
     pub async fn open(
         store: Store,
         schema: &Schema,
+        rejects: &config::Rejects,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
     ) -> Result<(Self, Adopted), Fenced> {
@@ -120,6 +130,8 @@ impl Delivery {
             settled: 0,
             ledger_bytes: 0,
             remembered: true,
+            rate: Rate::new(rejects.per_minute),
+            reject_bytes: watch::channel(0).0,
         };
         let adopted = loop {
             let opened = match delivery.report.watch(delivery.store.prepare(schema)).await {
@@ -136,6 +148,12 @@ impl Delivery {
         delivery.ledger_bytes = adopted.packets.len();
         delivery.up();
         Ok((delivery, adopted))
+    }
+
+    /// How many bytes of rejects were stored so far, about.
+    #[must_use]
+    pub fn reject_bytes(&self) -> watch::Receiver<u64> {
+        self.reject_bytes.subscribe()
     }
 
     /// Takes batches until the channel closes, then closes the store.
@@ -183,9 +201,13 @@ impl Delivery {
         let Sealed { mut batch, sealed_at, permit } = sealed;
         let number = self.number + 1;
         self.number = number;
-        let stored = self.store_under(&mut batch, number, in_hand).await?;
+        // Decided once, however often it is tried; counted once it is stored.
+        let mut unkept = Unkept::new();
+        let rejects = std::mem::take(&mut batch.rejects);
+        batch.rejects = self.rate.keep(&batch.messages, rejects, &mut unkept);
+        let stored = self.store_under(&mut batch, number, in_hand, &mut unkept).await?;
         self.settled = number;
-        self.count(&batch, &stored);
+        self.count(&batch, &stored, unkept);
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
@@ -193,7 +215,13 @@ impl Delivery {
     }
 
     /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then.
-    async fn store_under(&mut self, batch: &mut Batch, number: i64, in_hand: &InHand) -> Result<Stored, Fenced> {
+    async fn store_under(
+        &mut self,
+        batch: &mut Batch,
+        number: i64,
+        in_hand: &InHand,
+        unkept: &mut Unkept,
+    ) -> Result<Stored, Fenced> {
         let mut in_doubt = false;
         let mut apart = false;
         loop {
@@ -223,10 +251,11 @@ impl Delivery {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
                     debug!(number, rows = batch.rows.len(), reason = told(&why), "a row was refused; writing apart");
                     apart = true;
+                    batch.bound_refused(self.rate.room(batch));
                 }
                 Err(WriteError::TooManySeries(rows)) => {
                     let rejects = batch.reject(rows, Reason::TooManySeries);
-                    batch.add_rejects(rejects);
+                    batch.add_rejects(self.rate.keep(&batch.messages, rejects, unkept));
                 }
                 // The gate's answer alone does not tell whose the row is; the next adoption does.
                 Err(WriteError::Fenced) if !self.store.is_adopted() => in_doubt = true,
@@ -291,29 +320,42 @@ impl Delivery {
         self.report.show(Condition::Up);
     }
 
-    fn count(&self, batch: &Batch, stored: &Stored) {
+    fn count(&mut self, batch: &Batch, stored: &Stored, mut unkept: Unkept) {
         self.metrics.batches_written.inc();
+        let mut bytes = batch.reject_bytes();
         for (_, reject) in &batch.rejects {
             self.metrics.rejects.with_label_values(&[reject.reason.word()]).inc();
         }
+        self.count_rows(batch, stored, &mut unkept, &mut bytes);
+        for (reason, count) in unkept {
+            self.metrics.rejects_unkept.with_label_values(&[reason.word()]).inc_by(count);
+        }
+        if bytes > 0 {
+            self.reject_bytes.send_modify(|all| *all += bytes);
+        }
+    }
+
+    fn count_rows(&mut self, batch: &Batch, stored: &Stored, unkept: &mut Unkept, bytes: &mut u64) {
         let refused: &[(usize, String)] = match stored {
             Stored::Written(written) => &written.refused,
             Stored::Whole => &[],
             // Which rows it refused is in its rejects; nothing is counted as written that may not be.
             Stored::Apart => return,
         };
-        let mut refusals: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        let mut refusals: BTreeMap<&Arc<str>, (u64, &str)> = BTreeMap::new();
         for (position, (_, row)) in batch.rows.iter().enumerate() {
             match refused.binary_search_by_key(&position, |(refused, _)| *refused) {
                 Err(_) => self.rows_written[row.measurement].inc(),
                 Ok(found) => {
-                    self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc();
                     refusals.entry(&row.mapping).or_insert((0, &refused[found].1)).0 += 1;
                 }
             }
         }
         for (mapping, (rows, reason)) in refusals {
-            warn!(mapping, rows, reason, "the store refused rows; they are kept among the rejects");
+            let kept = self.rate.refused(mapping, rows, unkept);
+            self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc_by(kept);
+            *bytes += kept * MAX_REJECT_PAYLOAD as u64;
+            warn!(mapping = &**mapping, rows, kept, reason, "the store refused rows; they are kept among the rejects");
         }
     }
 

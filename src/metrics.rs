@@ -74,6 +74,10 @@ metrics! {
     messages_dropped: IntCounterVec = "amber_messages_dropped_total" { "reason" };
     /// Rejects stored, by reason.
     rejects: IntCounterVec = "amber_rejects_total" { "reason" };
+    /// Rejects beyond what is kept a minute, by reason: acknowledged and counted here, not stored.
+    rejects_unkept: IntCounterVec = "amber_rejects_unkept_total" { "reason" };
+    /// Rejects deleted, by reason: older than `[rejects] keep` (age), or beyond its `max` (size).
+    rejects_deleted: IntCounterVec = "amber_rejects_deleted_total" { "reason" };
     /// Fields that could not be read and were left out of a row that was kept, by mapping and field.
     fields_dropped: IntCounterVec = "amber_fields_dropped_total" { "mapping", "field" };
     /// Rows that bear the time of receipt although their mapping names a time, by reason.
@@ -127,6 +131,10 @@ impl Metrics {
         }
         for reason in Reason::ALL {
             self.rejects.with_label_values(&[reason.word()]);
+            self.rejects_unkept.with_label_values(&[reason.word()]);
+        }
+        for reason in ["age", "size"] {
+            self.rejects_deleted.with_label_values(&[reason]);
         }
         for reason in ["absent", "outside"] {
             self.times_received.with_label_values(&[reason]);

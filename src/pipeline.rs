@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use crate::batch::Batch;
 use crate::config::Config;
-use crate::delivery::{Delivery, Sealed};
+use crate::delivery::{Delivery, OldRejects, Sealed};
 use crate::mapping::Mapping;
 use crate::message::{Clock, Message};
 use crate::metrics::Metrics;
@@ -65,7 +65,7 @@ pub async fn run(
     let Face { metrics, status } = face;
     let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
     let store = Store::new(&config.store, &config.broker.client_id, owner);
-    let opened = Delivery::open(store, mapping.schema(), metrics.clone(), status.clone());
+    let opened = Delivery::open(store, mapping.schema(), &config.rejects, metrics.clone(), status.clone());
     let (delivery, adopted) = tokio::select! {
         opened = opened => opened?,
         () = stop.cancelled() => return Ok(()),
@@ -93,10 +93,12 @@ pub async fn run(
     let mapper = Mapper {
         mapping,
         in_hand: in_hand.clone(),
-        metrics,
+        metrics: metrics.clone(),
         commit_interval: config.store.commit_interval,
         out: batch_out,
     };
+
+    let old_rejects = OldRejects::new(&config.store, &config.rejects, clock, metrics.clone(), delivery.reject_bytes());
 
     let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     stages.spawn(async move { ("session", session.run().await.map_err(Into::into)) });
@@ -109,6 +111,11 @@ pub async fn run(
     stages.spawn(async move {
         observe(&observed, end).await;
         ("gauges", Ok(()))
+    });
+    let end = stop.clone();
+    stages.spawn(async move {
+        old_rejects.run(end).await;
+        ("rejects", Ok(()))
     });
     let counted = in_hand.clone();
     stages.spawn(

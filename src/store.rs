@@ -11,6 +11,7 @@ mod error;
 mod link;
 mod plan;
 mod postgres;
+mod pruner;
 mod rejects;
 mod series;
 mod split;
@@ -22,6 +23,7 @@ use crate::config;
 use crate::schema::Schema;
 
 pub use postgres::Postgres;
+pub use pruner::{Deleted, Pruner};
 pub use sqlite::Sqlite;
 
 /// What the database answers to an adoption.
@@ -44,7 +46,7 @@ pub struct Written {
     pub rows: u64,
     pub rejects: u64,
     /// Rows that the database refused: position in `Batch::rows`, and the database's words without the row's data,
-    /// which the reject has too. They are among `rejects`.
+    /// which the reject has too. Those that are kept (`Batch::bound_refused`) are among `rejects`.
     pub refused: Vec<(usize, String)>,
 }
 

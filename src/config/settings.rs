@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::reader::{Faults, Section};
 use super::tree::Table;
-use super::{Broker, BrokerUrl, Http, Log, LogFormat, Protocol, Secret, Store, StoreUrl, url, vocabulary};
+use super::{Broker, BrokerUrl, Http, Log, LogFormat, Protocol, Rejects, Secret, Store, StoreUrl, url, vocabulary};
 use crate::fault::{At, Fault, Place};
 use crate::message::Qos;
 
@@ -18,6 +18,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) struct Settings {
     pub broker: Broker,
     pub store: Store,
+    pub rejects: Rejects,
     pub http: Http,
     pub log: Log,
 }
@@ -34,6 +35,7 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
     Settings {
         broker: broker(&section("broker"), faults),
         store: store(&section("store"), faults),
+        rejects: rejects(&section("rejects"), faults),
         http: http(&section("http"), faults),
         log: log(&section("log"), faults),
     }
@@ -203,6 +205,17 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
     };
     let interval = section.duration("commit_interval", (Duration::ZERO, 600 * SECOND), faults);
     Store { url, commit_interval: interval.map_or(default, |at| at.value) }
+}
+
+fn rejects(section: &Section<'_>, faults: &mut Faults) -> Rejects {
+    let keep = section.duration("keep", (60 * SECOND, 36_500 * DAY), faults);
+    let max = section.size("max", (1 << 20, 1 << 50), faults);
+    let per_minute = section.whole("per_minute", 1..=1_000_000, faults);
+    Rejects {
+        keep: keep.map_or(30 * DAY, |at| at.value),
+        max_bytes: max.map_or(1 << 30, |at| at.value),
+        per_minute: per_minute.map_or(1_000, |at| at.value.unsigned_abs()),
+    }
 }
 
 fn http(section: &Section<'_>, faults: &mut Faults) -> Http {

@@ -25,12 +25,13 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("store", &["url", "password", "password_file", "commit_interval"]),
+    ("rejects", &["keep", "max", "per_minute"]),
     ("http", &["listen"]),
     ("log", &["level", "format"]),
 ];
 
 /// What else may stand at the top of a file.
-pub(super) const TOP: &[&str] = &["include", "defaults", "mapping", "broker", "store", "http", "log"];
+pub(super) const TOP: &[&str] = &["include", "defaults", "mapping", "broker", "store", "rejects", "http", "log"];
 
 /// What may stand at the top of an included file.
 pub(super) const INCLUDED: &[&str] = &["defaults", "mapping"];
@@ -82,7 +83,6 @@ pub(super) const PIVOT: &[&str] = &["name", "value"];
 
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
 pub(super) const LATER: &[(&str, &str)] = &[
-    ("top", "rejects"),
     ("top", "spool"),
     ("broker", "overlap"),
     ("store", "ddl"),

@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::{Instant, timeout};
 
-use self::connect::{Server, connect};
+pub(super) use self::connect::{Server, connect};
 use self::write::Kept;
 use super::error::Failure;
 use super::link::{Gate, Link, Passed, not_adopted, within};
@@ -32,7 +32,7 @@ use crate::schema::Schema;
 const LIMIT: Duration = Duration::from_secs(35);
 /// For all statements of `prepare`.
 const LONG_LIMIT: Duration = Duration::from_secs(60);
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// So often the tables are compared with what was planned: a column whose type somebody changes goes on taking values,
 /// by an assignment cast that rounds in silence.
@@ -250,7 +250,7 @@ async fn command(connection: &mut PgConnection, text: &str) -> Result<(), Failur
 }
 
 /// The answer to one statement, within its limit.
-async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+pub(super) async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
     within(LIMIT, async { Ok(statement.await?) }).await
 }
 

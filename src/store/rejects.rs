@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 
 use super::error::Refusal;
-use crate::batch::Batch;
+use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
 use crate::message::{Malformed, Message};
 use crate::row::Reason;
 
-/// Bytes kept of a payload.
-const MAX_PAYLOAD: usize = 64 << 10;
 /// Bytes kept of a detail; a server's message may be as long as the payload.
 const MAX_DETAIL: usize = 4 << 10;
 
@@ -26,7 +24,7 @@ impl<'a> RejectRow<'a> {
     }
 
     pub(super) fn payload(&self) -> &'a [u8] {
-        &self.message.payload[..self.message.payload.len().min(MAX_PAYLOAD)]
+        &self.message.payload[..self.message.payload.len().min(MAX_REJECT_PAYLOAD)]
     }
 
     /// Of the payload as it came.
@@ -39,7 +37,7 @@ impl<'a> RejectRow<'a> {
     }
 }
 
-/// Those of the batch, and the rows of it that the database refused (position and why).
+/// Those of the batch, and of its rows that the database refused (position and why) those that are kept.
 pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec<RejectRow<'a>> {
     let own = batch.rejects.iter().map(|(origin, reject)| RejectRow {
         message: &batch.messages[*origin],
@@ -47,7 +45,7 @@ pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec
         reason: reject.reason,
         detail: bounded(&reject.detail),
     });
-    let refused = refused.iter().map(|(position, why)| {
+    let refused = batch.kept_of(refused).into_iter().map(|(position, why)| {
         let (origin, row) = &batch.rows[*position];
         RejectRow {
             message: &batch.messages[*origin],

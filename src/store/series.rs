@@ -115,10 +115,11 @@ pub(super) struct Resolved {
 impl Resolved {
     /// What is told of `batch` once it is stored without the refused rows.
     pub(super) fn into_written(self, batch: &Batch) -> Written {
+        let kept = batch.kept_of(&self.refused).len();
         let refused: Vec<_> = self.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
         Written {
             rows: (batch.rows.len() - refused.len()) as u64,
-            rejects: (batch.rejects.len() + refused.len()) as u64,
+            rejects: (batch.rejects.len() + kept) as u64,
             refused,
         }
     }

@@ -31,7 +31,7 @@ use crate::schema::Schema;
 
 /// Of one statement. A disk that takes longer is away.
 const LIMIT: Duration = Duration::from_secs(60);
-const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long another process may hold the file.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// Pages of 4 KiB in the WAL before they are moved into the file: each move writes the index pages again.
@@ -288,7 +288,7 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((found.dev(), found.ino()))
 }
 
-async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
+pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, Failure> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -344,7 +344,7 @@ async fn command(connection: &mut SqliteConnection, text: &str) -> Result<(), Fa
 }
 
 /// The answer to one statement, within its limit.
-async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+pub(super) async fn answered<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
     within(LIMIT, async { Ok(statement.await?) }).await
 }
 

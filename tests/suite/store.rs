@@ -2,6 +2,7 @@
 
 mod adoption;
 mod refused;
+mod rejects;
 mod schema;
 mod series;
 mod subject;

@@ -68,9 +68,9 @@ fn the_example_loads_and_its_commented_settings_are_the_defaults() {
         })
         .collect();
     let shown = |config: Config| {
-        let Config { broker, store, http, log, mappings } = config;
+        let Config { broker, store, rejects, http, log, mappings } = config;
         assert_eq!(mappings.len(), 4);
-        format!("{broker:?} {store:?} {:?} {log:?}", http.listen.value)
+        format!("{broker:?} {store:?} {rejects:?} {:?} {log:?}", http.listen.value)
     };
     assert_ne!(example, uncommented);
     assert_eq!(shown(good(example, &[])), shown(good(&uncommented, &[])));

@@ -35,14 +35,14 @@ const OLDEST_VERSION: u32 = 140_000;
 
 /// One of the hosts.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(in crate::store) struct Server {
     url: Secret,
     /// Host, port and database, without the password: for messages.
     place: String,
 }
 
 impl Server {
-    pub(super) fn new(url: &Secret) -> Self {
+    pub(in crate::store) fn new(url: &Secret) -> Self {
         let place = match PgConnectOptions::from_str(url.expose()) {
             Ok(options) => {
                 let database = options.get_database().unwrap_or(options.get_username()).to_owned();
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// The database's user; for what to do about a permission.
-    pub(super) fn user(&self) -> String {
+    pub(in crate::store) fn user(&self) -> String {
         PgConnectOptions::from_str(self.url.expose()).map_or_else(|_| String::new(), |it| it.get_username().to_owned())
     }
 
@@ -71,7 +71,7 @@ impl Server {
 ///
 /// # Errors
 /// What each of them said; a person must act if one of them says so.
-pub(super) async fn connect(servers: &[Server]) -> Result<PgConnection, Failure> {
+pub(in crate::store) async fn connect(servers: &[Server]) -> Result<PgConnection, Failure> {
     let mut failures = Vec::new();
     for server in servers {
         match within(LIMIT, open(&server.url)).await {

@@ -17,12 +17,18 @@ pub use crate::support::home::Home;
 pub const WRITER: &str = "gateway 7";
 
 impl Home {
+    /// As `[store]` has it.
+    pub fn store_config(&self) -> config::Store {
+        let url = match self {
+            Self::Postgres(database) => config::StoreUrl::Postgres(vec![config::Secret::new(database.url())]),
+            Self::Sqlite(folder) => config::StoreUrl::Sqlite(folder.join("store.db")),
+        };
+        config::Store { url: At::new(url, Place::Default), commit_interval: std::time::Duration::ZERO }
+    }
+
     /// A process's store.
     pub fn store(&self, owner: i64) -> Subject {
-        match self {
-            Self::Postgres(database) => Subject::postgres(&database.url(), owner),
-            Self::Sqlite(folder) => Subject::new(config::StoreUrl::Sqlite(folder.join("store.db")), owner),
-        }
+        Subject::new(self.store_config().url.value, owner)
     }
 
     /// A store with its tables, adopted.
