@@ -20,6 +20,8 @@ use crate::store::{Deleted, Pruner, WriteError};
 
 /// The shortest and the longest time between two looks.
 const EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3_600));
+/// After a look that failed the next one comes so soon.
+const AGAIN: Duration = Duration::from_secs(60);
 /// A look each time this part of `max` has come in: so much the bound is passed at most, and a moment's more.
 const PART: u64 = 20;
 
@@ -65,10 +67,10 @@ impl OldRejects {
         let looks = async {
             loop {
                 let seen = *self.stored.borrow_and_update();
-                self.look().await;
+                let next = if self.look().await { every } else { every.min(AGAIN) };
                 let due = seen.saturating_add(self.max_bytes / PART);
                 tokio::select! {
-                    () = sleep(every) => {}
+                    () = sleep(next) => {}
                     ended = async { self.stored.wait_for(|stored| *stored >= due).await.is_err() } => if ended {
                         // Delivery has ended, and says why itself.
                         break stop.cancelled().await;
@@ -79,7 +81,8 @@ impl OldRejects {
         ended.run_until_cancelled(looks).await;
     }
 
-    async fn look(&mut self) {
+    /// Whether all went well.
+    async fn look(&mut self) -> bool {
         let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
         let before = Time(self.now().0.saturating_sub(keep));
         let mut deleted = Deleted::default();
@@ -91,7 +94,10 @@ impl OldRejects {
             info!(too_old = deleted.by_age, too_many = deleted.by_size, "rejects were deleted");
         }
         match outcome {
-            Ok(()) => self.said = false,
+            Ok(()) => {
+                self.said = false;
+                return true;
+            }
             // That is delivery's to say.
             Err(WriteError::Away { source, .. }) => debug!(reason = told(&source), "no look for old rejects"),
             Err(error) => {
@@ -100,6 +106,7 @@ impl OldRejects {
                 }
             }
         }
+        false
     }
 
     /// The present, as far as no clock that was set ahead says otherwise.

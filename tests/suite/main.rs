@@ -8,9 +8,11 @@
 mod support;
 
 mod broker;
+mod clock;
 mod configuration;
 mod documents;
 mod faults;
+mod floods;
 mod hostile;
 mod hostile_bytes;
 mod http;
