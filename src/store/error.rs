@@ -244,7 +244,7 @@ fn postgres_advice(code: &str, message: &str) -> &'static str {
         }
         "42501" if message.contains("for schema") => "`grant usage, create on schema amber, amber_store to {user}`",
         "42501" => {
-            "`grant select, insert, update on all tables in schema amber_store to {user}; grant usage on all sequences in schema amber_store to {user}`"
+            "`grant select, insert, update on all tables in schema amber_store to {user}; grant delete on amber_store.reject to {user}; grant usage on all sequences in schema amber_store to {user}`"
         }
         "28P01" | "28000" => "set the user and its password in [store] url, or the password in `password_file`",
         "3D000" => "`create database … owner {user}`, or name another in [store] url",

@@ -61,7 +61,15 @@ impl Pruner {
             rejects.close().await;
             pruned
         };
-        outcome.await.map_err(|failure: Failure| failure.rowless().into_write_error(false, "amber"))
+        outcome.await.map_err(|failure: Failure| failure.rowless().into_write_error(false, &self.user()))
+    }
+
+    /// Of the database, for advice.
+    fn user(&self) -> String {
+        match &self.0 {
+            Place::Postgres(servers) => servers.first().map_or_else(String::new, postgres::Server::user),
+            Place::Sqlite(_) => String::new(),
+        }
     }
 
     /// `None`: there is no file, and it is not for us to make one.

@@ -4,7 +4,8 @@ use amber::message::Time;
 use amber::row::{Reason, Reject};
 use amber::store::{Deleted, Pruner};
 
-use super::subject::{Home, NOON, Subject, climate, message, push_reject};
+use super::subject::{Home, NOON, Subject, climate, message, push_reject, standing};
+use crate::support::postgres;
 
 const HOUR: i64 = 3_600_000_000;
 
@@ -110,4 +111,31 @@ fn rows_that_the_database_refuses_are_kept_as_far_as_there_is_room() {
         assert_eq!((written.rows, written.rejects, written.refused.len()), (10, 3, 10));
         assert_eq!((home.count("climate"), home.count("rejects")), (10, 3), "{home}");
     }
+}
+
+#[test]
+fn a_role_that_may_not_delete_is_told_what_to_grant_and_deletes_nothing() {
+    let database = postgres::database();
+    let mut sql = database.sql();
+    let role = format!("keeper_{}", database.name);
+    sql.run(&format!("create role {role} login"));
+    let home = Home::Postgres(database);
+    let mut store = home.ready(&climate());
+    store_rejects(&mut store, 1, [(0, 10)]);
+    sql.run(&format!("grant usage on schema amber_store to {role}; grant select, insert, update on all tables in schema amber_store to {role}"));
+    let url = home.url().replace("postgres@", &format!("{role}@"));
+    let config = amber::config::Store {
+        url: amber::fault::At::new(
+            amber::config::StoreUrl::Postgres(vec![amber::config::Secret::new(url)]),
+            amber::fault::Place::Default,
+        ),
+        ..home.store_config()
+    };
+    let mut deleted = Deleted::default();
+    let mut prune = || store.runtime.block_on(Pruner::new(&config).prune(Time(NOON.0 + HOUR), 1 << 30, &mut deleted));
+    let text = standing(prune());
+    assert!(text.contains(&format!("grant delete on amber_store.reject to \"{role}\"")), "{text}");
+    sql.run(&format!("grant delete on amber_store.reject to {role}"));
+    prune().unwrap();
+    assert_eq!(deleted, Deleted { by_age: 1, by_size: 0 });
 }
