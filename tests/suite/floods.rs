@@ -10,7 +10,7 @@ use crate::support::binary::Amber;
 use crate::support::client::Publisher;
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::numbers::settings;
+use crate::support::numbers::{self, Sent, TOPIC, settings};
 use crate::support::{equal, eventually, eventually_within};
 
 /// Whatever is sent.
@@ -207,5 +207,40 @@ fn rejects_that_are_old_or_beyond_the_size_are_deleted_while_amber_runs_and_coun
             equal(Ok(home.count("rejects") as f64 + deleted), 37.0)
         });
         assert_eq!(amber.metric("amber_rejects_total{reason=\"payload\"}"), Ok(30.0));
+    }
+}
+
+#[test]
+fn killed_among_rejects_of_which_few_are_kept_amber_keeps_none_twice_and_loses_no_good_message() {
+    let broker = Mosquitto::with("max_queued_messages 0");
+    for home in Home::both() {
+        let lines = format!("client_id = \"amber-{home}\"");
+        let config = numbers::config(&broker.url(), &home.url(), &lines) + "[rejects]\nper_minute = 150\n";
+        let mut amber = Amber::run(&config);
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        for round in 0..3 {
+            let numbers = round * 1_000..(round + 1) * 1_000;
+            let message = |n: u64| {
+                // A good one after each bad one; no two bad ones are alike.
+                [
+                    ("n/bad".to_owned(), format!("{{{n}").into_bytes()),
+                    (TOPIC.to_owned(), format!("{{\"n\":{n}}}").into_bytes()),
+                ]
+            };
+            publisher.publish_all(Qos::AtLeastOnce, numbers.flat_map(message));
+            eventually("some are acknowledged", || {
+                let acknowledged = amber.metric("amber_acknowledged_total")?;
+                if acknowledged > 200.0 { Ok(()) } else { Err(format!("{acknowledged}")) }
+            });
+            amber.kill();
+            amber.start();
+        }
+        numbers::assert_exactly_once(&Sent::all(0..3_000), broker.port, &mut amber, &home);
+        let payload = if home.is_postgres() { "payload_text" } else { "cast(payload as text)" };
+        let kept = format!("select count(*) - count(distinct {payload}), count(*) from {}", home.view("rejects"));
+        let [found] = &home.sql().rows(&kept).unwrap()[..] else { panic!("one row") };
+        let kept: u32 = found[1].as_deref().unwrap().parse().unwrap();
+        assert_eq!(found[0].as_deref(), Some("0"), "{home}: kept twice");
+        assert!((150..3_000).contains(&kept), "{kept} are kept by four processes");
     }
 }
