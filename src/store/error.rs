@@ -32,6 +32,8 @@ pub(super) struct Failure {
     pub(super) lost: bool,
     /// The tables are others than planned: plan again before the next try.
     pub(super) stale: bool,
+    /// And nothing is wrong with them: another Amber has added a tag.
+    pub(super) outdated: bool,
     /// For the log and the status: without the data of a row.
     pub(super) source: anyhow::Error,
     /// What the server adds about a row that it refused, which is the row's data: for the rejects only.
@@ -45,16 +47,16 @@ pub(super) const LEDGER_GONE: &str = "the tables of Amber were dropped, or a sto
 
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
-        Self { class, lost: false, stale: false, source, data: None, advice: "" }
+        Self { class, lost: false, stale: false, outdated: false, source, data: None, advice: "" }
     }
 
     pub(super) fn standing(text: impl Into<String>) -> Self {
         Self::new(Class::Standing, anyhow!(text.into()))
     }
 
-    /// The tables are others than planned.
-    pub(super) fn stale(text: impl Into<String>) -> Self {
-        Self { stale: true, ..Self::standing(text) }
+    /// The tables are others than planned, and as they should be.
+    pub(super) fn outdated(text: impl Into<String>) -> Self {
+        Self { stale: true, outdated: true, ..Self::standing(text) }
     }
 
     /// The store has forgotten us, and the connection is of no use.
@@ -191,6 +193,7 @@ fn postgres(error: &PgDatabaseError) -> Failure {
         // On a standby (25006, after a failover) the connection lives and is of no use.
         lost: fatal || code == "25006",
         stale: matches!(code, "42P01" | "42703" | "42804" | "42P10" | "3F000" | "0A000" | "26000"),
+        outdated: false,
         source,
         data,
         advice: postgres_advice(code, error.message()),
@@ -282,7 +285,7 @@ fn sqlite(code: i32, message: &str) -> Failure {
     // SCHEMA, or ERROR for a name that is not there.
     let stale =
         code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
-    Failure { class, lost, stale, source: anyhow!("{message} [{code}]"), data: None, advice }
+    Failure { class, lost, stale, outdated: false, source: anyhow!("{message} [{code}]"), data: None, advice }
 }
 
 /// Errors of the connection and of sqlx itself.

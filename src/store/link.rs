@@ -15,6 +15,9 @@ pub(super) struct Gate<'a> {
     pub(super) writer: &'a str,
     /// Of the adoption on this connection.
     pub(super) epoch: i64,
+    /// Number of the newest batch in the database, as far as this connection knows. It has another one if it was put
+    /// back to an earlier state (a backup) under a connection that lives on: then what is cached of it is not true.
+    pub(super) last: i64,
     pub(super) number: i64,
     pub(super) packets: &'a [u8],
 }
@@ -23,7 +26,7 @@ pub(super) struct Gate<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Passed {
     Stored,
-    /// The epoch is another's; nothing is stored.
+    /// The epoch is another's, or the number: nothing is stored.
     Fenced,
 }
 
@@ -32,17 +35,21 @@ pub(super) enum Passed {
 pub(super) struct Link<C> {
     connection: Option<C>,
     epoch: Option<i64>,
-    /// Whether this process has ever adopted.
-    adopted_before: bool,
+    /// Number of the newest batch in the database.
+    last: i64,
+    /// The epoch of the newest adoption of this process.
+    adopted_before: Option<i64>,
     /// The tables were found to be others than planned.
     stale: bool,
+    /// And nothing is wrong with them.
+    outdated: bool,
     /// Of the database: for what to do about a permission.
     user: String,
 }
 
 impl<C> Link<C> {
     pub(super) fn new(user: String) -> Self {
-        Self { connection: None, epoch: None, adopted_before: false, stale: false, user }
+        Self { connection: None, epoch: None, last: 0, adopted_before: None, stale: false, outdated: false, user }
     }
 
     /// The epoch of the adoption, if there is one and the connection lives.
@@ -50,8 +57,18 @@ impl<C> Link<C> {
         self.epoch.filter(|_| self.connection.is_some())
     }
 
-    pub(super) fn adopted_before(&self) -> bool {
+    pub(super) fn adopted_before(&self) -> Option<i64> {
         self.adopted_before
+    }
+
+    /// Number of the newest batch in the database, as far as is known.
+    pub(super) fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// A batch is stored under this number.
+    pub(super) fn stored(&mut self, number: i64) {
+        self.last = number;
     }
 
     pub(super) fn is_stale(&self) -> bool {
@@ -63,9 +80,14 @@ impl<C> Link<C> {
         self.stale = true;
     }
 
+    /// Whether the plan is older than the tables, which are as they should be: no reason to wait.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
     /// The tables are as planned.
     pub(super) fn planned(&mut self) {
-        self.stale = false;
+        (self.stale, self.outdated) = (false, false);
     }
 
     /// The connection; whoever takes it gives it back, or it is dropped. `None`: there is none, so that a new one is
@@ -109,6 +131,7 @@ impl<C> Link<C> {
     /// What is told of a failure.
     pub(super) fn failed(&mut self, failure: Failure, sent: bool) -> WriteError {
         self.stale |= failure.stale;
+        self.outdated |= failure.outdated;
         failure.into_write_error(sent, &self.user)
     }
 
@@ -137,14 +160,15 @@ impl<C> Link<C> {
         let outcome = outcome.map_err(|failure| {
             let failure = failure.rowless().context("cannot adopt the delivery ledger");
             // To make the tables anew is to begin anew, which is for a person to decide.
-            if failure.stale && self.adopted_before { failure.with_advice(LEDGER_GONE) } else { failure }
+            if failure.stale && self.adopted_before.is_some() { failure.with_advice(LEDGER_GONE) } else { failure }
         });
         let Some(adopted) = self.give_back(connection, outcome, false)? else {
             drop(self.end());
             return Err(WriteError::Fenced);
         };
         self.epoch = Some(adopted.epoch);
-        self.adopted_before = true;
+        self.last = adopted.seq;
+        self.adopted_before = Some(adopted.epoch);
         Ok(adopted)
     }
 }
@@ -188,7 +212,7 @@ mod tests {
         let lost = link.give_back((), Err::<(), _>(Failure::away("gone")), true);
         assert!(matches!(lost, Err(WriteError::Away { in_doubt: true, .. })));
         assert_eq!(link.epoch(), None);
-        assert!(link.adopted_before());
+        assert_eq!(link.adopted_before(), Some(7));
     }
 
     #[test]
@@ -197,10 +221,12 @@ mod tests {
         link.adopted((), Ok(Some(adopted()))).unwrap();
         let refused = link.give_back((), Err::<(), _>(Failure::refused("no")), true);
         assert!(matches!(refused, Err(WriteError::Refused(_))));
-        let stale = link.give_back((), Err::<(), _>(Failure::stale("other tables")), true);
+        let stale = link.give_back((), Err::<(), _>(Failure::outdated("other tables")), true);
         assert!(matches!(stale, Err(WriteError::Standing(_))));
         assert_eq!(link.epoch(), Some(7));
-        assert!(link.is_stale());
+        assert!(link.is_stale() && link.is_outdated());
+        link.planned();
+        assert!(!link.is_stale() && !link.is_outdated());
     }
 
     #[test]

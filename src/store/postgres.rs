@@ -116,8 +116,8 @@ impl Postgres {
 
     pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
         let mut connection = self.take().await?;
-        let again = self.link.adopted_before();
-        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, again)).await;
+        let before = self.link.adopted_before();
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, before)).await;
         self.link.adopted(connection, outcome)
     }
 
@@ -128,12 +128,13 @@ impl Postgres {
             return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids };
         let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
+        self.link.stored(number);
         Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
     }
 
@@ -146,11 +147,12 @@ impl Postgres {
         let epoch = self.adopted()?;
         let mut resolved = self.resolve(batch).await?;
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
+        self.link.stored(number);
         Ok(resolved.into_written(batch))
     }
 
@@ -172,8 +174,9 @@ impl Postgres {
         let epoch = self.adopted()?;
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, async {
-            let query = sqlx::query("select 1 from amber_store.delivery where writer = $1 and epoch = $2");
-            let found = query.bind(self.writer.clone()).bind(epoch).fetch_optional(&mut connection).await;
+            let query = sqlx::query("select 1 from amber_store.delivery where writer = $1 and epoch = $2 and seq = $3");
+            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last());
+            let found = query.fetch_optional(&mut connection).await;
             let found = found.map_err(|error| Failure::from(error).rowless())?;
             Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
         });
@@ -214,8 +217,18 @@ impl Postgres {
         Ok(())
     }
 
-    /// The series of all rows; new ones are made.
+    /// The series of all rows; new ones are made. If another Amber has added a tag meanwhile, the plan is made anew.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        match self.try_resolve(batch).await {
+            Err(WriteError::Standing(why)) if self.link.is_outdated() => {
+                tracing::info!(why = format!("{why:#}"), "the plan of the tables is made anew");
+                self.try_resolve(batch).await
+            }
+            resolved => resolved,
+        }
+    }
+
+    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
         self.examine().await?;
         if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
@@ -263,25 +276,29 @@ async fn roll_back(connection: &mut PgConnection, mut failure: Failure) -> Failu
 }
 
 /// Takes the writer's row: waits for a transaction that holds it, and shuts out the statements of older connections.
-/// `None`: another process has taken it.
+/// `before`: the epoch of this process's last adoption. `None`: another process has taken it since.
+///
+/// Epochs only grow, so that a row with an older one is a backup's, whoever owned it then: it is taken, and the epochs go
+/// on from ours, because statements of ours may still be on their way.
 async fn adopt(
     connection: &mut PgConnection,
     writer: &str,
     owner: i64,
-    again: bool,
+    before: Option<i64>,
 ) -> Result<Option<Adopted>, Failure> {
-    let text = if again {
-        "update amber_store.delivery as d set epoch = epoch + 1, updated_at = now()
-         where writer = $1 and owner = $2
+    let text = if before.is_some() {
+        "update amber_store.delivery as d set owner = $2, epoch = greatest(epoch, $3) + 1, updated_at = now()
+         where writer = $1 and (owner = $2 or epoch < $3)
          returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
     } else {
-        "insert into amber_store.delivery as d (writer, owner, epoch) values ($1, $2, 1)
+        "insert into amber_store.delivery as d (writer, owner, epoch) values ($1, $2, coalesce($3, 0) + 1)
          on conflict (writer) do update set owner = excluded.owner, epoch = d.epoch + 1, updated_at = now()
          returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
     };
     let row: Option<(i64, i64, Vec<u8>, String, String)> = sqlx::query_as(text)
         .bind(writer)
         .bind(owner)
+        .bind(before)
         .fetch_optional(&mut *connection)
         .await
         .map_err(|error| Failure::from(error).rowless())?;

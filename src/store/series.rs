@@ -100,7 +100,7 @@ pub(super) fn same_tags(table: &Table, now: &[String]) -> Result<(), Failure> {
     if now == table.all_tags().collect() {
         return Ok(());
     }
-    Err(Failure::stale(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
+    Err(Failure::outdated(format!("the tags of `{}` were changed by another Amber: planning anew", table.name)))
 }
 
 /// The ids of a batch's rows, in step with `Batch::rows`.

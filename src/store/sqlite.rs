@@ -130,8 +130,8 @@ impl Sqlite {
 
     pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
         let mut connection = self.take().await?;
-        let again = self.link.adopted_before();
-        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, again)).await;
+        let before = self.link.adopted_before();
+        let outcome = within(LIMIT, adopt(&mut connection, &self.writer, self.owner, before)).await;
         self.link.adopted(connection, outcome)
     }
 
@@ -157,11 +157,12 @@ impl Sqlite {
             return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, number, packets };
+        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
         self.link.passed(connection, outcome, sent)?;
+        self.link.stored(number);
         self.watch_wal().await;
         Ok(resolved.into_written(batch))
     }
@@ -182,8 +183,9 @@ impl Sqlite {
         let epoch = self.adopted()?;
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, async {
-            let query = sqlx::query("select 1 from store_delivery where writer = ? and epoch = ?");
-            let found = query.bind(self.writer.clone()).bind(epoch).fetch_optional(&mut connection).await;
+            let query = sqlx::query("select 1 from store_delivery where writer = ? and epoch = ? and seq = ?");
+            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last());
+            let found = query.fetch_optional(&mut connection).await;
             let found = found.map_err(|error| Failure::from(error).rowless())?;
             Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
         });
@@ -212,8 +214,18 @@ impl Sqlite {
         self.link.epoch().ok_or_else(|| not_adopted(&format!("`{}`", self.path.display())))
     }
 
-    /// The series of all rows; new ones are made.
+    /// The series of all rows; new ones are made. If another Amber has added a tag meanwhile, the plan is made anew.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        match self.try_resolve(batch).await {
+            Err(WriteError::Standing(why)) if self.link.is_outdated() => {
+                tracing::info!(why = format!("{why:#}"), "the plan of the tables is made anew");
+                self.try_resolve(batch).await
+            }
+            resolved => resolved,
+        }
+    }
+
+    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
         if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
@@ -356,27 +368,29 @@ async fn roll_back(connection: &mut SqliteConnection, mut failure: Failure) -> F
     failure
 }
 
-/// Takes the writer's row, and shuts out the transactions of older connections. `None`: another process has taken it.
+/// Takes the writer's row, and shuts out the transactions of older connections. `None`: another process has taken it
+/// since `before`, the epoch of our last adoption. As for PostgreSQL, a row with an older epoch is a backup's.
 async fn adopt(
     connection: &mut SqliteConnection,
     writer: &str,
     owner: i64,
-    again: bool,
+    before: Option<i64>,
 ) -> Result<Option<Adopted>, Failure> {
     let returning = "returning epoch, seq, packets, filters, (select id from store_instance)";
-    let row = |text: String| sqlx::query_as::<_, (i64, i64, Vec<u8>, String, String)>(AssertSqlSafe(text));
-    let query = if again {
-        row(format!(
-            "update store_delivery set epoch = epoch + 1, updated_at = {NOW} where writer = ? and owner = ? {returning}"
-        ))
+    let text = if before.is_some() {
+        format!(
+            "update store_delivery set owner = ?2, epoch = max(epoch, ?3) + 1, updated_at = {NOW}
+             where writer = ?1 and (owner = ?2 or epoch < ?3) {returning}"
+        )
     } else {
-        row(format!(
-            "insert into store_delivery (writer, owner, epoch, updated_at) values (?, ?, 1, {NOW})
+        format!(
+            "insert into store_delivery (writer, owner, epoch, updated_at) values (?1, ?2, coalesce(?3, 0) + 1, {NOW})
              on conflict (writer) do update set owner = excluded.owner, epoch = epoch + 1, updated_at = excluded.updated_at
              {returning}"
-        ))
+        )
     };
-    let row = query.bind(writer).bind(owner).fetch_optional(&mut *connection).await;
+    let query = sqlx::query_as::<_, (i64, i64, Vec<u8>, String, String)>(AssertSqlSafe(text));
+    let row = query.bind(writer).bind(owner).bind(before).fetch_optional(&mut *connection).await;
     let row = row.map_err(|error| Failure::from(error).rowless())?;
     if row.is_none() {
         let found = sqlx::query("select 1 from store_delivery where writer = ?").bind(writer);

@@ -6,13 +6,14 @@ use crate::store::columns::Element;
 use crate::store::plan::{Dialect, Table};
 use crate::store::sql::{list, literal, quote};
 
-/// Shuts out statements of older connections, and takes the number. $1 writer, $2 epoch, $3 number, $4 packets.
+/// Shuts out statements of older connections, sees that the database has not gone back in time, and takes the number.
+/// $1 writer, $2 epoch, $3 number, $4 packets, $5 the number before.
 pub(super) const GATE: &str = "\
 update amber_store.delivery set seq = $3, packets = $4, updated_at = now()
-where writer = $1 and epoch = $2 and seq < $3";
+where writer = $1 and epoch = $2 and seq < $3 and seq = $5";
 
 /// Parameters of the gate.
-pub(super) const GATE_PARAMETERS: usize = 4;
+pub(super) const GATE_PARAMETERS: usize = 5;
 
 const REJECT: [(&str, Element); 9] = [
     ("received_at", Element::Timestamptz),

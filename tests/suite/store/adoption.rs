@@ -304,3 +304,58 @@ fn a_sqlite_file_that_is_moved_away_takes_no_batch_and_goes_on_when_it_is_back()
     store.write(&temperatures([22.5]), 2).unwrap();
     assert_eq!(home.count("climate"), 2);
 }
+
+/// Puts the writer's row back to what a backup of an earlier time has; the series made since are gone.
+fn put_back(home: &Home, owner: i64, epoch: i64, seq: i64) {
+    home.sql().run(&format!(
+        "update {} set owner = {owner}, epoch = {epoch}, seq = {seq}; delete from {}; delete from {}",
+        home.table("delivery"),
+        home.table("climate_data"),
+        home.table("climate_series"),
+    ));
+}
+
+#[test]
+fn a_database_that_was_put_back_under_a_connection_that_lives_is_noticed_before_anything_is_stored() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        for number in 1..=5 {
+            store.write(&temperatures([1.0]), number).unwrap();
+        }
+        // A backup of this connection's time: owner and epoch are ours.
+        put_back(&home, 1, 1, 2);
+        assert!(matches!(store.write(&temperatures([2.0]), 6), Err(WriteError::Fenced)));
+        assert!(!store.store.is_adopted());
+        let adopted = store.adopt().unwrap();
+        assert_eq!((adopted.epoch, adopted.seq), (2, 2));
+        store.write(&temperatures([2.0]), 6).unwrap();
+        let joined = format!("select count(*) from {} where room = 'kitchen'", home.view("climate"));
+        assert_eq!(home.sql().number(&joined), Ok(1), "no number of a series is taken from before");
+        // It is noticed with nothing to write, too.
+        put_back(&home, 1, 2, 2);
+        assert!(matches!(store.runtime.block_on(store.store.ask()), Err(WriteError::Fenced)));
+        store.adopt().unwrap();
+    }
+}
+
+#[test]
+fn a_backup_of_an_earlier_process_is_taken_over_and_epochs_go_on() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        for _ in 0..4 {
+            store.adopt().unwrap();
+        }
+        store.write(&temperatures([1.0]), 7).unwrap();
+        put_back(&home, 77, 3, 2);
+        assert!(matches!(store.write(&temperatures([2.0]), 8), Err(WriteError::Fenced)));
+        let adopted = store.adopt().unwrap();
+        assert_eq!((adopted.epoch, adopted.seq), (6, 2), "an epoch is given once");
+        store.write(&temperatures([2.0]), 8).unwrap();
+        // Another process that has adopted since is no backup.
+        let mut second = home.store(2);
+        second.prepare(&climate()).unwrap();
+        second.adopt().unwrap();
+        assert!(matches!(store.write(&temperatures([4.0]), 9), Err(WriteError::Fenced)));
+        assert!(matches!(store.adopt(), Err(WriteError::Fenced)));
+    }
+}
