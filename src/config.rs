@@ -153,6 +153,8 @@ pub struct Store {
     pub url: At<StoreUrl>,
     /// At least this long between the first message of a batch and its commit; default 0 on PostgreSQL, 1 s on SQLite.
     pub commit_interval: Duration,
+    /// Whether Amber makes and changes the tables itself; default yes.
+    pub ddl: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

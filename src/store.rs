@@ -9,6 +9,7 @@ mod catalogue;
 mod columns;
 mod error;
 mod link;
+mod migrations;
 mod plan;
 mod postgres;
 mod pruner;
@@ -25,6 +26,9 @@ use crate::schema::Schema;
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};
 pub use sqlite::Sqlite;
+
+use error::Failure;
+use plan::Dialect;
 
 /// What the database answers to an adoption.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +99,33 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the store has all that is wanted.
+    /// Whether the store has all that a writer needs. A comment that is missing, or another Amber's, keeps nobody from
+    /// writing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.statements.is_empty() && self.conflicts.is_empty()
+        self.conflicts.is_empty() && self.needed().next().is_none()
+    }
+
+    fn needed(&self) -> impl Iterator<Item = &String> {
+        self.statements.iter().filter(|sql| !sql.starts_with("comment on "))
+    }
+
+    /// What Amber runs of it: all, or nothing where the tables are an administrator's (no `ddl`).
+    fn to_run(&self, ddl: bool) -> Result<&[String], Failure> {
+        if !self.conflicts.is_empty() {
+            return Err(Failure::standing(self.conflicts.join("\n")));
+        }
+        if ddl {
+            return Ok(&self.statements);
+        }
+        let lacking: Vec<&String> = self.needed().collect();
+        let Some(first) = lacking.first() else { return Ok(&[]) };
+        Err(Failure::standing(format!(
+            "the tables lack what the mappings need, and `[store] ddl = false`: have an administrator run the SQL that `amber \
+             check --connect` prints, {} statements from `{}` on; Amber goes on by itself then",
+            lacking.len(),
+            first.lines().next().unwrap_or_default().trim_end_matches(" ("),
+        )))
     }
 }
 
@@ -108,18 +135,23 @@ impl Store {
     #[must_use]
     pub fn new(config: &config::Store, writer: &str, owner: i64) -> Self {
         match &config.url.value {
-            config::StoreUrl::Postgres(urls) => Self::Postgres(Box::new(Postgres::new(urls, writer, owner))),
-            config::StoreUrl::Sqlite(path) => Self::Sqlite(Box::new(Sqlite::new(path, writer, owner))),
+            config::StoreUrl::Postgres(urls) => {
+                Self::Postgres(Box::new(Postgres::new(urls, writer, owner, config.ddl)))
+            }
+            config::StoreUrl::Sqlite(path) => Self::Sqlite(Box::new(Sqlite::new(path, writer, owner, config.ddl))),
         }
     }
 
     /// What an empty store of this kind would be given: for `amber check` without a connection.
     #[must_use]
     pub fn plan_for_empty(&self, schema: &Schema) -> Plan {
-        match self {
-            Self::Postgres(_) => postgres::plan_for_empty(schema),
-            Self::Sqlite(_) => sqlite::plan_for_empty(schema),
-        }
+        plan::for_empty(
+            match self {
+                Self::Postgres(_) => Dialect::Postgres,
+                Self::Sqlite(_) => Dialect::Sqlite,
+            },
+            schema,
+        )
     }
 
     /// Reads the catalogue and says what is to be done for `schema`; changes nothing (`amber check --connect`).
@@ -134,10 +166,12 @@ impl Store {
     }
 
     /// Migrations and measurement tables, in one transaction under one lock. Comes before the first `adopt`, and
-    /// again with every other schema; an adoption outlives it.
+    /// again with every other schema; an adoption outlives it. With `[store] ddl = false` nothing is changed but the
+    /// catalogue's rows.
     ///
     /// # Errors
-    /// `Standing` with the SQL if there are conflicts; nothing is changed then.
+    /// `Standing` with the SQL if there are conflicts, or something to be done that is not for us; nothing is changed
+    /// then.
     pub async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
         match self {
             Self::Postgres(store) => store.prepare(schema).await,

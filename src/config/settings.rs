@@ -204,7 +204,8 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
         StoreUrl::Sqlite(_) => SECOND,
     };
     let interval = section.duration("commit_interval", (Duration::ZERO, 600 * SECOND), faults);
-    Store { url, commit_interval: interval.map_or(default, |at| at.value) }
+    let ddl = section.flag("ddl", faults).unwrap_or(true);
+    Store { url, commit_interval: interval.map_or(default, |at| at.value), ddl }
 }
 
 fn rejects(section: &Section<'_>, faults: &mut Faults) -> Rejects {

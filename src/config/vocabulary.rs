@@ -24,7 +24,7 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
             "status",
         ],
     ),
-    ("store", &["url", "password", "password_file", "commit_interval"]),
+    ("store", &["url", "password", "password_file", "commit_interval", "ddl"]),
     ("rejects", &["keep", "max", "per_minute"]),
     ("http", &["listen"]),
     ("log", &["level", "format"]),
@@ -85,7 +85,6 @@ pub(super) const PIVOT: &[&str] = &["name", "value"];
 pub(super) const LATER: &[(&str, &str)] = &[
     ("top", "spool"),
     ("broker", "overlap"),
-    ("store", "ddl"),
     ("http", "token"),
     ("http", "token_file"),
     ("mapping", "encoding"),

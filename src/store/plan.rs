@@ -15,8 +15,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use super::Plan;
-use crate::schema::{Measurement, Type};
+use super::{Plan, migrations};
+use crate::schema::{Measurement, Schema, Type};
 
 pub(super) use dialect::Dialect;
 
@@ -86,6 +86,21 @@ impl Table {
     pub(super) fn all_tags(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().chain(&self.other_tags).map(String::as_str)
     }
+}
+
+/// What an empty store would be given.
+pub(super) fn for_empty(dialect: Dialect, schema: &Schema) -> Plan {
+    let mut all = Plan { statements: Vec::new(), conflicts: names(dialect, &schema.measurements) };
+    if dialect == Dialect::Postgres {
+        all.statements.extend(["create schema amber_store".to_owned(), "create schema amber".to_owned()]);
+    }
+    all.statements.extend(migrations::pending(dialect, None).expect("an empty store has nothing that is not known"));
+    for wanted in &schema.measurements {
+        let (plan, _) = measurement(dialect, wanted, &Found::default());
+        all.statements.extend(plan.statements);
+        all.conflicts.extend(plan.conflicts);
+    }
+    all
 }
 
 /// What is to be done for one measurement.

@@ -21,7 +21,7 @@ pub(super) use self::connect::{Server, connect};
 use self::write::Kept;
 use super::error::Failure;
 use super::link::{Gate, Link, Passed, not_adopted, within};
-use super::plan::{self, Dialect, Found, Table};
+use super::plan::Table;
 use super::series::{Cache, Made, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
@@ -43,6 +43,8 @@ pub struct Postgres {
     servers: Vec<Server>,
     writer: String,
     owner: i64,
+    /// Whether Amber changes tables itself.
+    ddl: bool,
     link: Link<PgConnection>,
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
@@ -53,28 +55,16 @@ pub struct Postgres {
     examined: Option<Instant>,
 }
 
-/// What an empty database would be given.
-pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
-    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Postgres, &schema.measurements) };
-    all.statements.extend(["create schema amber_store".to_owned(), "create schema amber".to_owned()]);
-    all.statements.extend(prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()));
-    for measurement in &schema.measurements {
-        let (plan, _) = plan::measurement(Dialect::Postgres, measurement, &Found::default());
-        all.statements.extend(plan.statements);
-        all.conflicts.extend(plan.conflicts);
-    }
-    all
-}
-
 impl Postgres {
     /// `urls`: one for each host.
-    pub(super) fn new(urls: &[Secret], writer: &str, owner: i64) -> Self {
+    pub(super) fn new(urls: &[Secret], writer: &str, owner: i64, ddl: bool) -> Self {
         let servers: Vec<Server> = urls.iter().map(Server::new).collect();
         let user = servers.first().map_or_else(String::new, Server::user);
         Self {
             servers,
             writer: writer.to_owned(),
             owner,
+            ddl,
             link: Link::new(user),
             schema: None,
             tables: Vec::new(),
@@ -103,7 +93,7 @@ impl Postgres {
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema)).await;
+        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());

@@ -23,7 +23,7 @@ use self::wal::Wal;
 use self::write::Kept;
 use super::error::{Class, Failure};
 use super::link::{Gate, Link, Passed, not_adopted, within};
-use super::plan::{self, Dialect, Found, Table};
+use super::plan::{self, Dialect, Table};
 use super::series::{Cache, Made, Resolved};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
@@ -44,6 +44,8 @@ pub struct Sqlite {
     path: PathBuf,
     writer: String,
     owner: i64,
+    /// Whether Amber makes the file and changes tables itself.
+    ddl: bool,
     link: Link<SqliteConnection>,
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
@@ -58,24 +60,13 @@ pub struct Sqlite {
 /// Device and inode: a file that was deleted or replaced keeps taking rows, and nobody will find them.
 type Identity = (u64, u64);
 
-/// What an empty file would be given.
-pub(super) fn plan_for_empty(schema: &Schema) -> Plan {
-    let statements = prepare::migrator().iter().map(|migration| migration.sql.as_str().to_owned()).collect();
-    let mut all = Plan { statements, conflicts: plan::names(Dialect::Sqlite, &schema.measurements) };
-    for measurement in &schema.measurements {
-        let (plan, _) = plan::measurement(Dialect::Sqlite, measurement, &Found::default());
-        all.statements.extend(plan.statements);
-        all.conflicts.extend(plan.conflicts);
-    }
-    all
-}
-
 impl Sqlite {
-    pub(super) fn new(path: &Path, writer: &str, owner: i64) -> Self {
+    pub(super) fn new(path: &Path, writer: &str, owner: i64, ddl: bool) -> Self {
         Self {
             path: path.to_owned(),
             writer: writer.to_owned(),
             owner,
+            ddl,
             link: Link::new(String::new()),
             schema: None,
             tables: Vec::new(),
@@ -105,7 +96,7 @@ impl Sqlite {
         // A plan changes nothing: it makes no file, and reads one that is there on a connection of its own.
         if !self.path.exists() {
             self.folder_exists()?;
-            return Ok(plan_for_empty(schema));
+            return Ok(plan::for_empty(Dialect::Sqlite, schema));
         }
         // The log is beside the file that a link leads to.
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
@@ -118,7 +109,7 @@ impl Sqlite {
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema)).await;
+        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
@@ -261,6 +252,12 @@ impl Sqlite {
         self.series.clear(self.tables.len());
         self.folder_exists()?;
         self.is_in_place()?;
+        if !self.ddl && !self.path.exists() {
+            return Err(WriteError::Standing(anyhow::anyhow!(
+                "`{}` is not there, and `[store] ddl = false`: have it made by the SQL that `amber check` prints",
+                self.path.display()
+            )));
+        }
         let connected = within(LIMIT, connect(&self.path)).await;
         let connection = connected.map_err(|failure| {
             let failure = failure.rowless().context(format!("cannot open `{}`", self.path.display()));

@@ -4,49 +4,32 @@
 //! The lock is an advisory one of our own, held to the end of the transaction: `create table if not exists` in two
 //! sessions at once fails, and sqlx's lock for migrations waits for ever and is shared with every other program.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _};
+use sqlx::migrate::Migrate as _;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::schema::Schema;
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
+use crate::store::migrations;
 use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
-
-/// Where sqlx notes which migrations have run.
-const MIGRATIONS: &str = "amber_store.migrations";
-
-pub(super) fn migrator() -> Migrator {
-    let init = Migration::new(
-        1,
-        Cow::Borrowed("fixed tables"),
-        MigrationType::Simple,
-        include_str!("../../../migrations/postgres/0001_fixed_tables.sql").into_sql_str(),
-        false,
-    );
-    let mut migrator = Migrator::with_migrations(vec![init]);
-    migrator.dangerous_set_table_name(MIGRATIONS);
-    migrator.set_locking(false);
-    migrator
-}
 
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let mut all = Plan { statements: missing_schemas(connection).await?, conflicts: Vec::new() };
-    all.statements.extend(pending(connection).await?.into_iter().map(|migration| migration.sql.as_str().to_owned()));
+    all.statements.extend(pending(connection).await?);
     let (measurements, tables) = plan_measurements(connection, schema).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
     Ok((all, tables))
 }
 
-/// Does it. On any failure nothing is changed.
-pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+/// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
+pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
     let mut transaction = connection.begin().await?;
-    match apply(&mut transaction, schema).await {
+    match apply(&mut transaction, schema, ddl).await {
         Ok(tables) => {
             // Every statement before it succeeded, so that this is a COMMIT and no ROLLBACK in disguise.
             transaction.commit().await?;
@@ -60,21 +43,12 @@ pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema) -> R
     }
 }
 
-async fn apply(connection: &mut PgConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+async fn apply(connection: &mut PgConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
     run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
     // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
     run(connection, "set local lock_timeout = '2s'").await?;
-    for statement in missing_schemas(connection).await? {
-        run(connection, &statement).await?;
-    }
-    if !pending(connection).await?.is_empty() {
-        migrator().run_direct(None, connection, false).await?;
-    }
-    let (plan, tables) = plan_measurements(connection, schema).await?;
-    if !plan.conflicts.is_empty() {
-        return Err(Failure::standing(plan.conflicts.join("\n")));
-    }
-    for statement in &plan.statements {
+    let (plan, tables) = plan(connection, schema).await?;
+    for statement in plan.to_run(ddl)? {
         run(connection, statement).await?;
     }
     catalogue(connection, &Catalogue::new(schema, &tables)).await?;
@@ -101,20 +75,16 @@ async fn missing_schemas(connection: &mut PgConnection) -> Result<Vec<String>, F
 }
 
 /// Migrations that have not run yet.
-async fn pending(connection: &mut PgConnection) -> Result<Vec<Migration>, Failure> {
+async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, Failure> {
     let there: bool = sqlx::query_scalar(
         "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
          where n.nspname = 'amber_store' and c.relname = 'migrations')",
     )
     .fetch_one(&mut *connection)
     .await?;
-    let migrator = migrator();
-    let applied = if there { connection.list_applied_migrations(MIGRATIONS).await? } else { Vec::new() };
-    if let Some(newer) = applied.iter().find(|applied| !migrator.version_exists(applied.version)) {
-        return Err(sqlx::migrate::MigrateError::VersionMissing(newer.version).into());
-    }
-    let is_pending = |migration: &&Migration| !applied.iter().any(|applied| applied.version == migration.version);
-    Ok(migrator.iter().filter(is_pending).cloned().collect())
+    let applied =
+        if there { Some(connection.list_applied_migrations(Dialect::Postgres.migrations()).await?) } else { None };
+    migrations::pending(Dialect::Postgres, applied.as_deref())
 }
 
 async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {

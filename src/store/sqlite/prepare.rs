@@ -1,52 +1,37 @@
 //! Brings the file to what is wanted: fixed tables by migrations, measurement tables by plan, the catalogue; all in one
 //! transaction, whose `begin immediate` is the lock.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use sqlx::migrate::{Migrate as _, Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqliteConnection};
+use sqlx::migrate::Migrate as _;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::text::NOW;
 use crate::schema::{Measurement, Schema};
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
+use crate::store::migrations;
 use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
 use crate::store::sql::quote;
 
-/// Where sqlx notes which migrations have run.
-const MIGRATIONS: &str = "store_migrations";
-
-pub(super) fn migrator() -> Migrator {
-    let init = Migration::new(
-        1,
-        Cow::Borrowed("fixed tables"),
-        MigrationType::Simple,
-        include_str!("../../../migrations/sqlite/0001_fixed_tables.sql").into_sql_str(),
-        false,
-    );
-    let mut migrator = Migrator::with_migrations(vec![init]);
-    migrator.dangerous_set_table_name(MIGRATIONS);
-    migrator.set_locking(false);
-    migrator
-}
-
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
-    let pending = pending(connection).await?;
-    let statements = pending.iter().map(|migration| migration.sql.as_str().to_owned()).collect();
-    let mut all = Plan { statements, conflicts: Vec::new() };
+    let mut all = Plan { statements: pending(connection).await?, conflicts: Vec::new() };
     let (measurements, tables) = plan_measurements(connection, schema).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
     Ok((all, tables))
 }
 
-/// Does it. On any failure nothing is changed.
-pub(super) async fn prepare(connection: &mut SqliteConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
+/// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
+pub(super) async fn prepare(
+    connection: &mut SqliteConnection,
+    schema: &Schema,
+    ddl: bool,
+) -> Result<Vec<Table>, Failure> {
     let mut transaction = connection.begin_with("begin immediate").await?;
-    match apply(&mut transaction, schema).await {
+    match apply(&mut transaction, schema, ddl).await {
         Ok(tables) => {
             transaction.commit().await?;
             Ok(tables)
@@ -59,15 +44,9 @@ pub(super) async fn prepare(connection: &mut SqliteConnection, schema: &Schema) 
     }
 }
 
-async fn apply(connection: &mut SqliteConnection, schema: &Schema) -> Result<Vec<Table>, Failure> {
-    if !pending(connection).await?.is_empty() {
-        migrator().run_direct(None, connection, false).await?;
-    }
-    let (plan, tables) = plan_measurements(connection, schema).await?;
-    if !plan.conflicts.is_empty() {
-        return Err(Failure::standing(plan.conflicts.join("\n")));
-    }
-    for statement in &plan.statements {
+async fn apply(connection: &mut SqliteConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
+    let (plan, tables) = plan(connection, schema).await?;
+    for statement in plan.to_run(ddl)? {
         super::command(connection, statement).await.map_err(|failure| {
             let head = statement.lines().next().unwrap_or_default().trim_end_matches(" (");
             failure.context(format!("`{head}`"))
@@ -78,15 +57,11 @@ async fn apply(connection: &mut SqliteConnection, schema: &Schema) -> Result<Vec
 }
 
 /// Migrations that have not run yet.
-async fn pending(connection: &mut SqliteConnection) -> Result<Vec<Migration>, Failure> {
-    let there = exists(connection, MIGRATIONS).await?;
-    let migrator = migrator();
-    let applied = if there { connection.list_applied_migrations(MIGRATIONS).await? } else { Vec::new() };
-    if let Some(newer) = applied.iter().find(|applied| !migrator.version_exists(applied.version)) {
-        return Err(sqlx::migrate::MigrateError::VersionMissing(newer.version).into());
-    }
-    let is_pending = |migration: &&Migration| !applied.iter().any(|applied| applied.version == migration.version);
-    Ok(migrator.iter().filter(is_pending).cloned().collect())
+async fn pending(connection: &mut SqliteConnection) -> Result<Vec<String>, Failure> {
+    let notes = Dialect::Sqlite.migrations();
+    let there = exists(connection, notes).await?;
+    let applied = if there { Some(connection.list_applied_migrations(notes).await?) } else { None };
+    migrations::pending(Dialect::Sqlite, applied.as_deref())
 }
 
 async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, Failure> {
