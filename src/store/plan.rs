@@ -2,23 +2,26 @@
 //!
 //! A measurement `m` is three things: a series table (one row per set of tag values), a data table (one row per
 //! reading) and a view that joins them, which is all that people and dashboards see. Planned here: create, add a
-//! field, add a tag. Whatever else differs is a conflict that prints both remedies. Nothing is ever dropped but the
-//! unique key of the tags (made anew with one more) and, in SQLite, the view.
+//! field, add a tag, make an int column of a small table a float. Whatever else differs is a conflict that prints both
+//! remedies. Nothing is ever dropped but what is made anew at once: the unique key of the tags with one more; our view,
+//! in SQLite, and where a column of it becomes a float.
 //!
 //! What is found and not wanted stays, in the tables and in the view: it is another mapping's, an older one's, or a
 //! person's own. A tag of another mapping is part of the key, so this one writes `''` there.
 
 mod dialect;
 mod planner;
+mod remedy;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use super::{Plan, migrations};
-use crate::schema::{Measurement, Schema, Type};
+use crate::schema::{Field, Measurement, Schema, Type};
 
 pub(super) use dialect::Dialect;
+pub(super) use remedy::EXACT_INT;
 
 /// What the database has of one measurement.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,48 @@ pub(super) struct Found {
     pub(super) key: Option<Key>,
     /// Types of the fields by the catalogue, for SQLite, whose columns tell less.
     pub(super) types: BTreeMap<String, String>,
+    pub(super) around: Around,
+}
+
+/// What a column's new type would have to take along; read only where a column has another type than is wanted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Around {
+    /// The data table is written anew in a few seconds.
+    pub(super) is_small: bool,
+    /// Fields that the catalogue has as ints: the mapping has changed, and not somebody the table.
+    pub(super) ints: Vec<String>,
+    /// Fields with integers that no float tells apart.
+    pub(super) inexact: Vec<String>,
+    /// Views that show the column, ours among them, each before those that it is built on. PostgreSQL only.
+    pub(super) views: Vec<View>,
+}
+
+/// A view, and all that is lost with it.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// Quoted, with its schema.
+    pub(super) name: String,
+    pub(super) is_ours: bool,
+    pub(super) is_materialized: bool,
+    /// The statements that make it again with its owner, grants, comments, triggers and indexes.
+    pub(super) create: Vec<String>,
+}
+
+impl View {
+    fn drop(&self) -> String {
+        format!("drop {}view {}", if self.is_materialized { "materialized " } else { "" }, self.name)
+    }
+}
+
+impl Found {
+    /// Fields that have a column of another type, by what the database says.
+    pub(super) fn retyped<'m>(&self, dialect: Dialect, wanted: &'m Measurement) -> Vec<&'m Field> {
+        let is_other = |field: &&Field| {
+            let column = self.data.as_ref().and_then(|data| data.column(&field.name));
+            column.is_some_and(|column| column.r#type != dialect.column_type(field.r#type))
+        };
+        wanted.fields.iter().filter(is_other).collect()
+    }
 }
 
 #[derive(Clone, Debug)]

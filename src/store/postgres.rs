@@ -5,6 +5,7 @@
 //! a batch in doubt (`delivery`).
 
 mod apart;
+mod around;
 mod connect;
 mod prepare;
 mod series;

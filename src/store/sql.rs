@@ -13,6 +13,27 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A statement of the database's own making in one line: what breaks it outside of quotes is a blank.
+pub(super) fn one_line(statement: &str) -> String {
+    let mut line = String::with_capacity(statement.len());
+    let mut quote = None;
+    for c in statement.trim().chars() {
+        match quote {
+            None if c.is_ascii_whitespace() => {
+                if !line.ends_with(' ') {
+                    line.push(' ');
+                }
+                continue;
+            }
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(open) if c == open => quote = None,
+            None | Some(_) => {}
+        }
+        line.push(c);
+    }
+    line
+}
+
 /// `"a", "b"`
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(quote).collect::<Vec<_>>().join(", ")
@@ -28,5 +49,11 @@ mod tests {
         assert_eq!(quote("a\"b; drop"), "\"a\"\"b; drop\"");
         assert_eq!(literal("it's \\ °C"), "'it''s \\ °C'");
         assert_eq!(list(["a", "select"]), "\"a\", \"select\"");
+    }
+
+    #[test]
+    fn lines_are_joined_outside_of_quotes_only() {
+        let text = " select  'a\n  ''b\n', \"c\n\"\n   from d";
+        assert_eq!(one_line(text), "select 'a\n  ''b\n', \"c\n\" from d");
     }
 }

@@ -1,6 +1,8 @@
 //! Both stores, for real: what is stored, what is refused, and who may store at all.
 
 mod adoption;
+mod changes;
+mod ddl;
 mod refused;
 mod rejects;
 mod schema;

@@ -1,6 +1,6 @@
 //! The planner of one measurement: series table, data table, view, comments, in this order.
 
-use super::{Column, Dialect, Found, Relation, Shape};
+use super::{Column, Dialect, Found, Relation, Shape, remedy};
 use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
@@ -55,13 +55,16 @@ impl<'a> Planner<'a> {
         let text = self.dialect.column_type(Type::Text);
         for tag in &self.wanted.tags {
             match relation.column(tag) {
+                _ if found.data.as_ref().is_some_and(|data| data.column(tag).is_some()) => {
+                    self.was_the_other(found, tag, false);
+                }
                 None => self.run(format!("alter table {table} add column {} {tag_type}", quote(tag))),
                 Some(column) if column.r#type == text => {}
                 Some(column) => self.conflict(format!(
-                    "tag `{tag}`: column {} of {table} is `{}`, not `{text}`; name the tag otherwise in the mapping, or: {}",
+                    "tag `{tag}`: column {} of {table} is `{}`, not `{text}`; name the tag otherwise in the mapping, or run: `{}`",
                     quote(tag),
                     column.r#type,
-                    self.retype(&table, tag, &column.r#type, Type::Text),
+                    remedy::script(&remedy::set_aside(self.dialect, self.wanted, found, tag, true)),
                 )),
             }
         }
@@ -111,26 +114,43 @@ impl<'a> Planner<'a> {
         if !self.is_table(&table, relation, &DATA) {
             return wanted;
         }
+        let key = found.key.as_ref().map_or(&[][..], |key| &key.tags);
+        let mut widened = Vec::new();
         for field in &self.wanted.fields {
             let r#type = self.dialect.column_type(field.r#type);
+            if key.contains(&field.name) {
+                self.was_the_other(found, &field.name, true);
+                continue;
+            }
             let Some(column) = relation.column(&field.name) else {
                 self.run(format!("alter table {table} add column {}", self.column(field)));
                 continue;
             };
             let word = found.types.get(&field.name).map_or(field.r#type.word(), String::as_str);
-            if column.r#type != r#type || word != field.r#type.word() {
-                let is = if column.r#type == r#type { word } else { &column.r#type };
-                self.conflict(format!(
-                    "field `{}` of `{}`: the mapping wants `{}`, and column {} of {table} is `{is}`; name the field otherwise in the mapping (`{}_{} = {{ path = \"…\" }}`), or: {}",
-                    field.name,
-                    self.wanted.name,
-                    field.r#type.word(),
-                    quote(&field.name),
-                    field.name,
-                    field.r#type.word(),
-                    self.retype(&table, &field.name, &column.r#type, field.r#type),
-                ));
+            if column.r#type == r#type && word == field.r#type.word() {
+                continue;
             }
+            // In SQLite a column of integers may be one of truth values or times.
+            let is_int = column.r#type == self.dialect.column_type(Type::Int) && !matches!(word, "bool" | "time");
+            let is_widened = is_int && field.r#type == Type::Float;
+            let hindrance = is_widened.then(|| remedy::hindrance(found, &field.name)).flatten();
+            let name = quote(&field.name);
+            let using = remedy::conversion(self.dialect, &name, &column.r#type, field.r#type);
+            match using {
+                Some(using) if is_widened && hindrance.is_none() => {
+                    widened.push((field.name.as_str(), using, field.r#type));
+                }
+                using => {
+                    let using = using.filter(|_| self.dialect == Dialect::Postgres || is_int);
+                    let is = if column.r#type == r#type { word } else { &column.r#type };
+                    let text = self.another_type(found, field, is, hindrance.as_deref(), using);
+                    self.conflict(text);
+                }
+            }
+        }
+        if !widened.is_empty() {
+            let statements = remedy::convert(self.dialect, self.wanted, found, &widened);
+            self.plan.statements.extend(statements);
         }
         self.strangers(&table, relation, |name| DATA.contains(&name) || wanted.iter().any(|field| field == name));
         let others = relation.columns.iter().map(|column| &column.name);
@@ -165,10 +185,13 @@ impl<'a> Planner<'a> {
     /// keeps its grants and what others built on it; SQLite makes it anew.
     pub(super) fn view(&mut self, found: &Found, tags: &[&str], fields: &[String]) {
         if let Some(both) = tags.iter().find(|tag| fields.iter().any(|field| field == *tag)) {
-            self.conflict(format!(
-                "`{both}` of `{}` is a tag in one table and a field in the other; name one of them otherwise in the mapping",
-                self.wanted.name
-            ));
+            // Of what is wanted it is said already.
+            if self.plan.conflicts.is_empty() {
+                self.conflict(format!(
+                    "`{both}` of `{}` is a column of the series and of the readings, and the view can have but one; rename one of them",
+                    self.wanted.name
+                ));
+            }
             return;
         }
         let view = self.dialect.view(&self.wanted.name);
@@ -279,37 +302,39 @@ impl<'a> Planner<'a> {
         self.plan.conflicts.extend(texts);
     }
 
-    /// The SQL that a person runs to give a column another type.
-    fn retype(&self, table: &str, name: &str, found: &str, wanted: Type) -> String {
-        let column = quote(name);
-        if self.dialect == Dialect::Sqlite {
-            let old = format!("{name}_old");
-            return format!(
-                "`alter table {table} rename column {column} to {}; update store_field set name = {} where measurement = {} and name = {}` (the old values stay beside the new ones)",
-                quote(&old),
-                literal(&old),
-                literal(&self.wanted.name),
-                literal(name),
-            );
-        }
-        let r#type = self.dialect.column_type(wanted);
-        let number = |r#type: &str| matches!(r#type, "double precision" | "bigint" | "integer" | "real" | "numeric");
-        let using = match (found, wanted) {
-            ("boolean", Type::Float | Type::Int) => format!("{column}::integer::{}", r#type),
-            (found, Type::Bool) if number(found) => format!("{column} <> 0"),
-            (found, Type::Time) if number(found) => format!("to_timestamp({column})"),
-            ("timestamp with time zone", Type::Float | Type::Int) => {
-                format!("extract(epoch from {column})::{}", r#type)
+    /// A field whose column has another type, and the two ways out.
+    fn another_type(&self, found: &Found, field: &Field, is: &str, why: Option<&str>, using: Option<String>) -> String {
+        let (statements, effect) = match using {
+            Some(using) => {
+                let columns = [(field.name.as_str(), using, field.r#type)];
+                (remedy::convert(self.dialect, self.wanted, found, &columns), "")
             }
-            (_, Type::Json) => format!("to_jsonb({column})"),
-            (found, Type::Float | Type::Int) if number(found) => format!("{column}::{}", r#type),
-            _ => format!("{column}::text::{}", r#type),
+            None => (
+                remedy::set_aside(self.dialect, self.wanted, found, &field.name, false),
+                " (the old values stay beside the new ones)",
+            ),
         };
-        let view = self.dialect.view(&self.wanted.name);
         format!(
-            "`drop view if exists {view}; alter table {table} alter column {column} type {} using {using}` (Amber makes the view anew, without its grants: grant them again)",
-            r#type
+            "field `{name}` of `{}`: the mapping wants `{word}`, and column {} of {} is `{is}`{}{}; name the field otherwise in the mapping (`{name}_{word} = {{ path = \"…\" }}`), or run{effect}: `{}`",
+            self.wanted.name,
+            quote(&field.name),
+            self.dialect.data(&self.wanted.name),
+            if why.is_some() { ", " } else { "" },
+            why.unwrap_or_default(),
+            remedy::script(&statements),
+            name = field.name,
+            word = field.r#type.word(),
         )
+    }
+
+    /// A tag that was a field, or with `was_tag` a field that was a tag, and the two ways out.
+    fn was_the_other(&mut self, found: &Found, name: &str, was_tag: bool) {
+        let (is, was) = if was_tag { ("field", "tag") } else { ("tag", "field") };
+        self.conflict(format!(
+            "{is} `{name}` of `{}` was a {was}, and one column cannot be both; name the {is} otherwise in the mapping, or run (the old values stay beside the new ones): `{}`",
+            self.wanted.name,
+            remedy::script(&remedy::set_aside(self.dialect, self.wanted, found, name, was_tag)),
+        ));
     }
 }
 

@@ -43,6 +43,7 @@ fn found() -> Found {
         view: Some(view(&["time", "room", "temperature", "received_at"])),
         key: Some(Key { name: "amber_store.climate_series_room_idx".to_owned(), tags: vec!["room".to_owned()] }),
         types: BTreeMap::new(),
+        around: Around::default(),
     }
 }
 
@@ -132,25 +133,84 @@ fn what_others_have_added_stays_and_their_tags_are_part_of_the_key() {
 }
 
 #[test]
-fn the_remedy_for_another_type_converts_what_is_there() {
+fn values_are_converted_by_the_remedy_where_that_cannot_fail_and_set_aside_where_it_can() {
+    let using = |using: &str| format!("using {using}; create view");
+    let aside = || {
+        "begin; alter table amber_store.\"climate_data\" rename column \"temperature\" to \"temperature_old\"; \
+         alter view amber.\"climate\" rename column \"temperature\" to \"temperature_old\"; \
+         update amber_store.field set name = 'temperature_old' where measurement = 'climate' and name = 'temperature'; commit"
+            .to_owned()
+    };
     let cases = [
-        ("boolean", Type::Float, "\"temperature\"::integer::double precision"),
-        ("bigint", Type::Bool, "\"temperature\" <> 0"),
-        ("double precision", Type::Time, "to_timestamp(\"temperature\")"),
-        ("timestamp with time zone", Type::Int, "extract(epoch from \"temperature\")::bigint"),
-        ("text", Type::Float, "\"temperature\"::text::double precision"),
-        ("double precision", Type::Int, "\"temperature\"::bigint"),
-        ("text", Type::Json, "to_jsonb(\"temperature\")"),
+        ("boolean", Type::Float, using("\"temperature\"::integer::double precision")),
+        ("integer", Type::Float, using("\"temperature\"::double precision")),
+        ("double precision", Type::Text, using("\"temperature\"::text")),
+        ("text", Type::Json, using("to_jsonb(\"temperature\")")),
+        ("text", Type::Float, aside()),
+        ("double precision", Type::Int, aside()),
+        ("bigint", Type::Bool, aside()),
+        ("timestamp with time zone", Type::Float, aside()),
+        ("double precision", Type::Time, aside()),
     ];
-    for (has, wants, using) in cases {
+    for (has, wants, remedy) in cases {
         let mut found = found();
         found.data.as_mut().unwrap().columns[3].r#type = has.to_owned();
+        found.around = around(true);
         let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", wants)]), &found);
         let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
-        assert!(conflict.contains(&format!("using {using}`")), "{conflict}");
-        assert!(conflict.contains(&format!("is `{has}`")), "{conflict}");
-        assert!(conflict.contains("drop view if exists") && conflict.contains("grant them again"), "{conflict}");
+        assert!(conflict.contains(&format!("is `{has}`;")), "{conflict}");
+        assert!(conflict.contains("name the field otherwise in the mapping"), "{conflict}");
+        assert!(conflict.contains(&remedy), "{conflict}");
     }
+}
+
+/// Of a table with our view on it.
+fn around(is_small: bool) -> Around {
+    let create = vec!["create view amber.climate as …".to_owned(), "grant …".to_owned()];
+    let ours = View { name: "amber.climate".to_owned(), is_ours: true, is_materialized: false, create };
+    Around { is_small, ints: vec!["temperature".to_owned()], inexact: Vec::new(), views: vec![ours] }
+}
+
+#[test]
+fn ints_become_floats_by_themselves_only_in_a_small_table_without_loss_and_without_views_of_others() {
+    let wanted = wanted(&["room"], &[("temperature", Type::Float)]);
+    let plan = |around: Around| {
+        let mut found = found();
+        found.data.as_mut().unwrap().columns[3].r#type = "bigint".to_owned();
+        found.around = around;
+        measurement(Dialect::Postgres, &wanted, &found).0
+    };
+    let alone = plan(around(true));
+    assert_eq!(
+        without_comments(&alone),
+        [
+            "drop view amber.climate",
+            "alter table amber_store.\"climate_data\" alter column \"temperature\" type double precision using \"temperature\"::double precision",
+            "create view amber.climate as …",
+            "grant …",
+        ]
+    );
+    assert_eq!(alone.conflicts, [""; 0]);
+    let mut theirs = around(true);
+    let create = vec!["create view public.mine as …".to_owned()];
+    theirs.views.insert(0, View { name: "public.mine".to_owned(), is_ours: false, is_materialized: false, create });
+    let inexact = Around { inexact: vec!["temperature".to_owned()], ..around(true) };
+    for (around, why) in [(around(false), "too large"), (inexact, "beyond 2^53"), (theirs, "public.mine")] {
+        let plan = plan(around);
+        assert_eq!(without_comments(&plan), [""; 0]);
+        assert!(plan.conflicts[0].contains(why) && plan.conflicts[0].contains("or run: `begin; drop view"), "{plan:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_taken_again() {
+    let mut found = found();
+    for name in ["temperature_old", "TEMPERATURE_OLD2"] {
+        let column = Column { name: name.to_owned(), r#type: "text".to_owned(), required: false, comment: None };
+        found.data.as_mut().unwrap().columns.push(column);
+    }
+    let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", Type::Int)]), &found);
+    assert!(plan.conflicts[0].contains("to \"temperature_old3\""), "{plan:?}");
 }
 
 #[test]
@@ -166,7 +226,17 @@ fn names_that_the_database_would_cut_or_mistake_are_conflicts() {
 }
 
 #[test]
-fn a_tag_that_is_a_field_elsewhere_is_a_conflict() {
-    let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room", "temperature"], &[]), &found());
-    assert!(plan.conflicts[0].contains("is a tag in one table and a field in the other"), "{plan:?}");
+fn a_tag_that_was_a_field_and_a_field_that_was_a_tag_are_conflicts_with_both_remedies() {
+    let mut found = found();
+    found.view = Some(view(&["time", "room", "temperature", "received_at"]));
+    let cases = [
+        (wanted(&["room", "temperature"], &[]), "tag `temperature` of `climate` was a field", "climate_data"),
+        (wanted(&[], &[("room", Type::Text)]), "field `room` of `climate` was a tag", "climate_series"),
+    ];
+    for (wanted, what, table) in cases {
+        let (plan, _) = measurement(Dialect::Postgres, &wanted, &found);
+        let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
+        assert!(conflict.contains(what) && conflict.contains("otherwise in the mapping"), "{conflict}");
+        assert!(conflict.contains(&format!("`begin; alter table amber_store.\"{table}\" rename column")), "{conflict}");
+    }
 }

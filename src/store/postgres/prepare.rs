@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::around;
 use crate::schema::Schema;
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
@@ -92,7 +93,11 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Re
     let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Postgres, &schema.measurements) };
     let mut tables = Vec::new();
     for measurement in &schema.measurements {
-        let found = found.remove(&measurement.name).unwrap_or_default();
+        let mut found = found.remove(&measurement.name).unwrap_or_default();
+        let retyped = found.retyped(Dialect::Postgres, measurement);
+        if !retyped.is_empty() {
+            found.around = around::around(connection, &measurement.name, &retyped).await?;
+        }
         let (plan, table) = plan::measurement(Dialect::Postgres, measurement, &found);
         all.statements.extend(plan.statements);
         all.conflicts.extend(plan.conflicts);

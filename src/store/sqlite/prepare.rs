@@ -1,18 +1,16 @@
 //! Brings the file to what is wanted: fixed tables by migrations, measurement tables by plan, the catalogue; all in one
 //! transaction, whose `begin immediate` is the lock.
 
-use std::collections::BTreeMap;
-
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::text::NOW;
-use crate::schema::{Measurement, Schema};
+use crate::schema::{Field, Measurement, Schema, Type};
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
-use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
+use crate::store::plan::{self, Around, Column, Dialect, EXACT_INT, Found, Key, Relation, Shape, Table};
 use crate::store::sql::quote;
 
 /// What is to be done, and the tables as they will be. Changes nothing.
@@ -36,9 +34,11 @@ pub(super) async fn prepare(
             transaction.commit().await?;
             Ok(tables)
         }
-        Err(failure) => {
+        Err(mut failure) => {
             // A failed rollback says nothing that the failure does not; the transaction ends with the connection.
             drop(transaction.rollback().await);
+            // What is no part of the transaction, and may have been set in it.
+            failure.lost |= super::command(connection, "pragma legacy_alter_table = off").await.is_err();
             Err(failure.rowless())
         }
     }
@@ -105,12 +105,39 @@ async fn find(
     let types: Vec<(String, String)> = if has_catalogue {
         sqlx::query_as("select name, type from store_field where measurement = ?")
             .bind(name)
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await?
     } else {
         Vec::new()
     };
-    Ok(Found { series, data, view, key, types: types.into_iter().collect::<BTreeMap<_, _>>() })
+    let types = types.into_iter().collect();
+    let mut found = Found { series, data, view, key, types, around: Around::default() };
+    let retyped = found.retyped(Dialect::Sqlite, measurement);
+    if !retyped.is_empty() {
+        found.around = around(&mut *connection, &measurement.name, &retyped).await?;
+        let is_int = |(name, word): (&String, &String)| (word == "int").then(|| name.clone());
+        found.around.ints = found.types.iter().filter_map(is_int).collect();
+    }
+    Ok(found)
+}
+
+/// A table up to this many rows is written anew in a few seconds.
+const SMALL_ROWS: i64 = 1_000_000;
+
+/// What another type for the columns of `fields` would meet.
+async fn around(connection: &mut SqliteConnection, measurement: &str, fields: &[&Field]) -> Result<Around, Failure> {
+    let table = Dialect::Sqlite.data(measurement);
+    let rows: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!("select max(rowid) from {table}")))
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut around = Around { is_small: rows.unwrap_or(0) <= SMALL_ROWS, ..Around::default() };
+    for field in fields.iter().filter(|field| field.r#type == Type::Float && around.is_small) {
+        let text = format!("select exists (select 1 from {table} where not {} between -?1 and ?1)", quote(&field.name));
+        if sqlx::query_scalar(AssertSqlSafe(text)).bind(EXACT_INT).fetch_one(&mut *connection).await? {
+            around.inexact.push(field.name.clone());
+        }
+    }
+    Ok(around)
 }
 
 async fn relation(connection: &mut SqliteConnection, name: &str) -> Result<Option<Relation>, Failure> {

@@ -133,30 +133,6 @@ fn an_amber_that_runs_notices_a_tag_that_another_one_added() {
 }
 
 #[test]
-fn another_type_is_a_conflict_with_both_remedies_and_the_sql_works() {
-    for home in Home::both() {
-        let mut store = home.ready(&climate());
-        store.write(&temperatures([21.0]), 1).unwrap();
-        let mut other = climate();
-        other.measurements[0].fields[0].r#type = Type::Int;
-        let plan = store.plan(&other).unwrap();
-        assert_eq!(plan.conflicts.len(), 1, "{plan:?}");
-        let text = standing(store.prepare(&other));
-        assert!(text.contains(&plan.conflicts[0]), "{text}");
-        assert!(text.contains("name the field otherwise in the mapping (`temperature_int"), "{text}");
-        let sql = text.split("or: `").nth(1).unwrap().split("` (").next().unwrap();
-        home.sql().run(sql);
-        store.prepare(&other).unwrap();
-        store.write(&batch(vec![row(0, &["kitchen", "t1"], vec![Some(Value::Int(22))])]), 2).unwrap();
-        assert_eq!(
-            home.sql().number(&format!("select count(*) from {} where temperature = 22", home.view("climate"))),
-            Ok(1)
-        );
-        assert_eq!(home.count("climate"), 2);
-    }
-}
-
-#[test]
 fn a_type_that_somebody_changes_while_amber_runs_is_noticed_within_a_minute() {
     let home = Home::postgres();
     let schema = Schema { measurements: vec![measurement("m", &[], vec![field("n", Type::Float)])] };

@@ -48,8 +48,13 @@ pub struct Subject {
 
 impl Subject {
     pub fn new(url: config::StoreUrl, owner: i64) -> Self {
-        let config =
-            config::Store { url: At::new(url, Place::Default), commit_interval: std::time::Duration::ZERO, ddl: true };
+        Self::with(url, owner, true)
+    }
+
+    /// `ddl`: whether it may change tables.
+    pub fn with(url: config::StoreUrl, owner: i64, ddl: bool) -> Self {
+        let commit_interval = std::time::Duration::ZERO;
+        let config = config::Store { url: At::new(url, Place::Default), commit_interval, ddl };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, store: Store::new(&config, WRITER, owner) }
     }
