@@ -220,7 +220,9 @@ fn of_two_processes_with_one_client_id_and_one_store_the_first_ends_with_the_rea
         let status = first.wait();
         assert_eq!(status.code(), Some(1));
         let log = first.log();
-        assert!(log.contains("another Amber with the same `broker.client_id` has taken over this store"), "{log}");
+        let reason = "another Amber with the same `broker.client_id` has taken over this store";
+        assert_eq!(log.matches(reason).count(), 1, "{log}");
+        assert!(log.lines().last().is_some_and(|line| line.starts_with("amber: ") && line.contains(reason)), "{log}");
         eventually("the second stores all", || equal(Ok(numbers::stored(&home).len()), 10));
         assert_once(&numbers::stored(&home));
         assert!(second.is_running());

@@ -8,5 +8,6 @@ mod rejects;
 mod schema;
 mod series;
 mod subject;
+mod together;
 mod upgrade;
 mod values;

@@ -21,7 +21,7 @@ pub const TOPIC: &str = "n/1";
 const MAPPING: &str = "\n[mapping.numbers]\ntopic = \"n/{device}\"\nfields = { n = { type = \"int\" } }\n";
 
 /// Numbers from here on are no load's.
-const SENTINEL: u64 = 1_000_000_000;
+pub const SENTINEL: u64 = 1_000_000_000;
 
 /// How long the broker's queue may take to be drained.
 const DRAINED: Duration = Duration::from_secs(120);
@@ -52,6 +52,13 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// What two loads have sent.
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.acknowledged.append(&mut other.acknowledged);
+        self.unknown.append(&mut other.unknown);
+        self
+    }
+
     /// All of a range.
     pub fn all(numbers: std::ops::Range<u64>) -> Self {
         Self { acknowledged: numbers.collect(), unknown: BTreeSet::new() }
@@ -61,6 +68,18 @@ impl Sent {
 impl Load {
     /// Up to 20 numbers at a time, of QoS 1 and 2 in turns of chance, with `pause` in between.
     pub fn start(port: u16, pause: Duration) -> Self {
+        Self::route(port, pause, "load", 0, |_| TOPIC.to_owned())
+    }
+
+    /// The same from `first` on, by a client of another name, each number to its `topic`.
+    pub fn route(
+        port: u16,
+        pause: Duration,
+        client: &str,
+        first: u64,
+        topic: impl Fn(u64) -> String + Send + 'static,
+    ) -> Self {
+        let client = client.to_owned();
         let (stop, stopped) = mpsc::channel();
         let count = Arc::new(AtomicU64::new(0));
         let counting = Arc::clone(&count);
@@ -68,16 +87,16 @@ impl Load {
             let mut random = Random(u64::from(port));
             let mut sent = Sent::default();
             let mut publisher = None;
-            let mut next = 0;
+            let mut next = first;
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let Some(to) = publisher.as_mut() else {
-                    publisher = Publisher::try_connect(port, "load").ok();
+                    publisher = Publisher::try_connect(port, &client).ok();
                     continue;
                 };
                 let numbers: Vec<u64> = (next..next + random.between(1, 21)).collect();
                 next += numbers.len() as u64;
                 let qos = if random.between(0, 2) == 0 { Qos::AtLeastOnce } else { Qos::ExactlyOnce };
-                let messages = numbers.iter().map(|&n| (TOPIC.to_owned(), payload(n)));
+                let messages = numbers.iter().map(|&n| (topic(n), payload(n)));
                 if let Err(lost) = to.try_publish_all(qos, messages) {
                     sent.unknown.extend(lost.positions.iter().map(|&position| numbers[position]));
                     publisher = None;
@@ -117,6 +136,12 @@ impl Load {
 #[track_caller]
 pub fn assert_exactly_once(sent: &Sent, port: u16, amber: &mut Amber, home: &Home) -> usize {
     come_to_rest(port, amber, home);
+    assert_stored_once(sent, home)
+}
+
+/// The same of an Amber that has come to rest.
+#[track_caller]
+pub fn assert_stored_once(sent: &Sent, home: &Home) -> usize {
     let stored = stored(home);
     let expected = |n: &u64| sent.acknowledged.contains(n) || sent.unknown.contains(n) || *n >= SENTINEL;
     let lost: Vec<u64> = sent.acknowledged.iter().copied().filter(|n| !stored.contains_key(n)).collect();
@@ -136,17 +161,23 @@ pub fn assert_exactly_once(sent: &Sent, port: u16, amber: &mut Amber, home: &Hom
 /// acknowledged properly would come again.
 #[track_caller]
 pub fn come_to_rest(port: u16, amber: &mut Amber, home: &Home) {
-    publish_last(port, home, SENTINEL);
+    come_to_rest_on(TOPIC, port, amber, home, SENTINEL);
+}
+
+/// The same of an Amber that listens to another topic; two numbers from `sentinel` on are the last ones.
+#[track_caller]
+pub fn come_to_rest_on(topic: &str, port: u16, amber: &mut Amber, home: &Home, sentinel: u64) {
+    publish_last(topic, port, home, sentinel);
     let status = amber.terminate();
     assert!(status.success(), "{status}");
     amber.start();
-    publish_last(port, home, SENTINEL + 1);
+    publish_last(topic, port, home, sentinel + 1);
 }
 
 /// Publishes one message behind all others, and waits until it is stored.
 #[track_caller]
-fn publish_last(port: u16, home: &Home, n: u64) {
-    Publisher::connect(port, "last").publish(TOPIC, payload(n), Qos::AtLeastOnce);
+fn publish_last(topic: &str, port: u16, home: &Home, n: u64) {
+    Publisher::connect(port, "last").publish(topic, payload(n), Qos::AtLeastOnce);
     let found = format!("select count(*) from {} where n = {n}", home.view("numbers"));
     let mut sql = home.sql();
     eventually_within(DRAINED, "the last message is stored", || equal(sql.number(&found), 1));

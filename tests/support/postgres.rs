@@ -256,6 +256,21 @@ impl Database {
         );
     }
 
+    /// A backup, by `pg_dump`.
+    #[track_caller]
+    pub fn dump(&self, file: &Path) {
+        let mut dump = Command::new(program("pg_dump"));
+        run(dump.args(["--format=custom", "--file"]).arg(file).arg(self.url()));
+    }
+
+    /// Puts it back to a backup, by `pg_restore`, in one transaction.
+    #[track_caller]
+    pub fn restore(&self, file: &Path) {
+        let mut restore = Command::new(program("pg_restore"));
+        restore.args(["--clean", "--if-exists", "--single-transaction", "--dbname"]);
+        run(restore.arg(self.url()).arg(file));
+    }
+
     /// A connection for assertions.
     #[track_caller]
     pub fn sql(&self) -> Sql {

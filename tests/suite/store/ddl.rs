@@ -18,8 +18,8 @@ fn grants(role: &str) -> String {
 /// A store that changes no table, of a role without any right.
 fn poor(home: &Home) -> Subject {
     let url = match home {
-        Home::Postgres(database) => StoreUrl::Postgres(Secret::new(&url_of(database))),
-        Home::Sqlite(folder) => StoreUrl::Sqlite(folder.join("store.db")),
+        Home::Postgres(database) => StoreUrl::Postgres(vec![Secret::new(&url_of(database))]),
+        Home::Sqlite(_) => home.store_url(),
     };
     Subject::with(url, 1, false)
 }
@@ -106,11 +106,7 @@ fn without_ddl_nothing_is_made_and_the_sql_run_by_somebody_else_with_the_least_g
 fn without_ddl_a_column_that_is_gone_is_standing_until_an_administrator_makes_it_again() {
     for home in Home::both() {
         home.ready(&climate());
-        let url = match &home {
-            Home::Postgres(database) => StoreUrl::Postgres(Secret::new(&database.url())),
-            Home::Sqlite(folder) => StoreUrl::Sqlite(folder.join("store.db")),
-        };
-        let mut store = Subject::with(url, 2, false);
+        let mut store = Subject::with(home.store_url(), 2, false);
         store.prepare(&climate()).unwrap();
         store.adopt().unwrap();
         let view = home.view("climate");

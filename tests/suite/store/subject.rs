@@ -19,16 +19,21 @@ pub const WRITER: &str = "gateway 7";
 impl Home {
     /// As `[store]` has it.
     pub fn store_config(&self) -> config::Store {
-        let url = match self {
+        let url = At::new(self.store_url(), Place::Default);
+        config::Store { url, commit_interval: std::time::Duration::ZERO, ddl: true }
+    }
+
+    /// As the configuration has it.
+    pub fn store_url(&self) -> config::StoreUrl {
+        match self {
             Self::Postgres(database) => config::StoreUrl::Postgres(vec![config::Secret::new(database.url())]),
             Self::Sqlite(folder) => config::StoreUrl::Sqlite(folder.join("store.db")),
-        };
-        config::Store { url: At::new(url, Place::Default), commit_interval: std::time::Duration::ZERO }
+        }
     }
 
     /// A process's store.
     pub fn store(&self, owner: i64) -> Subject {
-        Subject::new(self.store_config().url.value, owner)
+        Subject::new(self.store_url(), owner)
     }
 
     /// A store with its tables, adopted.
@@ -53,10 +58,15 @@ impl Subject {
 
     /// `ddl`: whether it may change tables.
     pub fn with(url: config::StoreUrl, owner: i64, ddl: bool) -> Self {
+        Self::of(WRITER, url, owner, ddl)
+    }
+
+    /// Of a client id of its own.
+    pub fn of(writer: &str, url: config::StoreUrl, owner: i64, ddl: bool) -> Self {
         let commit_interval = std::time::Duration::ZERO;
         let config = config::Store { url: At::new(url, Place::Default), commit_interval, ddl };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, store: Store::new(&config, WRITER, owner) }
+        Self { runtime, store: Store::new(&config, writer, owner) }
     }
 
     pub fn postgres(url: &str, owner: i64) -> Self {
