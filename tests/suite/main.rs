@@ -7,6 +7,7 @@
 #[path = "../support/support.rs"]
 mod support;
 
+mod administrator;
 mod broker;
 mod clock;
 mod configuration;

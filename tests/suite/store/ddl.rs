@@ -18,7 +18,7 @@ fn grants(role: &str) -> String {
 /// A store that changes no table, of a role without any right.
 fn poor(home: &Home) -> Subject {
     let url = match home {
-        Home::Postgres(database) => StoreUrl::Postgres(vec![Secret::new(&url_of(database))]),
+        Home::Postgres(database) => StoreUrl::Postgres(vec![Secret::new(url_of(database))]),
         Home::Sqlite(_) => home.store_url(),
     };
     Subject::with(url, 1, false)
