@@ -3,7 +3,7 @@
 use amber::row::Value;
 use amber::schema::{Field, Schema, Type};
 
-use super::subject::{Home, Subject, batch, field, measurement, row, standing};
+use super::subject::{Home, Subject, away, batch, field, measurement, row, standing};
 
 const ROWS: i64 = 100_000;
 const SERIES: i64 = 10;
@@ -361,4 +361,19 @@ fn a_measurement_of_another_name_is_a_new_table_and_the_old_one_stays() {
         full.people_read("select count(*) from mine", "1000");
         assert_eq!(full.home.count("measurements"), 2);
     }
+}
+
+#[test]
+fn a_change_behind_a_long_query_gives_up_soon_and_is_made_when_that_has_ended() {
+    let mut full = Full::new(Home::postgres(), 10);
+    let mut more = meter();
+    more.measurements[0].fields.push(field("humidity", Type::Float));
+    let mut dashboard = full.home.sql();
+    dashboard.run("begin; select * from amber.meter");
+    let (in_doubt, text) = away(full.store.prepare(&more));
+    assert!(!in_doubt && text.contains("lock timeout"), "{text}");
+    // Nobody queues behind it.
+    full.store.write(&batch(vec![row(0, &["kitchen", "d0"], vec![None; 4])]), 2).unwrap();
+    dashboard.run("commit");
+    full.store.prepare(&more).unwrap();
 }
