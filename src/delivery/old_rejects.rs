@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_ahead_makes_nothing_old_and_one_that_is_set_back_is_believed() {
         let url = At::new(config::StoreUrl::Sqlite("no such file".into()), Place::Default);
-        let store = config::Store { url, commit_interval: Duration::ZERO };
+        let store = config::Store { url, commit_interval: Duration::ZERO, ddl: true };
         let rejects = config::Rejects { keep: Duration::from_secs(60), max_bytes: 1 << 30, per_minute: 1 };
         let clock: Clock = || Time(NOW.load(Ordering::Relaxed));
         let metrics = Arc::new(Metrics::new());
