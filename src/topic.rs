@@ -4,12 +4,14 @@
 //! A wildcard in the first level never takes a topic that begins with `$` (4.7.2). A shared subscription
 //! `$share/group/filter` (MQTT 5, 4.8.2) is a filter too; its inner filter decides what it matches.
 
+mod merge;
 mod reduce;
 
 use std::fmt;
 
 use crate::message::Qos;
 
+pub use merge::{join, merge};
 pub use reduce::{CROSSING_MAX, Reduced, reduce};
 
 /// A valid topic filter.

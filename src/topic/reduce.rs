@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use super::{Subscription, TopicFilter};
 
-/// As many crossing pairs are named; a configuration with more has one fault, not a thousand.
-pub const CROSSING_MAX: usize = 100;
+/// As many crossing pairs are told; messages that others match both of may come twice.
+pub const CROSSING_MAX: usize = 1_000;
 
 /// What to subscribe to, and what to warn of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -201,6 +201,18 @@ proptest! {
     }
 
     #[test]
+    fn a_merged_set_brings_all_that_was_wanted_and_nothing_twice(filters in prop::collection::vec(any_filter(), 0..6)) {
+        let plain = |filter| Subscription { filter, qos: Qos::AtLeastOnce, retained: false };
+        let wanted: Vec<_> = filters.into_iter().map(plain).collect();
+        let merged = merge(reduce(&wanted).subscriptions);
+        for topic in topics() {
+            let count = merged.iter().filter(|one| one.filter.matches(&topic)).count();
+            prop_assert!(count <= 1, "{topic} by {merged:?}");
+            prop_assert!(count == 1 || !wanted.iter().any(|one| one.filter.matches(&topic)), "{topic} by {merged:?}");
+        }
+    }
+
+    #[test]
     fn no_text_makes_a_filter_panic(text in "\\PC{0,12}", topic in "\\PC{0,12}") {
         if let Ok(filter) = TopicFilter::new(&text) {
             std::hint::black_box(filter.matches(&topic));
@@ -221,4 +233,39 @@ fn every_amber_has_a_status_topic_and_nobody_else() {
     ] {
         assert_eq!(crate::topic::is_status(topic), is_one, "{topic}");
     }
+}
+
+#[test]
+fn a_joined_filter_is_the_smallest_that_brings_both() {
+    let cases = [
+        ("a/+/c", "a/b/+", Some("a/+/+")),
+        ("a/+/c", "+/b/c", Some("+/+/c")),
+        ("+/b/#", "a/#", Some("+/#")),
+        ("+/b/#", "a/+/c", Some("+/+/#")),
+        ("a/b/#", "a/+", Some("a/+/#")),
+        ("$SYS/+/x", "$SYS/a/+", Some("$SYS/+/+")),
+        ("$share/g/a/+", "$share/g/+/b", Some("$share/g/+/+")),
+        ("$share/g/a/+", "+/b", None),
+        ("$share/g/a/+", "$share/h/+/b", None),
+    ];
+    for (one, other, joined) in cases {
+        for (one, other) in [(one, other), (other, one)] {
+            assert_eq!(join(&filter(one), &filter(other)), joined.map(filter), "`{one}` and `{other}`");
+        }
+    }
+}
+
+#[test]
+fn crossing_filters_are_merged_until_none_cross_and_the_others_stay() {
+    let wanted = [
+        subscription("a/+/c", 1, false),
+        subscription("x/y", 0, false),
+        subscription("a/b/+", 2, false),
+        subscription("+/b/c", 0, true),
+        subscription("$share/g/a/b/c", 1, false),
+    ];
+    let merged = merge(reduce(&wanted).subscriptions);
+    let expected =
+        [subscription("+/+/+", 2, true), subscription("x/y", 0, false), subscription("$share/g/a/b/c", 1, false)];
+    assert_eq!(merged, expected);
 }
