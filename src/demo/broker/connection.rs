@@ -72,7 +72,9 @@ pub(super) async fn serve(stream: TcpStream, state: Arc<Mutex<State>>, stop: Can
         packet::write(ToClient::Refused(Refused::Unavailable), connect.version, &mut output);
         return write_last(&mut to, &mut output).await;
     };
-    packet::write(ToClient::ConnAck { session_present, client_id: assigned }, connect.version, &mut output);
+    let identifiers = !lock(&state).script.no_identifiers;
+    let welcome = ToClient::ConnAck { session_present, client_id: assigned, identifiers };
+    packet::write(welcome, connect.version, &mut output);
     let mut connection =
         Connection { client_id: &connect.client_id, version: connect.version, generation, state, output, delivered: 0 };
     // What follows CONNECT may be here already.

@@ -143,6 +143,8 @@ pub(super) enum ToClient {
         session_present: bool,
         /// Given to a client that had none.
         client_id: Option<String>,
+        /// Whether subscriptions may have identifiers.
+        identifiers: bool,
     },
     Refused(Refused),
     Publish(Delivery),
@@ -383,7 +385,7 @@ pub(super) fn write(packet: ToClient, version: Version, output: &mut BytesMut) {
 
 fn to_v4(packet: ToClient) -> Option<v4::Packet> {
     Some(match packet {
-        ToClient::ConnAck { session_present, client_id: _ } => {
+        ToClient::ConnAck { session_present, .. } => {
             v4::Packet::ConnAck(v4::ConnAck::new(v4::ConnectReturnCode::Success, session_present))
         }
         ToClient::Refused(why) => v4::Packet::ConnAck(v4::ConnAck::new(
@@ -423,7 +425,7 @@ fn to_v4(packet: ToClient) -> Option<v4::Packet> {
 
 fn to_v5(packet: ToClient) -> v5::Packet {
     match packet {
-        ToClient::ConnAck { session_present, client_id } => v5::Packet::ConnAck(v5::ConnAck {
+        ToClient::ConnAck { session_present, client_id, identifiers } => v5::Packet::ConnAck(v5::ConnAck {
             session_present,
             code: v5::ConnectReturnCode::Success,
             properties: Some(v5::ConnAckProperties {
@@ -437,7 +439,7 @@ fn to_v5(packet: ToClient) -> v5::Packet {
                 reason_string: None,
                 user_properties: vec![],
                 wildcard_subscription_available: None,
-                subscription_identifiers_available: None,
+                subscription_identifiers_available: (!identifiers).then_some(0),
                 shared_subscription_available: Some(0),
                 server_keep_alive: None,
                 response_information: None,

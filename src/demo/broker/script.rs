@@ -21,6 +21,8 @@ pub struct Script {
     pub renumber: bool,
     /// A message that several filters of a client match is delivered once for each (as Mosquitto does in MQTT 5).
     pub copy_per_filter: bool,
+    /// Subscription identifiers are not available, and CONNACK says so (MQTT 5, 3.2.2.3.12).
+    pub no_identifiers: bool,
 }
 
 /// What a broker does with a version that it does not know.

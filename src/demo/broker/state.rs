@@ -200,6 +200,8 @@ impl State {
                 Ok(filter) if filter.group().is_some() => Granted::SharedNotSupported,
                 Ok(_) if script.refuse_filters.contains(&text) => Granted::NotAuthorized,
                 Ok(filter) => {
+                    let identifier = subscription.identifier.filter(|_| !script.no_identifiers);
+                    let subscription = Subscription { identifier, ..subscription };
                     let qos = subscription.qos;
                     session.subscribe(filter, subscription, retained.values());
                     Granted::Qos(qos)
