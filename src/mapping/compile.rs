@@ -160,6 +160,11 @@ impl<'c> Compiler<'c, '_> {
         let mut except = Vec::new();
         for topic in &self.config.except {
             let parsed = Template::parse(&topic.value, &mut CaptureNames::default());
+            if topic.value.starts_with("$share/") {
+                let remedy = "leave out `$share/` and the group behind it";
+                self.fault(&topic.place, "except", "what is left out is a topic, and not subscribed", remedy);
+                continue;
+            }
             except.extend(self.ok(parsed, &topic.place, "except"));
         }
         let filters = |templates: &[Template], plain: bool| -> Vec<TopicFilter> {
@@ -170,7 +175,7 @@ impl<'c> Compiler<'c, '_> {
                 .filter(|template| {
                     !plain || !template.levels.iter().rev().skip(1).any(|level| matches!(level, Level::Tail(_)))
                 })
-                .filter_map(|template| TopicFilter::new(&template.filter()).ok())
+                .filter_map(|template| TopicFilter::new(&template.topic_filter()).ok())
                 .collect()
         };
         let excepted = filters(&except, true);

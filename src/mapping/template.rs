@@ -60,9 +60,27 @@ pub(super) enum Level {
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     pub text: Box<str>,
+    /// Of a shared subscription (`$share/group/topic`).
+    group: Option<Box<str>>,
     pub levels: Vec<Level>,
     /// Captures that must have room when it is matched.
     slots: usize,
+}
+
+/// The group of a shared subscription (MQTT 5, 4.8.2), and the topic behind it.
+fn shared(text: &str) -> Result<(Option<Box<str>>, &str), Wrong> {
+    if text != "$share" && !text.starts_with("$share/") {
+        return Ok((None, text));
+    }
+    match text.strip_prefix("$share/").and_then(|shared| shared.split_once('/')) {
+        Some((group, topic)) if !group.is_empty() && !topic.is_empty() && !group.contains(['+', '#', '{', '}']) => {
+            Ok((Some(group.into()), topic))
+        }
+        _ => Err(Wrong::new(
+            format!("`{text}` is no shared subscription: its group must be a plain name, and a topic must follow"),
+            "write `$share/group/home/{room}/climate`",
+        )),
+    }
 }
 
 impl Template {
@@ -83,16 +101,11 @@ impl Template {
         if text.len() > 65_535 {
             return Err(Wrong::new("a topic has at most 65,535 bytes (MQTT 4.7.3)", "shorten it"));
         }
-        if text == "$share" || text.starts_with("$share/") {
-            return Err(Wrong::new(
-                format!("`{text}` asks for a shared subscription, which is not supported yet"),
-                "leave out `$share/` and the group behind it",
-            ));
-        }
+        let (group, topic) = shared(text)?;
         let mut seen = Vec::new();
         let mut levels = Vec::new();
-        let count = text.split('/').count();
-        for (index, level) in text.split('/').enumerate() {
+        let count = topic.split('/').count();
+        for (index, level) in topic.split('/').enumerate() {
             levels.push(parse_level(text, level, index + 1 == count, &mut |name: &str| {
                 if seen.iter().any(|known| known == name) {
                     return Err(Wrong::new(
@@ -120,11 +133,17 @@ impl Template {
                 "catch both in one",
             ));
         }
-        Ok(Self { text: text.into(), levels, slots: names.0.len() })
+        Ok(Self { text: text.into(), group, levels, slots: names.0.len() })
     }
 
-    /// The topic filter that covers the template.
+    /// The topic filter that covers the template, and its group if it is shared.
     pub fn filter(&self) -> String {
+        let filter = self.topic_filter();
+        self.group.as_ref().map_or_else(|| filter.clone(), |group| format!("$share/{group}/{filter}"))
+    }
+
+    /// The topic filter that covers the template, whoever shares it.
+    pub fn topic_filter(&self) -> String {
         let mut filter = Vec::with_capacity(self.levels.len());
         for level in &self.levels {
             match level {
@@ -336,7 +355,11 @@ mod tests {
             ("a/{x}/{x}", "twice"),
             ("a/x{y#}", "whole levels"),
             ("{x#}/{y#}", "two tails"),
-            ("$share/g/a", "shared subscription"),
+            ("$share", "shared subscription"),
+            ("$share/g", "shared subscription"),
+            ("$share//a", "shared subscription"),
+            ("$share/{g}/a", "shared subscription"),
+            ("$share/g/", "shared subscription"),
             ("$S{x}/a", "never match"),
             ("a/{x", "does not close"),
             ("a\0b", "NUL"),
