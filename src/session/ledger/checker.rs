@@ -4,7 +4,7 @@
 //! state: no message is processed by the broker before it is durable, none is stored twice; and when faults end, all
 //! comes to rest (`tail`). Then each rule is switched off, and the search must find what the rule is there for.
 //!
-//! Not in the model: QoS 0, ignored and retained messages, refused rows, spool, two living processes, time and sizes.
+//! Not in the model: QoS 0, other ignored and retained messages, refused rows, spool, two living processes, time and sizes.
 
 mod setup;
 mod world;
@@ -14,7 +14,7 @@ use std::hash::{Hash as _, Hasher};
 
 use super::Rule;
 use proptest::prelude::*;
-use setup::{Event, FAULTS, Setup, Task, Violation};
+use setup::{Event, FAULTS, Overlap, Setup, Task, Violation};
 use world::World;
 
 /// What a search found.
@@ -127,6 +127,7 @@ const SMALL: Setup = Setup {
     ids: 8,
     lowest_free: false,
     qos_2: 0,
+    overlap: None,
     contents: u8::MAX,
     calm: false,
     told: false,
@@ -176,6 +177,18 @@ fn every_message_is_stored_exactly_once_whatever_else_happens() {
     is_exact("keep-alive", &Setup { keep_alive: true, crashes: 0, store_losses: 0, ..SMALL });
     is_exact("restarts that forget PUBRELs", &Setup { qos_2: ALL_QOS_2, restarts: 1, crashes: 0, ..SMALL });
     is_exact("equal payloads", &Setup { messages: 3, ..EQUAL });
+}
+
+#[test]
+fn a_copy_for_another_filter_is_acknowledged_and_never_taken_for_the_message() {
+    for overlap in [Overlap::Ahead, Overlap::Behind].map(Some) {
+        is_exact("copies", &Setup { overlap, store_losses: 0, ..SMALL });
+        is_exact("copies of qos 2", &Setup { overlap, qos_2: ALL_QOS_2, messages: 1, lowest_free: true, ..SMALL });
+        is_exact("copies, repeats", &Setup { overlap, repeats: 1, messages: 1, lowest_free: true, ..SMALL });
+    }
+    // The identifier of a copy that is done with is given to the message.
+    let reuse = Setup { overlap: Some(Overlap::Ahead), messages: 1, window: 1, lowest_free: true, ..SMALL };
+    needs(&[], &[Task::OverlapInKey], &reuse);
 }
 
 #[test]
@@ -271,9 +284,13 @@ proptest! {
     })]
 
     #[test]
-    fn long_runs_are_exact(random in 1_u64.., window in 1..=20_usize, lowest_free: bool, qos_2: u8, restarts: bool) {
+    fn long_runs_are_exact(
+        random in 1_u64.., window in 1..=20_usize, lowest_free: bool, qos_2: u8, restarts: bool, copies in 0..3_u8,
+    ) {
         let restarts = if restarts { u8::MAX } else { 0 };
-        let setup = Setup { window, lowest_free, qos_2, restarts, ..LONG };
+        let overlap = [None, Some(Overlap::Ahead), Some(Overlap::Behind)][usize::from(copies)];
+        let messages = if copies > 0 { 100 } else { LONG.messages };
+        let setup = Setup { window, lowest_free, qos_2, restarts, overlap, messages, ..LONG };
         prop_assert_eq!(run(&setup, random), Ok(()));
     }
 

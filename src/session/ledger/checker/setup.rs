@@ -14,6 +14,8 @@ pub(super) struct Setup {
     pub(super) lowest_free: bool,
     /// Which of eight messages are of QoS 2, by bits.
     pub(super) qos_2: u8,
+    /// The broker sends a second copy of each message, for another filter, which is acknowledged and not stored.
+    pub(super) overlap: Option<Overlap>,
     /// How many different topics and payloads there are.
     pub(super) contents: u8,
     /// No fault while a message is sent and not settled.
@@ -47,15 +49,38 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// How many PUBLISHes there are, repetitions not counted.
+    pub(super) fn copies(&self) -> u8 {
+        if self.overlap.is_some() { 2 * self.messages } else { self.messages }
+    }
+
+    /// The message of the next copy, and whether it is the one that is not stored.
+    pub(super) fn copy(&self, copy: u8) -> (u8, bool) {
+        match self.overlap {
+            None => (copy, false),
+            Some(Overlap::Ahead) => (copy / 2, copy.is_multiple_of(2)),
+            Some(Overlap::Behind) => (copy / 2, !copy.is_multiple_of(2)),
+        }
+    }
+
     pub(super) fn is_2(&self, message: u8) -> bool {
         self.qos_2 >> (message % 8) & 1 == 1
     }
+}
+
+/// Where the copy that is not stored stands to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overlap {
+    Ahead,
+    Behind,
 }
 
 /// The rules that live outside the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     HashInKey,
+    /// The hash of a copy that is not stored is another than that of the one that is.
+    OverlapInKey,
     AnswerEveryPubrel,
     LedgerWithRows,
     /// Neither epoch nor number decides what the store takes.

@@ -17,7 +17,7 @@ enum Up {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Down {
     ConnAck { session_present: bool },
-    Publish { message: u8, id: u16, dup: bool },
+    Publish { message: u8, overlap: bool, id: u16, dup: bool },
     PubRel(u16),
     PingResp,
 }
@@ -26,6 +26,8 @@ enum Down {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Flight {
     message: u8,
+    /// A copy for another filter, not to be stored.
+    overlap: bool,
     id: u16,
     /// PUBREC has come: PUBREL instead of PUBLISH.
     released: bool,
@@ -58,6 +60,7 @@ struct Process {
 pub(super) struct World {
     process: Option<Process>,
     // The broker.
+    /// The next copy.
     next: u8,
     last_id: u16,
     flights: Vec<Flight>,
@@ -118,7 +121,7 @@ impl World {
             return false;
         }
         match event {
-            Event::Publish => self.is_online && self.next < setup.messages && self.flights.len() < setup.window,
+            Event::Publish => self.is_online && self.next < setup.copies() && self.flights.len() < setup.window,
             Event::BrokerReads => !self.up.is_empty(),
             Event::LateRun => !self.late.is_empty(),
             Event::Crash => self.crashes > 0 && self.process.is_some(),
@@ -168,7 +171,7 @@ impl World {
     }
 
     fn may_fail(&self, setup: &Setup) -> bool {
-        let is_durable = |flight: &Flight| self.rows[usize::from(flight.message)] > 0;
+        let is_durable = |flight: &Flight| flight.overlap || self.rows[usize::from(flight.message)] > 0;
         let is_told = !self.down.contains(&Down::ConnAck { session_present: false });
         (!setup.calm || self.flights.iter().all(is_durable)) && (!setup.told || is_told)
     }
@@ -230,13 +233,15 @@ impl World {
                 self.cut();
                 self.has_session = false;
                 self.last_id = 0;
-                self.forgiven.extend(std::mem::take(&mut self.flights).iter().map(|flight| flight.message));
+                let lost = std::mem::take(&mut self.flights);
+                self.forgiven.extend(lost.iter().filter(|flight| !flight.overlap).map(|flight| flight.message));
             }
             Event::LoseStore => self.lose_store(setup),
             Event::Repeat => {
                 self.repeats -= 1;
-                let Flight { message, id, .. } = *self.flights.iter().find(|flight| !flight.released).unwrap();
-                self.down.push_back(Down::Publish { message, id, dup: true });
+                let flight = self.flights.iter().find(|flight| !flight.released).unwrap();
+                let Flight { message, overlap, id, .. } = *flight;
+                self.down.push_back(Down::Publish { message, overlap, id, dup: true });
             }
             Event::Restart => {
                 self.restarts -= 1;
@@ -311,8 +316,9 @@ impl World {
         self.is_online = true;
         self.down.push_back(Down::ConnAck { session_present: self.has_session });
         self.has_session = true;
-        for &Flight { message, id, released } in &self.flights {
-            self.down.push_back(if released { Down::PubRel(id) } else { Down::Publish { message, id, dup: true } });
+        for &Flight { message, overlap, id, released } in &self.flights {
+            let publish = Down::Publish { message, overlap, id, dup: true };
+            self.down.push_back(if released { Down::PubRel(id) } else { publish });
         }
     }
 
@@ -321,8 +327,9 @@ impl World {
         let after = if setup.lowest_free { 0 } else { self.last_id };
         let id = (0..setup.ids).map(|step| (after + step) % setup.ids + 1).find(is_free).unwrap();
         self.last_id = if setup.lowest_free { 0 } else { id };
-        self.flights.push(Flight { message: self.next, id, released: false });
-        self.down.push_back(Down::Publish { message: self.next, id, dup: false });
+        let (message, overlap) = setup.copy(self.next);
+        self.flights.push(Flight { message, overlap, id, released: false });
+        self.down.push_back(Down::Publish { message, overlap, id, dup: false });
         self.next += 1;
     }
 
@@ -340,7 +347,7 @@ impl World {
         };
         if let Some(position) = found {
             let flight = &mut self.flights[position];
-            if self.rows[usize::from(flight.message)] == 0 && !setup.new_store {
+            if self.rows[usize::from(flight.message)] == 0 && !flight.overlap && !setup.new_store {
                 return Err(Violation::Lost(flight.message));
             }
             if let Up::PubRec(id) = packet {
@@ -360,14 +367,19 @@ impl World {
                 process.ledger.connected(session_present);
                 process.is_connected = true;
             }
-            Down::Publish { message, id, dup } => {
+            Down::Publish { message, overlap, id, dup } => {
                 let hash = match setup.task {
                     Some(Task::HashInKey) => 0,
                     _ => u64::from(message % setup.contents),
                 };
+                let hash = if overlap && setup.task != Some(Task::OverlapInKey) { !hash } else { hash };
                 let key = Key { packet_id: id, exactly_once: setup.is_2(message), hash };
                 if let Admit::Store { delivery, .. } = process.ledger.publish(key, dup, false) {
-                    process.hand.push((delivery, message));
+                    if overlap {
+                        process.ledger.settle(delivery, None);
+                    } else {
+                        process.hand.push((delivery, message));
+                    }
                 }
             }
             Down::PubRel(id) => {
@@ -449,7 +461,7 @@ impl World {
                 let owes = !ledger.connection.acks.is_empty()
                     || !ledger.connection.sent.is_empty()
                     || !ledger.entries.iter().all(is_leftover);
-                let done = self.flights.is_empty() && self.next == setup.messages;
+                let done = self.flights.is_empty() && self.next == setup.copies();
                 return if all && done && !owes { Ok(()) } else { Err(Violation::Stuck) };
             };
             self.apply(event, &calm)?;
