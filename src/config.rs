@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::fault::{At, Fault, Severity};
 use crate::message::Qos;
+use crate::topic;
 
 pub use load::{environment, load, load_text, minimal};
 pub use mapping::MappingConfig;
@@ -51,6 +52,7 @@ pub struct Broker {
     /// The most that subscriptions ask for, unless a mapping says otherwise; default 1.
     pub qos: Qos,
     pub protocol: Protocol,
+    pub overlap: Overlap,
     /// How long the broker keeps the session and its queue while Amber is away (MQTT 5 only); default 7 days.
     pub session_expiry: Duration,
     /// Default 30 s; 5 s to 18 h.
@@ -92,6 +94,27 @@ pub enum Protocol {
     Auto,
     V5,
     V311,
+}
+
+/// What becomes of filters that cross, so that a broker may deliver a message once for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// Each is subscribed; MQTT 5 says which copy is for which filter, and one is taken.
+    #[default]
+    Separate,
+    /// They are joined into wider ones that do not cross.
+    Merge,
+}
+
+impl Overlap {
+    /// What is subscribed of a reduced set, and what still crosses.
+    #[must_use]
+    pub fn apply(self, reduced: topic::Reduced) -> topic::Reduced {
+        match self {
+            Self::Separate => reduced,
+            Self::Merge => topic::reduce(&topic::merge(reduced.subscriptions)),
+        }
+    }
 }
 
 /// Where the broker is, and what it is spoken to over.

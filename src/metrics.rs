@@ -129,6 +129,9 @@ impl Metrics {
         for reason in Ignored::ALL {
             self.messages_ignored.with_label_values(&[reason.word()]);
         }
+        for reason in ["overlap", "merged"] {
+            self.messages_ignored.with_label_values(&[reason]);
+        }
         for reason in Reason::ALL {
             self.rejects.with_label_values(&[reason.word()]);
             self.rejects_unkept.with_label_values(&[reason.word()]);

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::batch::Batch;
-use crate::config::Config;
+use crate::config::{Config, Overlap};
 use crate::delivery::{Delivery, OldRejects, Sealed};
 use crate::mapping::Mapping;
 use crate::message::{Clock, Message};
@@ -27,6 +27,7 @@ use crate::session::ledger::Ledger;
 use crate::session::{InHand, OUT_CAPACITY, Session};
 use crate::status::Status;
 use crate::store::Store;
+use crate::topic::Subscription;
 
 /// How long a graceful end may take; below the ten seconds after which Docker kills.
 pub const GRACE: Duration = Duration::from_secs(8);
@@ -77,9 +78,10 @@ pub async fn run(
     let (session_out, mapping_in) = mpsc::channel(OUT_CAPACITY);
     let (batch_out, delivery_in) = mpsc::channel(1);
     let (subscribed, subscribed_now) = watch::channel(adopted.filters.clone());
+    let subscriptions = mapping.subscriptions();
     let session = Session {
         config: config.broker.clone(),
-        subscriptions: mapping.subscriptions(),
+        subscriptions: subscriptions.clone(),
         remembered: adopted.filters,
         in_hand: in_hand.clone(),
         out: session_out,
@@ -95,6 +97,7 @@ pub async fn run(
         in_hand: in_hand.clone(),
         metrics: metrics.clone(),
         commit_interval: config.store.commit_interval,
+        unmerged: if config.broker.overlap == Overlap::Merge { subscriptions.clone() } else { Vec::new() },
         out: batch_out,
     };
 
@@ -175,6 +178,8 @@ struct Mapper {
     in_hand: Arc<InHand>,
     metrics: Arc<Metrics>,
     commit_interval: Duration,
+    /// What the mappings ask for, where filters are merged into wider ones; else empty.
+    unmerged: Vec<Subscription>,
     out: mpsc::Sender<Sealed>,
 }
 
@@ -231,7 +236,7 @@ impl Mapper {
             // A clock that is set back is obeyed with the next batch: within one, order of receipt is order of time.
             message.received_at = batch.last_at().map_or(message.received_at, |last| last.max(message.received_at));
             let mapped = self.mapping.map(&message);
-            self.count(&mapped);
+            self.count(&message.topic, &mapped);
             ignored.extend(batch.push(message, mapped));
         }
         if !ignored.is_empty() {
@@ -239,8 +244,16 @@ impl Mapper {
         }
     }
 
-    fn count(&self, mapped: &Mapped) {
+    /// Whether a message comes only because filters are merged.
+    fn is_merged_only(&self, topic: &str) -> bool {
+        !self.unmerged.is_empty() && !self.unmerged.iter().any(|one| one.filter.matches(topic))
+    }
+
+    fn count(&self, topic: &str, mapped: &Mapped) {
         match &mapped.outcome {
+            Outcome::Ignored(Ignored::Unmapped) if self.is_merged_only(topic) => {
+                self.metrics.messages_ignored.with_label_values(&["merged"]).inc();
+            }
             Outcome::Ignored(reason) => self.count_ignored(*reason),
             Outcome::Rows { rows, .. } => {
                 for row in rows {
@@ -287,7 +300,14 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let in_hand = Arc::new(InHand::new(Ledger::default(), metrics.clone()));
         let (out, mut sealed) = mpsc::channel(1);
-        let mapper = Mapper { mapping: mapping(toml), in_hand, metrics, commit_interval: Duration::ZERO, out };
+        let mapper = Mapper {
+            mapping: mapping(toml),
+            in_hand,
+            metrics,
+            commit_interval: Duration::ZERO,
+            unmerged: Vec::new(),
+            out,
+        };
         let (messages, input) = mpsc::channel(1);
         messages.send(burst).await.unwrap();
         drop(messages);

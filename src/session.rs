@@ -21,6 +21,7 @@ mod subscriptions;
 pub mod wire;
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use crate::config::{self, Protocol};
 use crate::message::{Clock, Message};
 use crate::metrics::Metrics;
 use crate::status::Status;
-use crate::topic::{self, Subscription};
+use crate::topic::{self, Subscription, TopicFilter};
 use connection::{Connection, End, hand_on};
 use link::{ConnectError, Link};
 use subscriptions::Subscriptions;
@@ -108,6 +109,8 @@ struct Run {
     quick: u32,
     /// Messages of QoS 0 are being dropped.
     overloaded: bool,
+    /// Filters that cross, to be warned of where copies cannot be told apart; empty once that is said.
+    crossing: Vec<(TopicFilter, TopicFilter)>,
     /// It was said that acknowledgements are taken for confirmed.
     forgetful: bool,
     presence: presence::Wish,
@@ -155,11 +158,10 @@ impl Session {
 
 impl Run {
     fn new(mut session: Session) -> Self {
-        let reduced = topic::reduce(&std::mem::take(&mut session.subscriptions));
-        for (one, other) in &reduced.crossing {
-            tracing::warn!(filter = %one, %other, "filters cross; a message that both match may be stored twice");
-        }
-        let (subscriptions, result) = Subscriptions::new(reduced.subscriptions, &session.remembered);
+        let salt = RandomState::new().hash_one(session.config.client_id.as_str());
+        let wanted = session.config.overlap.apply(topic::reduce(&std::mem::take(&mut session.subscriptions)));
+        let topic::Reduced { subscriptions, crossing } = wanted;
+        let (subscriptions, result) = Subscriptions::new(subscriptions, &crossing, &session.remembered, salt);
         if let Err(error) = result {
             tracing::warn!(%error, "the remembered subscriptions cannot be read; an old one may stay at the broker");
         }
@@ -175,6 +177,7 @@ impl Run {
             has_session: !session.remembered.is_empty(),
             quick: 0,
             overloaded: false,
+            crossing,
             forgetful: false,
             presence: presence::Wish::new(&session.config),
             is_status_refused: false,

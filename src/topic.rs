@@ -183,6 +183,19 @@ impl TopicFilter {
     }
 }
 
+/// What is to be said of two filters that cross, where a broker does not tell which copy is for which.
+#[must_use]
+pub fn crossing_warning(one: &TopicFilter, other: &TopicFilter) -> String {
+    let remedy = match join(one, other) {
+        Some(joined) => format!("set `[broker] overlap = \"merge\"`, which subscribes to `{joined}` instead"),
+        None => "leave one of them out".to_owned(),
+    };
+    format!(
+        "the filters `{one}` and `{other}` cross: over MQTT 3.1.1 a message that both match may come, and be stored, \
+         twice; {remedy}"
+    )
+}
+
 /// The levels of a filter, with those spelled out that `#` includes for want of an empty topic: `#` takes the parent
 /// of what it stands for too, but a topic has one character at least (MQTT 4.7.3), so `#` is `+/#`, and `/#` is `/+/#`.
 fn levels(filter: &str) -> std::str::Split<'_, char> {

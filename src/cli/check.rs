@@ -7,12 +7,15 @@ use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 
 use super::Args;
-use crate::config::Config;
+use crate::config::{Config, Protocol};
 use crate::mapping::Mapping;
 use crate::session;
 use crate::status::told;
 use crate::store::{Plan, Store, WriteError};
 use crate::topic;
+
+/// As many crossing pairs are warned of; a configuration with more has one fault, not a thousand.
+const CROSSING_SAID: usize = 100;
 
 #[derive(Debug, ClapArgs)]
 pub struct CheckArgs {
@@ -26,12 +29,12 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
     for warning in &warnings {
         eprintln!("{warning}");
     }
-    let reduced = topic::reduce(&mapping.subscriptions());
-    for (one, other) in &reduced.crossing {
-        eprintln!(
-            "warning: the filters `{one}` and `{other}` cross: a message that both match may come, and be stored, twice; \
-             write one topic that covers both"
-        );
+    let reduced = config.broker.overlap.apply(topic::reduce(&mapping.subscriptions()));
+    // MQTT 5 says which copy is for which filter.
+    if config.broker.protocol != Protocol::V5 {
+        for (one, other) in reduced.crossing.iter().take(CROSSING_SAID) {
+            eprintln!("warning: {}", topic::crossing_warning(one, other));
+        }
     }
     let mut out = std::io::stdout().lock();
     for subscription in &reduced.subscriptions {

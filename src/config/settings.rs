@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::reader::{Faults, Section};
 use super::tree::Table;
-use super::{Broker, BrokerUrl, Http, Log, LogFormat, Protocol, Rejects, Secret, Store, StoreUrl, url, vocabulary};
+use super::{
+    Broker, BrokerUrl, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl, url, vocabulary,
+};
 use crate::fault::{At, Fault, Place};
 use crate::message::Qos;
 
@@ -57,6 +59,8 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
     };
     let words = [("auto", Protocol::Auto), ("5", Protocol::V5), ("3.1.1", Protocol::V311)];
     let protocol = section.choice("protocol", &words, faults).map_or(Protocol::Auto, |at| at.value);
+    let words = [("separate", Overlap::Separate), ("merge", Overlap::Merge)];
+    let overlap = section.choice("overlap", &words, faults).map_or(Overlap::Separate, |at| at.value);
     let username = section.text("username", faults);
     let password = password(section, faults);
     if let (None, Some(password)) = (&username, &password)
@@ -95,6 +99,7 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
         password: password.map(|at| at.value),
         qos: qos(section, faults).unwrap_or_default(),
         protocol,
+        overlap,
         session_expiry: whole_seconds("session_expiry", expiry, 7 * 86_400, faults),
         keep_alive: whole_seconds("keep_alive", keep_alive, 30, faults),
         max_payload_bytes: usize::try_from(payload).unwrap_or(1 << 20),

@@ -12,6 +12,7 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
             "password_file",
             "qos",
             "protocol",
+            "overlap",
             "session_expiry",
             "keep_alive",
             "max_payload",
@@ -84,7 +85,6 @@ pub(super) const PIVOT: &[&str] = &["name", "value"];
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
 pub(super) const LATER: &[(&str, &str)] = &[
     ("top", "spool"),
-    ("broker", "overlap"),
     ("http", "token"),
     ("http", "token_file"),
     ("mapping", "encoding"),

@@ -8,6 +8,7 @@
 mod end;
 mod receive;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,8 @@ pub(super) struct Connection<'a, S> {
     unmarked_since: Option<Instant>,
     reading: bool,
     packets: Vec<Packet>,
+    /// Hashes of the retained messages that have come, where filters of ours cross.
+    retained_seen: HashSet<u64>,
 }
 
 enum Event {
@@ -116,7 +119,8 @@ impl<'a, S: Transport> Connection<'a, S> {
     pub(super) fn new(run: &'a mut Run, mut link: Link<S>, version: Version, ack: &ConnAck) -> Self {
         let ours = run.session.config.keep_alive;
         let theirs = ack.server_keep_alive.filter(|&seconds| seconds > 0).map(u64::from).map(Duration::from_secs);
-        let asked = run.subscriptions.ask(ack.session_present, &mut link.writer.outgoing);
+        let asked =
+            run.subscriptions.ask(ack.session_present, !ack.no_subscription_identifiers, &mut link.writer.outgoing);
         run.publish_subscribed(true);
         let now = Instant::now();
         Self {
@@ -135,6 +139,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             unmarked_since: None,
             reading: true,
             packets: Vec::new(),
+            retained_seen: HashSet::new(),
         }
     }
 

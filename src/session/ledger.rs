@@ -198,6 +198,11 @@ impl Ledger {
         Admit::Store { delivery, late }
     }
 
+    /// Whether the key is in the ledger.
+    pub fn knows(&self, key: Key) -> bool {
+        self.entries.contains_key(&key)
+    }
+
     /// The broker sends new messages, so it has repeated all it had to: what has not come was processed there.
     fn release_leftovers(&mut self) {
         for delivery in self.leftovers() {

@@ -10,6 +10,10 @@ use super::wire::{ConnAck, ELSEWHERE, MOVED, Refusal, Version, WireError, reason
 use super::{GOOD, QUICK, QUICK_MAX, Run};
 use crate::config::{Broker, BrokerUrl};
 use crate::status::Condition;
+use crate::topic;
+
+/// As many crossing pairs are warned of; a configuration with more has one fault, not a thousand.
+const CROSSING_SAID: usize = 100;
 
 impl Run {
     /// Sets the condition; logs it if it is another than before, and tells so.
@@ -33,8 +37,13 @@ impl Run {
         self.session.config.url.value.to_string()
     }
 
-    pub(super) fn say_connected(&self, version: Version, ack: &ConnAck) {
-        let Self { session, has_session, .. } = self;
+    pub(super) fn say_connected(&mut self, version: Version, ack: &ConnAck) {
+        if ack.no_subscription_identifiers {
+            for (one, other) in std::mem::take(&mut self.crossing).iter().take(CROSSING_SAID) {
+                tracing::warn!(filter = %one, %other, "{}", topic::crossing_warning(one, other));
+            }
+        }
+        let Self { session, has_session, .. } = &*self;
         session.metrics.connections.inc();
         tracing::info!(
             broker = self.address(),

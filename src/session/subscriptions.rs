@@ -2,14 +2,24 @@
 //!
 //! The broker's session outlives ours, so a filter that left the configuration must be unsubscribed; only the text
 //! that the store keeps knows it then. Before a SUBSCRIBE the text names old and new, after all answers the new.
+//!
+//! Filters bear subscription identifiers where the broker takes them (`overlap` says what for). Those that cross are
+//! asked for one after another then: each only when those ahead of it that it crosses are answered. (Of an older
+//! session the broker has them meanwhile as they were.) All others go at once.
 
+mod asked;
+mod overlap;
+
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::{Outgoing, Retained};
-use crate::message::Qos;
+use super::wire::{Identifiers, Outgoing, Retained};
 use crate::topic::{Subscription, TopicFilter};
+use overlap::Overlap;
+
+pub(super) use asked::Asked;
 
 /// Filters in one SUBSCRIBE or UNSUBSCRIBE; there are brokers that take no more than eight (AWS IoT Core).
 const FILTERS_PER_PACKET: usize = 8;
@@ -18,6 +28,7 @@ const FILTERS_PER_PACKET: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     filter: String,
+    /// As granted.
     qos: u8,
     /// Whether its retained messages were asked for.
     retained: bool,
@@ -25,13 +36,28 @@ struct Remembered {
     /// Texts of earlier versions leave it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unanswered: bool,
+    /// The subscription identifier; 0 is none. Texts of earlier versions leave it out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    identifier: u32,
+    /// What the identifier says to stand before the filter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(identifier: &u32) -> bool {
+    *identifier == 0
 }
 
 /// What should be subscribed, and what may be.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     wanted: Vec<Subscription>,
+    /// Of each of `wanted`: the positions of those that it crosses.
+    crossing: Vec<Vec<usize>>,
+    /// In the order in which they were asked for.
     remembered: Vec<Remembered>,
+    overlap: Overlap,
 }
 
 /// A filter that the broker refuses, and its reason code.
@@ -41,96 +67,185 @@ pub(super) struct Refused {
     pub(super) code: u8,
 }
 
-/// The questions to one connection's broker that are not answered yet.
-#[derive(Debug, Default)]
-pub(super) struct Asked {
-    subscribe: HashMap<u16, Vec<usize>>,
-    unsubscribe: HashSet<u16>,
-    pub(super) refused: Vec<Refused>,
-    /// Filters granted at a lower QoS than asked for, and that QoS.
-    pub(super) lowered: Vec<(TopicFilter, u8)>,
-    /// Positions of filters whose retained messages are new to us; on 3.1.1 the others send theirs again.
-    retained: HashSet<usize>,
-}
-
 impl Subscriptions {
-    /// `text` is what [`Subscriptions::text`] gave in an earlier life; `None` in the result's place if it is damaged.
-    pub(super) fn new(wanted: Vec<Subscription>, text: &str) -> (Self, Result<(), serde_json::Error>) {
+    /// `crossing` are pairs of those wanted. `text` is what [`Subscriptions::text`] gave in an earlier life; an error in
+    /// the result's place if it is damaged. `salt`: another one in every process.
+    pub(super) fn new(
+        wanted: Vec<Subscription>,
+        crossing: &[(TopicFilter, TopicFilter)],
+        text: &str,
+        salt: u64,
+    ) -> (Self, Result<(), serde_json::Error>) {
         let (remembered, result) = match text {
             "" => (Vec::new(), Ok(())),
-            _ => match serde_json::from_str(text) {
+            _ => match serde_json::from_str::<Vec<Remembered>>(text) {
                 Ok(remembered) => (remembered, Ok(())),
                 Err(error) => (Vec::new(), Err(error)),
             },
         };
-        (Self { wanted, remembered }, result)
+        let mut overlap = Overlap::new(salt);
+        for Remembered { filter, identifier, before, .. } in remembered.iter().filter(|one| one.identifier != 0) {
+            let before: Result<Vec<_>, _> = before.iter().map(|text| TopicFilter::new(text)).collect();
+            if let (Ok(filter), Ok(before)) = (TopicFilter::new(filter), before) {
+                overlap.remember(*identifier, filter, before);
+            }
+        }
+        let crossing = positions(&wanted, crossing);
+        (Self { wanted, crossing, remembered, overlap }, result)
     }
 
-    /// Writes the packets that bring the broker from what it may have to what is wanted. Afterwards `text` names both.
-    pub(super) fn ask(&mut self, session_present: bool, outgoing: &mut Outgoing) -> Asked {
+    /// Writes the first packets that bring the broker from what it may have to what is wanted; the answers bring the
+    /// others. Afterwards `text` names both. `identifiers`: the broker takes subscription identifiers.
+    pub(super) fn ask(&mut self, session_present: bool, identifiers: bool, outgoing: &mut Outgoing) -> Asked {
         if !session_present {
             self.remembered.clear();
         }
-        let mut asked = Asked::default();
-        let all: Vec<usize> = (0..self.wanted.len()).collect();
         let wanted: HashSet<&str> = self.wanted.iter().map(|one| one.filter.as_str()).collect();
-        let stale: Vec<String> =
-            self.remembered.iter().map(|one| one.filter.clone()).filter(|one| !wanted.contains(one.as_str())).collect();
-        let mut packet_id = self.subscribe(&all, &mut asked, outgoing);
-        for filters in stale.chunks(FILTERS_PER_PACKET) {
-            packet_id += 1;
-            outgoing.unsubscribe(packet_id, filters);
-            asked.unsubscribe.insert(packet_id);
-        }
+        let old: HashMap<&str, (usize, &Remembered)> =
+            self.remembered.iter().enumerate().map(|(place, one)| (one.filter.as_str(), (place, one))).collect();
+        let mut order: Vec<usize> = (0..self.wanted.len()).collect();
+        // As before, so that identifiers stay; but what has a lower QoS, or may go to somebody else, stands before nobody.
+        order.sort_by_key(|&position| {
+            let Subscription { filter, qos, .. } = &self.wanted[position];
+            let place = old.get(filter.as_str()).map_or(usize::MAX, |(place, _)| *place);
+            (filter.group().is_some(), Reverse(*qos), place)
+        });
+        // Backwards: what stands before another goes after it.
+        let is_stale = |one: &&Remembered| !wanted.contains(one.filter.as_str());
+        let stale = self.remembered.iter().rev().filter(is_stale).map(|one| one.filter.clone()).collect();
+        // They may stand before what is asked for only later.
+        let waits = self.remembered.iter().any(|one| !one.before.is_empty()) || self.are_crossing();
+        let new: Vec<Remembered> = self
+            .wanted
+            .iter()
+            .filter(|one| !old.contains_key(one.filter.as_str()))
+            .map(|one| Remembered { unanswered: true, ..remember(one) })
+            .collect();
+        let mut asked = Asked::new(&order, identifiers, stale, identifiers && waits);
+        self.go_on(&mut asked, outgoing);
+        self.remembered.extend(new);
         asked
     }
 
     /// Asks again for what was refused, all being answered; and for nothing else, because on 3.1.1 a SUBSCRIBE brings
     /// the retained messages of all its filters once more, which cannot be told from those of the first that are still
-    /// on their way.
+    /// on their way. What is granted so late stands behind what it crosses.
     pub(super) fn ask_again(&mut self, asked: &mut Asked, outgoing: &mut Outgoing) {
         let refused = std::mem::take(&mut asked.refused);
         let is_refused = |&position: &usize| refused.iter().any(|one| one.filter == self.wanted[position].filter);
-        let positions: Vec<usize> = (0..self.wanted.len()).filter(is_refused).collect();
-        self.subscribe(&positions, asked, outgoing);
+        let highest = (0..self.wanted.len()).filter(is_refused).map(|position| self.wanted[position].qos).max();
+        // It cannot stand behind what has a lower QoS: that comes behind it anew, all of it, so that there is no circle.
+        let is_behind = |&position: &usize| {
+            let Subscription { filter, qos, .. } = &self.wanted[position];
+            let is_lower = filter.group().is_some() || highest.is_some_and(|highest| *qos < highest);
+            asked.identifiers && !self.crossing[position].is_empty() && is_lower
+        };
+        let mut positions: Vec<usize> =
+            (0..self.wanted.len()).filter(|position| is_refused(position) || is_behind(position)).collect();
+        positions.sort_by_key(|&position| {
+            let Subscription { filter, qos, .. } = &self.wanted[position];
+            (filter.group().is_some(), Reverse(*qos), asked.rank(position))
+        });
+        asked.restart(positions.into_iter());
+        let new = refused.iter().filter_map(|refused| {
+            self.wanted
+                .iter()
+                .find(|one| one.filter == refused.filter)
+                .map(|one| Remembered { unanswered: true, ..remember(one) })
+        });
+        let new: Vec<Remembered> = new.collect();
+        self.go_on(asked, outgoing);
+        self.remembered.extend(new);
     }
 
-    /// Writes the SUBSCRIBEs, and returns the last packet identifier that they use.
-    fn subscribe(&mut self, positions: &[usize], asked: &mut Asked, outgoing: &mut Outgoing) -> u16 {
-        let old: HashMap<&str, &Remembered> = self.remembered.iter().map(|one| (one.filter.as_str(), one)).collect();
-        let mut packet_id = 0;
-        let mut new = Vec::new();
-        for chunk in positions.chunks(FILTERS_PER_PACKET) {
-            packet_id += 1;
-            let mut filters = Vec::with_capacity(chunk.len());
-            for &position in chunk {
-                let subscription = &self.wanted[position];
-                let known = old.get(subscription.filter.as_str());
-                // Asked anew if their policy changed: the subscription is not new to the broker.
-                let retained = match known {
-                    _ if !subscription.retained => Retained::Never,
-                    Some(known) if !known.retained => Retained::Always,
-                    _ => Retained::IfNew,
-                };
-                if known.is_none_or(|known| known.unanswered || subscription.retained && !known.retained) {
-                    asked.retained.insert(position);
+    /// A SUBACK has come, and what waited for it is asked for. `false` if nobody asked.
+    pub(super) fn suback(&mut self, asked: &mut Asked, packet_id: u16, codes: &[u8], outgoing: &mut Outgoing) -> bool {
+        let Some(failed) = asked.suback(packet_id, codes, &self.wanted) else { return false };
+        for position in failed {
+            let filter = &self.wanted[position].filter;
+            self.overlap.doubt(filter);
+            // What stands behind it must not do so any more.
+            for &other in &self.crossing[position] {
+                if asked.stands_before(position, other) {
+                    asked.wait_again(other);
                 }
-                if known.is_none() {
-                    new.push(Remembered { unanswered: true, ..remember(subscription) });
-                }
-                filters.push((subscription, retained));
             }
-            outgoing.subscribe(packet_id, filters.into_iter());
-            asked.subscribe.insert(packet_id, chunk.to_vec());
         }
-        self.remembered.extend(new);
-        packet_id
+        self.go_on(asked, outgoing);
+        true
+    }
+
+    /// Writes the SUBSCRIBEs that wait for no answer, and the UNSUBSCRIBEs behind the last of them.
+    fn go_on(&mut self, asked: &mut Asked, outgoing: &mut Outgoing) {
+        let old: HashMap<&str, &Remembered> = self.remembered.iter().map(|one| (one.filter.as_str(), one)).collect();
+        let mut together = Vec::new();
+        let together_as = asked.identifiers.then_some(overlap::FIRST);
+        for position in asked.waiting() {
+            let subscription = &self.wanted[position];
+            let known = old.get(subscription.filter.as_str()).copied();
+            if self.crossing[position].is_empty() || !asked.identifiers {
+                together.push((position, retained(subscription, known, asked, position)));
+                asked.is_asked(position, together_as.unwrap_or(0), Vec::new());
+                continue;
+            }
+            let (before, is_its_turn) = self.place(asked, position);
+            if !is_its_turn {
+                continue;
+            }
+            let identifier = {
+                let filters = before.iter().map(|&other| self.wanted[other].filter.clone());
+                self.overlap.name(&subscription.filter, filters.collect())
+            };
+            let retained = retained(subscription, known, asked, position);
+            asked.is_asked(position, identifier, before);
+            let packet_id = asked.next_packet_id();
+            outgoing.subscribe(packet_id, Some(identifier), std::iter::once((subscription, retained)));
+            asked.sent(packet_id, vec![position]);
+        }
+        for chunk in together.chunks(FILTERS_PER_PACKET) {
+            let packet_id = asked.next_packet_id();
+            let filters = chunk.iter().map(|&(position, retained)| (&self.wanted[position], retained));
+            outgoing.subscribe(packet_id, together_as, filters);
+            asked.sent(packet_id, chunk.iter().map(|&(position, _)| position).collect());
+        }
+        let mut unsubscribe = asked.unsubscribe_now();
+        if !unsubscribe.is_empty() {
+            // Perhaps the broker still has it behind a filter that goes now: it goes first.
+            let was_behind = |one: &&Refused| old.get(one.filter.as_str()).is_some_and(|old| !old.before.is_empty());
+            let refused: Vec<String> =
+                asked.refused.iter().filter(was_behind).map(|one| one.filter.to_string()).collect();
+            unsubscribe.splice(0..0, refused);
+        }
+        for filters in unsubscribe.chunks(FILTERS_PER_PACKET) {
+            let packet_id = asked.next_packet_id();
+            outgoing.unsubscribe(packet_id, filters);
+            asked.unsubscribed(packet_id);
+        }
+    }
+
+    /// What stands before a filter, and whether all that it crosses of those ahead of it is known.
+    fn place(&self, asked: &Asked, position: usize) -> (Vec<usize>, bool) {
+        let ahead = || self.crossing[position].iter().copied().filter(|&other| asked.is_ahead(other, position));
+        let stands_before = |&other: &usize| {
+            let first = &self.wanted[other];
+            let is_ours_alone = first.filter.group().is_none();
+            is_ours_alone && !asked.has_failed(other) && first.qos >= self.wanted[position].qos
+        };
+        (ahead().filter(stands_before).collect(), ahead().all(|other| asked.is_settled(other)))
     }
 
     /// All questions are answered: the broker has what is wanted and not refused.
-    pub(super) fn answered(&mut self, refused: &[Refused]) {
-        let has = |one: &&Subscription| refused.iter().all(|refused| refused.filter != one.filter);
-        self.remembered = self.wanted.iter().filter(has).map(remember).collect();
+    pub(super) fn answered(&mut self, asked: &Asked) {
+        let text = |&position: &usize| self.wanted[position].filter.to_string();
+        self.remembered = asked
+            .granted()
+            .map(|granted| Remembered {
+                qos: granted.qos.unwrap_or(self.wanted[granted.position].qos.level()),
+                identifier: granted.identifier,
+                before: granted.before.iter().map(text).collect(),
+                ..remember(&self.wanted[granted.position])
+            })
+            .collect();
     }
 
     /// What to remember.
@@ -138,47 +253,48 @@ impl Subscriptions {
         serde_json::to_string(&self.remembered).expect("plain data")
     }
 
-    pub(super) fn wanted(&self) -> &[Subscription] {
-        &self.wanted
-    }
-
     /// Whether a retained message of `topic` may be one that we have not had: a filter that brings it is new, or
     /// asks for retained messages for the first time.
     pub(super) fn retained_is_new(&self, asked: &Asked, topic: &str) -> bool {
         asked.retained.iter().any(|&position| self.wanted[position].filter.matches(topic))
     }
+
+    /// Whether this is a copy, for another filter of ours, of a message that is taken once.
+    pub(super) fn leaves_out(&self, topic: &str, identifiers: &Identifiers) -> bool {
+        self.overlap.leaves_out(topic, identifiers)
+    }
+
+    /// Whether filters of ours cross at all.
+    pub(super) fn are_crossing(&self) -> bool {
+        self.crossing.iter().any(|others| !others.is_empty())
+    }
 }
 
-impl Asked {
-    /// How many filters the SUBSCRIBE with this packet identifier asks for; `None` if it is answered, or never was.
-    pub(super) fn filters(&self, packet_id: u16) -> Option<usize> {
-        self.subscribe.get(&packet_id).map(Vec::len)
-    }
-
-    /// A SUBACK has come. `false` if nobody asked.
-    pub(super) fn suback(&mut self, packet_id: u16, codes: &[u8], wanted: &[Subscription]) -> bool {
-        let Some(positions) = self.subscribe.remove(&packet_id) else { return false };
-        for (index, position) in positions.into_iter().enumerate() {
-            let Subscription { filter, qos, .. } = &wanted[position];
-            // A code that is missing is no grant.
-            match codes.get(index).copied().unwrap_or(0x80) {
-                granted if granted == qos.level() => {}
-                granted if granted < qos.level() => self.lowered.push((filter.clone(), granted)),
-                // More than was asked for is harmless.
-                granted if Qos::from_level(granted).is_some() => {}
-                code => self.refused.push(Refused { filter: filter.clone(), code }),
-            }
+fn positions(wanted: &[Subscription], crossing: &[(TopicFilter, TopicFilter)]) -> Vec<Vec<usize>> {
+    let position: HashMap<&TopicFilter, usize> =
+        wanted.iter().enumerate().map(|(position, one)| (&one.filter, position)).collect();
+    let mut positions = vec![Vec::new(); wanted.len()];
+    for (one, other) in crossing {
+        if let (Some(&one), Some(&other)) = (position.get(one), position.get(other)) {
+            positions[one].push(other);
+            positions[other].push(one);
         }
-        true
     }
+    positions
+}
 
-    pub(super) fn unsuback(&mut self, packet_id: u16) -> bool {
-        self.unsubscribe.remove(&packet_id)
+/// What to ask for retained messages, and notes where they are new to us.
+fn retained(subscription: &Subscription, known: Option<&Remembered>, asked: &mut Asked, position: usize) -> Retained {
+    // Asked anew if their policy changed: the subscription is not new to the broker.
+    let retained = match known {
+        _ if !subscription.retained => Retained::Never,
+        Some(known) if !known.retained && !asked.retained.contains(&position) => Retained::Always,
+        _ => Retained::IfNew,
+    };
+    if known.is_none_or(|known| known.unanswered || subscription.retained && !known.retained) {
+        asked.retained.insert(position);
     }
-
-    pub(super) fn is_answered(&self) -> bool {
-        self.subscribe.is_empty() && self.unsubscribe.is_empty()
-    }
+    retained
 }
 
 fn remember(subscription: &Subscription) -> Remembered {
@@ -187,93 +303,10 @@ fn remember(subscription: &Subscription) -> Remembered {
         qos: subscription.qos.level(),
         retained: subscription.retained,
         unanswered: false,
+        identifier: 0,
+        before: Vec::new(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::wire::Version;
-
-    fn subscription(filter: &str, retained: bool) -> Subscription {
-        Subscription { filter: TopicFilter::new(filter).unwrap(), qos: Qos::AtLeastOnce, retained }
-    }
-
-    fn ask(subscriptions: &mut Subscriptions, session_present: bool) -> (Asked, usize) {
-        let mut outgoing = Outgoing::new(Version::V5);
-        let asked = subscriptions.ask(session_present, &mut outgoing);
-        let unsubscribes = asked.unsubscribe.len();
-        (asked, unsubscribes)
-    }
-
-    #[test]
-    fn what_left_the_configuration_is_unsubscribed_and_remembered_until_that_is_answered() {
-        let (mut first, _) = Subscriptions::new(vec![subscription("a/#", false)], "");
-        ask(&mut first, false);
-        first.answered(&[]);
-
-        let (mut second, result) = Subscriptions::new(vec![subscription("b/#", false)], &first.text());
-        assert!(result.is_ok());
-        let (mut asked, unsubscribes) = ask(&mut second, true);
-        assert_eq!(unsubscribes, 1);
-        assert!(second.text().contains("a/#") && second.text().contains("b/#"));
-        assert!(asked.suback(1, &[1], second.wanted()) && !asked.is_answered());
-        assert!(asked.unsuback(2) && asked.is_answered());
-        second.answered(&asked.refused);
-        assert!(!second.text().contains("a/#"));
-    }
-
-    #[test]
-    fn a_broker_that_lost_the_session_is_not_asked_to_forget() {
-        let (mut subscriptions, _) =
-            Subscriptions::new(vec![subscription("b", false)], r#"[{"filter":"a","qos":1,"retained":false}]"#);
-        assert_eq!(ask(&mut subscriptions, false).1, 0);
-    }
-
-    #[test]
-    fn refusals_and_lower_grants_are_told_apart() {
-        let wanted = ["a", "b", "c", "d"].map(|filter| subscription(filter, false));
-        let (mut subscriptions, _) = Subscriptions::new(wanted.to_vec(), "");
-        let (mut asked, _) = ask(&mut subscriptions, false);
-        assert!(asked.suback(1, &[1, 0x87, 0], &wanted));
-        assert!(!asked.suback(1, &[1], &wanted) && !asked.suback(9, &[1], &wanted));
-        let refused: Vec<_> = asked.refused.iter().map(|one| (one.filter.as_str(), one.code)).collect();
-        assert_eq!(refused, [("b", 0x87), ("d", 0x80)]);
-        assert_eq!(asked.lowered, [(TopicFilter::new("c").unwrap(), 0)]);
-        subscriptions.answered(&asked.refused);
-        assert!(!subscriptions.text().contains('b') && subscriptions.text().contains('c'));
-    }
-
-    #[test]
-    fn retained_messages_are_new_only_where_a_filter_or_its_wish_is_new() {
-        let old = r#"[{"filter":"a","qos":1,"retained":true},{"filter":"b","qos":1,"retained":false}]"#;
-        let wanted = ["a", "b", "c"].map(|filter| subscription(filter, true));
-        let (mut subscriptions, _) = Subscriptions::new(wanted.to_vec(), old);
-        let (asked, _) = ask(&mut subscriptions, true);
-        let new = ["a", "b", "c"].map(|topic| subscriptions.retained_is_new(&asked, topic));
-        assert_eq!(new, [false, true, true]);
-    }
-
-    #[test]
-    fn retained_messages_are_new_until_the_subscribe_for_them_is_answered() {
-        let wanted = vec![subscription("a", true)];
-        let (mut subscriptions, _) = Subscriptions::new(wanted.clone(), "");
-        ask(&mut subscriptions, false);
-        // The connection is cut, and then the process is killed.
-        let (asked, _) = ask(&mut subscriptions, true);
-        assert!(subscriptions.retained_is_new(&asked, "a"));
-        let (mut subscriptions, result) = Subscriptions::new(wanted, &subscriptions.text());
-        assert!(result.is_ok());
-        let (asked, _) = ask(&mut subscriptions, true);
-        assert!(subscriptions.retained_is_new(&asked, "a"));
-        subscriptions.answered(&[]);
-        let (asked, _) = ask(&mut subscriptions, true);
-        assert!(!subscriptions.retained_is_new(&asked, "a"));
-        assert_eq!(subscriptions.text(), r#"[{"filter":"a","qos":1,"retained":true}]"#);
-    }
-
-    #[test]
-    fn damaged_text_is_said() {
-        assert!(Subscriptions::new(vec![], "{").1.is_err());
-    }
-}
+mod tests;

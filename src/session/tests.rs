@@ -25,6 +25,7 @@ pub(super) fn broker() -> Broker {
         password: None,
         qos: Qos::AtLeastOnce,
         protocol: Protocol::Auto,
+        overlap: config::Overlap::Separate,
         session_expiry: Duration::from_secs(7 * 86_400),
         keep_alive: Duration::from_secs(30),
         max_payload_bytes: 1 << 20,
@@ -397,14 +398,14 @@ async fn only_refused_filters_are_asked_for_again_so_that_no_retained_message_is
         broker.send(&[0x90, 4, 0, 1, 1, 0x80]).await;
         broker.send(&publish(QOS_1 | RETAIN, 1, 1)).await;
         let mut taken = scene.received.recv().await.unwrap();
-        for code in [0x80, 1] {
+        for (packet_id, code) in [(2, 0x80), (3, 1)] {
             let mut next = broker.packet().await.unwrap();
             while next.0 == 0xC0 {
                 broker.send(&PINGRESP).await;
                 next = broker.packet().await.unwrap();
             }
-            assert_eq!((next.0, &next.1[..]), (0x82, &b"\0\x01\0\x01u\x01"[..]));
-            broker.send(&[0x90, 3, 0, 1, code]).await;
+            assert_eq!((next.0, &next.1[..]), (0x82, &[0, packet_id, 0, 1, b'u', 1][..]));
+            broker.send(&[0x90, 3, 0, packet_id, code]).await;
         }
         eventually("up", || scene.status.broker.get() == Condition::Up).await;
         assert!(scene.subscribed.borrow().contains("t/#") && scene.subscribed.borrow().contains("\"u\""));

@@ -19,6 +19,7 @@ mod hostile_bytes;
 mod http;
 mod kill;
 mod line;
+mod overlap;
 mod overload;
 mod restore;
 mod session_faults;

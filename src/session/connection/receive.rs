@@ -14,7 +14,7 @@ use crate::session::dial::Transport;
 use crate::session::hand::State;
 use crate::session::ledger::Admit;
 use crate::session::link::{READ_BYTES, topic};
-use crate::session::wire::{Fault, Packet, Publish, Version, WireError};
+use crate::session::wire::{self, Fault, Packet, Publish, Version, WireError};
 
 /// Packets that are read in one turn, so that replies are not kept waiting.
 const BURST: usize = 256;
@@ -29,6 +29,12 @@ const MAX_UNSENT_BYTES: usize = 4 << 20;
 /// A payload is a slice of the buffer of a read and keeps all of it, which is more than it is counted for if what came
 /// with it is ignored and gone. So those are copied that are shorter than a buffer.
 const SLICE_BYTES: usize = READ_BYTES;
+
+/// Retained messages that are told apart where filters cross; of further ones each filter's copy is taken.
+const MAX_RETAINED_SEEN: usize = 100_000;
+
+/// Why a message is ignored that another copy stands for.
+const OVERLAP: &str = "overlap";
 
 impl<S: Transport> Connection<'_, S> {
     /// Takes `first` and what else is there, up to a burst or the limit in hand, and hands it on.
@@ -131,8 +137,17 @@ impl<S: Transport> Connection<'_, S> {
     }
 
     /// The message, if it is to be handed on.
-    fn publish(&mut self, state: &mut State, publish: Publish, now: Instant) -> Option<Message> {
+    fn publish(&mut self, state: &mut State, mut publish: Publish, now: Instant) -> Option<Message> {
         self.run.received[usize::from(publish.qos.level())].inc();
+        let is_overlap = self.is_overlap(state, &publish);
+        if is_overlap {
+            // Two copies may bear one packet identifier after one another: neither may be known by the other's entry.
+            publish.hash = !publish.hash;
+            if publish.qos == Qos::AtMostOnce {
+                self.count_ignored(OVERLAP);
+                return None;
+            }
+        }
         if publish.qos == Qos::AtMostOnce && !state.has_room_for_qos_0() {
             self.run.session.metrics.messages_dropped.with_label_values(&["overload"]).inc();
             self.run.overload(true);
@@ -141,9 +156,7 @@ impl<S: Transport> Connection<'_, S> {
         let metrics = &self.run.session.metrics;
         let mut delivery = None;
         if publish.qos != Qos::AtMostOnce {
-            let exactly_once = publish.qos == Qos::ExactlyOnce;
-            let key = Key { packet_id: publish.packet_id, exactly_once, hash: publish.hash };
-            match state.publish(key, publish.dup, publish.retain) {
+            match state.publish(key(&publish), publish.dup, publish.retain) {
                 Admit::Known => {
                     metrics.messages_redelivered.inc();
                     return None;
@@ -151,6 +164,11 @@ impl<S: Transport> Connection<'_, S> {
                 Admit::Store { delivery: admitted, late } => {
                     if late {
                         metrics.messages_redelivered_late.inc();
+                    }
+                    if is_overlap {
+                        state.ledger.settle(admitted, None);
+                        self.count_ignored(OVERLAP);
+                        return None;
                     }
                     delivery = Some(admitted);
                 }
@@ -160,7 +178,7 @@ impl<S: Transport> Connection<'_, S> {
         let message = message(publish, delivery, (self.run.session.clock)());
         if retained_again && !self.run.subscriptions.retained_is_new(&self.asked, &message.topic) {
             // 3.1.1 sends them at every SUBSCRIBE, also at those that repeat an old one.
-            metrics.messages_ignored.with_label_values(&[Ignored::Retained.word()]).inc();
+            self.count_ignored(Ignored::Retained.word());
             if let Some(delivery) = delivery {
                 state.ledger.settle(delivery, None);
             }
@@ -170,12 +188,40 @@ impl<S: Transport> Connection<'_, S> {
         Some(message)
     }
 
+    fn count_ignored(&self, reason: &str) {
+        self.run.session.metrics.messages_ignored.with_label_values(&[reason]).inc();
+    }
+
+    /// Whether this is one copy more of a message that is taken once although several filters of ours match it.
+    fn is_overlap(&mut self, state: &State, publish: &Publish) -> bool {
+        let subscriptions = &self.run.subscriptions;
+        if !publish.retain {
+            let topic = || std::str::from_utf8(&publish.topic);
+            return !publish.subscription_identifiers.is_empty()
+                && topic().is_ok_and(|topic| subscriptions.leaves_out(topic, &publish.subscription_identifiers));
+        }
+        // Each filter brings the retained messages once, when it is new: another that stands before it had its own
+        // perhaps long ago. But a topic has one retained message at a time, so what came already on this connection is
+        // the same one.
+        if !subscriptions.are_crossing() || self.retained_seen.len() >= MAX_RETAINED_SEEN {
+            return false;
+        }
+        let hash = match publish.qos {
+            Qos::AtMostOnce => wire::hash(&publish.topic, &publish.payload, &mut Vec::new()),
+            Qos::AtLeastOnce | Qos::ExactlyOnce => publish.hash,
+        };
+        let was_seen = !self.retained_seen.insert(hash);
+        // A repetition of the one that was taken is no copy, but known.
+        was_seen && !(publish.dup && state.ledger.knows(key(publish)))
+    }
+
     /// SUBACK, UNSUBACK, PUBACK, DISCONNECT, and what may not come (now).
     fn rare(&mut self, packet: Packet) -> Result<(), Lost> {
         let fault = match packet {
             Packet::SubAck { packet_id, codes } => match self.asked.filters(packet_id) {
                 Some(filters) if filters == codes.len() => {
-                    self.asked.suback(packet_id, &codes, self.run.subscriptions.wanted());
+                    let outgoing = &mut self.link.writer.outgoing;
+                    self.run.subscriptions.suback(&mut self.asked, packet_id, &codes, outgoing);
                     self.look_for_answers();
                     return Ok(());
                 }
@@ -221,7 +267,7 @@ impl<S: Transport> Connection<'_, S> {
             return;
         }
         self.is_answered = true;
-        self.run.subscriptions.answered(&self.asked.refused);
+        self.run.subscriptions.answered(&self.asked);
         self.run.publish_subscribed(false);
         self.run.subscribed(&self.asked);
         self.say_online();
@@ -231,6 +277,10 @@ impl<S: Transport> Connection<'_, S> {
 
 fn unasked(clause: &'static str, packet: &str, packet_id: u16) -> Fault {
     Fault::protocol(clause, format!("{packet} with packet identifier {packet_id}, which nobody waits for"))
+}
+
+fn key(publish: &Publish) -> Key {
+    Key { packet_id: publish.packet_id, exactly_once: publish.qos == Qos::ExactlyOnce, hash: publish.hash }
 }
 
 fn message(publish: Publish, delivery: Option<Delivery>, received_at: Time) -> Message {

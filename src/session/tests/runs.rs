@@ -146,8 +146,8 @@ async fn a_filter_that_left_the_configuration_is_unsubscribed_after_a_restart() 
     let running = start(r#"[{"filter":"old/#","qos":1,"retained":false}]"#).await;
     let (mut script, _) = running.accept().await;
     script.send(&ACCEPTED_V5).await;
-    // SUBSCRIBE of QoS 1 without retained messages, then UNSUBSCRIBE; neither has properties.
-    script.expect(b"\x82\x09\0\x01\0\0\x03t/#\x21").await;
+    // SUBSCRIBE of QoS 1 without retained messages, of the first identifier; then UNSUBSCRIBE without properties.
+    script.expect(b"\x82\x0B\0\x01\x02\x0B\x01\0\x03t/#\x21").await;
     script.expect(b"\xA2\x0A\0\x02\0\0\x05old/#").await;
     script.send(&[0x90, 4, 0, 1, 0, 1, 0xB0, 4, 0, 2, 0, 0]).await;
     running.condition(|one| *one == Condition::Up).await;

@@ -82,7 +82,13 @@ impl Outgoing {
         }
     }
 
-    pub fn subscribe<'a>(&mut self, packet_id: u16, subscriptions: impl Iterator<Item = (&'a Subscription, Retained)>) {
+    /// `identifier`: of all of them, MQTT 5 only.
+    pub fn subscribe<'a>(
+        &mut self,
+        packet_id: u16,
+        identifier: Option<u32>,
+        subscriptions: impl Iterator<Item = (&'a Subscription, Retained)>,
+    ) {
         match self.version {
             Version::V311 => {
                 let filters = subscriptions.map(|(subscription, _)| {
@@ -93,6 +99,8 @@ impl Outgoing {
                 subscribe.write(&mut self.bytes).expect(BOUNDED);
             }
             Version::V5 => {
+                let properties = identifier
+                    .map(|id| v5::SubscribeProperties { id: usize::try_from(id).ok(), user_properties: Vec::new() });
                 let filters = subscriptions.map(|(subscription, retained)| {
                     let mut filter = v5::Filter::new(subscription.filter.as_str(), qos_v5(subscription.qos));
                     filter.retain_forward_rule = match retained {
@@ -102,7 +110,7 @@ impl Outgoing {
                     };
                     filter
                 });
-                let mut subscribe = v5::Subscribe::new_many(filters, None);
+                let mut subscribe = v5::Subscribe::new_many(filters, properties);
                 subscribe.pkid = packet_id;
                 subscribe.write(&mut self.bytes).expect(BOUNDED);
             }

@@ -109,6 +109,12 @@ impl Identifiers {
         self.iter().any(|one| one == identifier)
     }
 
+    /// These, for tests.
+    #[cfg(test)]
+    pub fn of(identifiers: &[u32]) -> Self {
+        Self { first: identifiers.first().copied().unwrap_or(0), more: identifiers.iter().skip(1).copied().collect() }
+    }
+
     fn push(&mut self, identifier: u32) -> Result<(), Fault> {
         if identifier == 0 {
             return Err(Fault::protocol("3.3.2.3.8", "a subscription identifier is 0"));
