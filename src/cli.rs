@@ -6,6 +6,7 @@ mod check;
 mod demo;
 pub mod explain;
 mod health;
+mod leave;
 mod run;
 
 use std::io::IsTerminal as _;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Ask a running Amber whether it is alive (exit code 0 or 1), for container checks
     Health,
+    /// End the session at the broker, and its queue, before Amber is removed
+    Leave(leave::LeaveArgs),
     /// See it work with nothing installed: embedded broker, simulated sensors, SQLite
     Demo(demo::DemoArgs),
 }
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check::check(&args, check),
         Command::Explain(explain) => explain_command(&args, explain),
         Command::Health => health::health(&args),
+        Command::Leave(leave) => leave::leave(&args, leave),
         Command::Demo(demo) => demo::demo(demo),
     };
     match result {

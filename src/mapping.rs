@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use crate::config::MappingConfig;
 use crate::config::mapping::Format;
+use crate::config::mapping::Redelivery;
 use crate::fault::{Fault, Severity};
 use crate::message::{Malformed, Message, Qos};
 use crate::row::{Ignored, Mapped, Outcome, Reason, Reject, Row};
@@ -50,6 +51,8 @@ pub use explain::{Explanation, MappingExplained, Verdict};
 pub struct Mapping {
     schema: Schema,
     subscriptions: Vec<Subscription>,
+    /// Of mappings that store what comes again.
+    stored_again: Vec<TopicFilter>,
     mappings: Vec<Compiled>,
     trie: Trie,
     /// For each number in the trie, the mapping and its template.
@@ -94,6 +97,7 @@ impl Mapping {
         let mut trie = Trie::default();
         let mut templates = Vec::new();
         let mut subscriptions = Vec::new();
+        let mut stored_again = Vec::new();
         for (index, (mapping, config)) in mappings.iter().zip(configs).enumerate() {
             for (position, template) in mapping.topics.iter().enumerate() {
                 trie.add(template, templates.len());
@@ -104,10 +108,14 @@ impl Mapping {
                     qos: config.qos.unwrap_or(Qos::AtLeastOnce),
                     retained: mapping.retained,
                 });
+                if config.redelivery == Redelivery::Store {
+                    let filter = TopicFilter::new(&template.topic_filter());
+                    stored_again.push(filter.expect("a template that compiled gives a topic filter"));
+                }
             }
         }
         let wants = groups::group(&mut mappings);
-        Self { schema, subscriptions, mappings, trie, templates, wants }
+        Self { schema, subscriptions, stored_again, mappings, trie, templates, wants }
     }
 
     /// The measurements that the mappings feed.
@@ -120,6 +128,11 @@ impl Mapping {
     #[must_use]
     pub fn subscriptions(&self) -> Vec<Subscription> {
         self.subscriptions.clone()
+    }
+
+    /// What brings messages that are stored again when they come again (`redelivery = "store"`).
+    pub fn stored_again(&self) -> Vec<TopicFilter> {
+        self.stored_again.clone()
     }
 
     /// Each topic template with the name of its mapping, in the order of the configuration.

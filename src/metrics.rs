@@ -108,6 +108,8 @@ metrics! {
     connection_failures: IntCounter = "amber_connection_failures_total";
     /// Times the broker did not know our session any more: messages in between may be gone.
     sessions_lost: IntCounter = "amber_sessions_lost_total";
+    /// Connections that were lost, as it seems, because another client with our client identifier connected.
+    takeovers: IntCounter = "amber_takeovers_total";
     /// Filters that the broker refuses at present.
     subscriptions_refused: IntGauge = "amber_subscriptions_refused";
     /// 1 for the side that is up, 0 for one that is not: broker, store.

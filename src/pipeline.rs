@@ -82,6 +82,7 @@ pub async fn run(
     let session = Session {
         config: config.broker.clone(),
         subscriptions: subscriptions.clone(),
+        stored_again: mapping.stored_again(),
         remembered: adopted.filters,
         in_hand: in_hand.clone(),
         out: session_out,

@@ -12,6 +12,7 @@
 mod connection;
 pub mod dial;
 mod hand;
+mod leave;
 pub mod ledger;
 mod link;
 mod presence;
@@ -42,6 +43,7 @@ use subscriptions::Subscriptions;
 use wire::{ConnAck, Refusal, Version};
 
 pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, MAX_UNSETTLED, RECEIVE_MAXIMUM};
+pub use leave::{Left, leave};
 pub use probe::probe;
 
 /// Bursts that the channel `out` must hold so that it is never full: each has one message at least, and QoS 0 and
@@ -52,8 +54,9 @@ pub const OUT_CAPACITY: usize = 2 * MAX_MESSAGES;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// A connection that lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
-/// A connection that was lost so soon after its CONNACK looks like somebody else's doing.
-const QUICK: Duration = Duration::from_secs(1);
+/// A connection that was lost so soon after its CONNACK looks like somebody else's doing: clients that are thrown out
+/// come back within a second.
+const QUICK: Duration = Duration::from_secs(2);
 /// So many of them in a row are taken for another process with our client identifier.
 const QUICK_MAX: u32 = 5;
 
@@ -62,6 +65,8 @@ pub struct Session {
     pub config: config::Broker,
     /// Wanted by the mappings; the session subscribes to the reduced set.
     pub subscriptions: Vec<Subscription>,
+    /// Topics whose messages are stored again when they come again.
+    pub stored_again: Vec<TopicFilter>,
     /// What the store remembers of an earlier configuration: the text that `subscribed` gave then.
     pub remembered: String,
     pub in_hand: Arc<InHand>,
@@ -142,7 +147,11 @@ impl Session {
                     match Connection::new(&mut run, link, version, &ack).serve().await {
                         End::Stopped => break,
                         End::NobodyListens => return Err(SessionError::NobodyListens),
-                        End::Lost(lost) => run.lost(&lost, since.elapsed()),
+                        End::Lost(lost) => {
+                            let time = since.elapsed();
+                            let is_the_line = run.is_the_line(version, time).await;
+                            run.lost(&lost, time, is_the_line)
+                        }
                     }
                 }
                 Err(error) => run.refused(error),
@@ -210,6 +219,14 @@ impl Run {
         }
         self.say_connected(version, ack);
         self.has_session = true;
+    }
+
+    /// Whether, after so many connections that ended at once that it looks like somebody else's doing, one of another
+    /// name does not hold either.
+    async fn is_the_line(&self, version: Version, time: Duration) -> bool {
+        let is_suspect = time < QUICK && self.quick + 1 >= QUICK_MAX;
+        let holds = probe::holds(&self.session.config, version, QUICK);
+        is_suspect && self.session.stop.run_until_cancelled(holds).await == Some(false)
     }
 
     /// Waits, and hands on meanwhile what is held; `false` if it is time to stop.

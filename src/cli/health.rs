@@ -28,7 +28,7 @@ pub fn health(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Who listens on every address is asked on the loopback one.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut listen: SocketAddr) -> SocketAddr {
     if listen.ip().is_unspecified() {
         listen.set_ip(match listen {
             SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -39,7 +39,7 @@ fn reachable(mut listen: SocketAddr) -> SocketAddr {
 }
 
 /// The status code of `GET /health`. One request over HTTP/1.0 needs no client library.
-async fn ask(address: SocketAddr) -> anyhow::Result<String> {
+pub(super) async fn ask(address: SocketAddr) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET /health HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
     let mut answer = Vec::new();

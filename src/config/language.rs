@@ -107,7 +107,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         retained: section.choice("retained", &retained, faults).map_or(RetainedPolicy::default(), |at| at.value),
         qos: settings::qos(section, faults),
         redelivery: section
-            .choice("redelivery", &[("skip", Redelivery::Skip)], faults)
+            .choice("redelivery", &[("skip", Redelivery::Skip), ("store", Redelivery::Store)], faults)
             .map_or(Redelivery::default(), |at| at.value),
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
     }

@@ -106,7 +106,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("format", "senml"),
     ("others", "add"),
     ("others", "json"),
-    ("redelivery", "store"),
     ("value", "rows as a table"),
     ("value", "format as a table"),
 ];

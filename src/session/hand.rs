@@ -277,9 +277,10 @@ impl State {
             && self.unsettled.bytes + self.unacknowledged.bytes < MAX_BYTES_QOS_0 / 2
     }
 
-    /// Asks the ledger about a PUBLISH of QoS 1 or 2.
-    pub(super) fn publish(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
-        let admit = self.ledger.publish(key, dup, retain);
+    /// Asks the ledger about a PUBLISH of QoS 1 or 2. `again`: it is stored again when it comes again.
+    pub(super) fn publish(&mut self, key: Key, dup: bool, retain: bool, again: bool) -> Admit {
+        let admit =
+            if again { self.ledger.publish_again(key, dup, retain) } else { self.ledger.publish(key, dup, retain) };
         self.window.received(self.ledger.in_flight());
         admit
     }

@@ -10,8 +10,8 @@
 //! - A key leaves when the broker is known to have processed our acknowledgement: a PINGREQ went after it, and its
 //!   PINGRESP came back. Until then it is in every snapshot that a batch commits beside its rows.
 //!
-//! QoS 0 has no place here. `redelivery = "store"` (at least once, for equal payloads on brokers that reuse
-//! identifiers) would be a flag of `publish` that leaves out the first case when `here` is `No`.
+//! QoS 0 has no place here. What mappings store again (`redelivery = "store"`: at least once, for equal payloads on
+//! brokers that reuse identifiers) is known only by what came on this connection: `publish_again`.
 
 mod key_hasher;
 mod packets;
@@ -161,6 +161,15 @@ impl Ledger {
             self.remove(delivery.key);
         }
         excess.min(dropped.len())
+    }
+
+    /// The same for what is stored again when it comes again on another connection: there an equal message of which
+    /// the identifier was used before cannot be told from the one that used it, and rather is there twice than never.
+    pub fn publish_again(&mut self, key: Key, dup: bool, retain: bool) -> Admit {
+        if self.entries.get(&key).is_some_and(|entry| entry.here == Here::No) {
+            self.remove(key);
+        }
+        self.publish(key, dup, retain)
     }
 
     /// A PUBLISH of QoS 1 or 2 has come.

@@ -128,18 +128,19 @@ impl Run {
         }
     }
 
-    /// A connection was lost that lasted `time`; returns how long to wait.
-    pub(super) fn lost(&mut self, lost: &Lost, time: Duration) -> Duration {
+    /// A connection was lost that lasted `time`; `is_the_line`: others do not last either. Returns how long to wait.
+    pub(super) fn lost(&mut self, lost: &Lost, time: Duration, is_the_line: bool) -> Duration {
         self.session.metrics.connection_failures.inc();
         if time >= GOOD {
             self.backoff.reset();
         }
         // Brokers that tell why have told it; those that break the protocol have another reason to be left.
         let is_told = matches!(lost, Lost::Disconnected { .. } | Lost::Wire(WireError::Protocol(_)));
-        self.quick = if time < QUICK && !is_told { self.quick + 1 } else { 0 };
+        self.quick = if time < QUICK && !is_told && !is_the_line { self.quick + 1 } else { 0 };
         self.is_status_to_blame(self.quick);
         let taken_over = matches!(lost, Lost::Disconnected { reason: TAKEN_OVER, .. });
         if taken_over || self.quick >= QUICK_MAX {
+            self.session.metrics.takeovers.inc();
             let client_id = &self.session.config.client_id;
             self.set(Condition::Standing(format!(
                 "client id `{client_id}` seems to be in use elsewhere ({lost}); stop the other process, or set another \

@@ -143,6 +143,7 @@ async fn play_over<F: Future<Output = ()>>(
     let session = Session {
         config: broker(),
         subscriptions,
+        stored_again: Vec::new(),
         remembered: remembered.to_owned(),
         in_hand: Arc::clone(&in_hand),
         out,

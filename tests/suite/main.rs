@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_bytes;
 mod http;
 mod kill;
+mod leave;
 mod line;
 mod overlap;
 mod overload;

@@ -156,7 +156,8 @@ impl<S: Transport> Connection<'_, S> {
         let metrics = &self.run.session.metrics;
         let mut delivery = None;
         if publish.qos != Qos::AtMostOnce {
-            match state.publish(key(&publish), publish.dup, publish.retain) {
+            let again = publish.dup && !is_overlap && self.is_stored_again(&publish.topic);
+            match state.publish(key(&publish), publish.dup, publish.retain, again) {
                 Admit::Known => {
                     metrics.messages_redelivered.inc();
                     return None;
@@ -186,6 +187,13 @@ impl<S: Transport> Connection<'_, S> {
         }
         state.take(&message, now);
         Some(message)
+    }
+
+    /// Whether a mapping wants what comes again.
+    fn is_stored_again(&self, topic: &[u8]) -> bool {
+        let filters = &self.run.session.stored_again;
+        !filters.is_empty()
+            && std::str::from_utf8(topic).is_ok_and(|topic| filters.iter().any(|filter| filter.matches(topic)))
     }
 
     fn count_ignored(&self, reason: &str) {

@@ -209,6 +209,7 @@ fn run() -> Run {
     let metrics = Arc::new(Metrics::new());
     Run::new(Session {
         config: broker(),
+        stored_again: Vec::new(),
         subscriptions: vec![filter("t/#")],
         remembered: String::new(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
@@ -228,7 +229,7 @@ fn a_broker_that_breaks_the_protocol_is_away_and_not_taken_for_a_rival() {
     let mut waits = Vec::new();
     for _ in 0..20 {
         let fault = wire::Fault::malformed("3.3.1-4", "a PUBLISH has both bits of its QoS set");
-        waits.push(run.lost(&connection::Lost::Wire(fault.into()), Duration::from_millis(10)));
+        waits.push(run.lost(&connection::Lost::Wire(fault.into()), Duration::from_millis(10), false));
     }
     assert!(waits.iter().any(|wait| *wait > waits[0] * 10), "{waits:?}");
     assert_eq!(
@@ -246,7 +247,7 @@ fn another_broker_that_is_named_is_for_a_person_to_set() {
     let mut run = run();
     for reason in [0x9C, 0x9D] {
         let text = Some("server reference `b:1883`".to_owned());
-        run.lost(&connection::Lost::Disconnected { reason, text: text.clone() }, Duration::from_secs(1));
+        run.lost(&connection::Lost::Disconnected { reason, text: text.clone() }, Duration::from_secs(1), false);
         let Condition::Standing(why) = run.session.status.broker.get() else { panic!() };
         assert!(why.contains("`b:1883`") && why.ends_with("set `[broker] url` to the other broker"), "{why}");
         run.refused(ConnectError::Refused { refusal: Refusal::Moved(reason), text });

@@ -7,7 +7,7 @@ use crate::message::Key;
 fn receive(in_hand: &InHand, number: u16) -> Message {
     let mut state = in_hand.lock();
     let key = Key { packet_id: number + 1, exactly_once: false, hash: 0 };
-    let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false) else { panic!() };
+    let ledger::Admit::Store { delivery, .. } = state.publish(key, false, false, false) else { panic!() };
     let message = Message {
         topic: "t".into(),
         payload: bytes::Bytes::new(),

@@ -31,6 +31,7 @@ async fn start_with(remembered: &str, config: Broker) -> Running {
     let session = Session {
         config: Broker { url, ..config },
         subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
+        stored_again: Vec::new(),
         remembered: remembered.to_owned(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out,
@@ -136,8 +137,24 @@ async fn connections_that_die_at_once_again_and_again_are_taken_for_another_proc
         script.send(&ACCEPTED_V5).await;
         script.packet().await.unwrap();
     }
+    // One of another name holds.
+    let (mut script, _) = running.accept().await;
+    script.send(&ACCEPTED_V5).await;
     assert!(running.standing().await.contains("in use elsewhere"));
     assert_eq!(running.metrics.connections.get(), u64::from(QUICK_MAX));
+    assert_eq!(running.metrics.takeovers.get(), 1);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_line_that_flaps_for_every_client_is_not_taken_for_another_process() {
+    let running = start("").await;
+    for _ in 0..=2 * QUICK_MAX {
+        let (mut script, _) = running.accept().await;
+        script.send(&ACCEPTED_V5).await;
+    }
+    running.condition(|one| matches!(one, Condition::Away(_))).await;
+    assert_eq!(running.metrics.takeovers.get(), 0);
     running.end().await;
 }
 

@@ -206,7 +206,7 @@ fn live(lives: &[Life]) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if std::env::var_os("AMBER_LONG").is_some() { 100_000 } else { 2_000 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if std::env::var_os("AMBER_LONG").is_some() { 50_000 } else { 1_000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_change_of_filters_loses_a_message_and_at_rest_each_is_taken_once(lives in prop::collection::vec(life(), 1..6)) {

@@ -1,0 +1,77 @@
+//! Ends the session at the broker for `amber leave`.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+
+use super::dial::Stream;
+use super::link::{ConnectError, Link};
+use super::report::unanswered;
+use super::wire::{ConnAck, Packet};
+use super::{Versions, config};
+use crate::status::Condition;
+
+/// A client that was thrown out connects again sooner, unless the broker told it why.
+const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(2);
+
+/// What became of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    Ended {
+        /// The broker knew one.
+        existed: bool,
+    },
+    /// Another client with our client identifier took it back; it is as it was.
+    InUse,
+}
+
+/// Takes the session over, which tells whether there is one, and ends it by a clean one. `at_once`: without looking
+/// whether somebody takes it back.
+///
+/// # Errors
+/// Why there is no connection, and what to do, as the service would say it.
+pub async fn leave(broker: &config::Broker, at_once: bool) -> Result<Left, String> {
+    let mut versions = Versions::new(broker.protocol);
+    let (link, ack) = connect(broker, &mut versions).await?;
+    if !at_once && is_taken_back(link).await {
+        return Ok(Left::InUse);
+    }
+    let clean = config::Broker { session_expiry: Duration::ZERO, ..broker.clone() };
+    let (mut link, _) = connect(&clean, &mut versions).await?;
+    link.writer.outgoing.disconnect();
+    link.writer.flush().await.map_err(|error| error.to_string())?;
+    link.writer.close().await;
+    Ok(Left::Ended { existed: ack.session_present })
+}
+
+async fn connect(broker: &config::Broker, versions: &mut Versions) -> Result<(Link<Stream>, ConnAck), String> {
+    loop {
+        let version = versions.next;
+        let error: ConnectError = match Link::connect(broker, version).await {
+            Ok(connected) => {
+                versions.answered(version);
+                return Ok(connected);
+            }
+            Err(error) => error,
+        };
+        if versions.failed(&error) {
+            continue;
+        }
+        return Err(match unanswered(error, &broker.client_id) {
+            Condition::Away(why) | Condition::Standing(why) => why,
+            Condition::Starting | Condition::Up => unreachable!("a failure is neither"),
+        });
+    }
+}
+
+/// Whether the connection ends soon. What comes meanwhile is not acknowledged.
+async fn is_taken_back(mut link: Link<Stream>) -> bool {
+    let end = async {
+        while let Some(Ok(packet)) = link.reader.next().await {
+            if matches!(packet, Packet::Disconnect { .. }) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(TAKEN_BACK_WITHIN, end).await.is_ok()
+}
