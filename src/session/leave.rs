@@ -10,6 +10,7 @@ use super::report::unanswered;
 use super::wire::{ConnAck, Packet};
 use super::{Versions, config};
 use crate::status::Condition;
+use crate::topic;
 
 /// A client that was thrown out connects again sooner, unless the broker told it why.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -32,12 +33,19 @@ pub enum Left {
 /// Why there is no connection, and what to do, as the service would say it.
 pub async fn leave(broker: &config::Broker, at_once: bool) -> Result<Left, String> {
     let mut versions = Versions::new(broker.protocol);
-    let (link, ack) = connect(broker, &mut versions).await?;
+    // Without a will: nobody comes back who would take its word back.
+    let silent = config::Broker { status: false, ..broker.clone() };
+    let (link, ack) = connect(&silent, &mut versions).await?;
     if !at_once && is_taken_back(link).await {
         return Ok(Left::InUse);
     }
-    let clean = config::Broker { session_expiry: Duration::ZERO, ..broker.clone() };
+    let clean = config::Broker { session_expiry: Duration::ZERO, ..silent };
     let (mut link, _) = connect(&clean, &mut versions).await?;
+    if broker.status {
+        // The broker keeps no status any more (an empty retained message, MQTT 3.3.1.3). It handles this before what
+        // follows; whether it allows it is of no interest.
+        link.writer.outgoing.publish_retained(1, &topic::status(&broker.client_id), "");
+    }
     link.writer.outgoing.disconnect();
     link.writer.flush().await.map_err(|error| error.to_string())?;
     link.writer.close().await;
@@ -57,7 +65,7 @@ async fn connect(broker: &config::Broker, versions: &mut Versions) -> Result<(Li
         if versions.failed(&error) {
             continue;
         }
-        return Err(match unanswered(error, &broker.client_id) {
+        return Err(match unanswered(error, broker) {
             Condition::Away(why) | Condition::Standing(why) => why,
             Condition::Starting | Condition::Up => unreachable!("a failure is neither"),
         });
