@@ -32,6 +32,9 @@ use crate::topic::Subscription;
 /// How long a graceful end may take; below the ten seconds after which Docker kills.
 pub const GRACE: Duration = Duration::from_secs(8);
 
+/// A stage ends so soon after the one it waits for.
+const NEIGHBOUR: Duration = Duration::from_secs(1);
+
 /// What the service shows of itself, shared with `http`.
 #[derive(Clone)]
 pub struct Face {
@@ -144,6 +147,10 @@ async fn join(mut stages: JoinSet<(&'static str, anyhow::Result<()>)>, stop: &Ca
         result?;
         // A stage that is quick to obey may be seen before the order.
         if !stop.is_cancelled() {
+            // It may have ended because its neighbour has, and be seen first; the reason is the neighbour's.
+            while let Ok(Some(ended)) = tokio::time::timeout(NEIGHBOUR, stages.join_next()).await {
+                ended.context("a stage panicked")?.1?;
+            }
             anyhow::bail!("the stage `{stage}` ended unasked");
         }
     }
@@ -330,6 +337,25 @@ mod tests {
         let rows: Vec<usize> = batches(toml, burst).await.iter().map(|batch| batch.rows.len()).collect();
         assert_eq!(rows.iter().sum::<usize>(), 30_000);
         assert!(rows.iter().all(|rows| *rows < MAX_ROWS + 3_000), "{rows:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reason_is_that_of_the_stage_that_failed_though_its_neighbour_is_seen_first() {
+        let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+        stages.spawn(async { ("mapping", Ok(())) });
+        stages.spawn(async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            ("delivery", Err(anyhow::anyhow!("fenced off")))
+        });
+        stages.spawn(async { std::future::pending().await });
+        let error = join(stages, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "fenced off");
+
+        let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+        stages.spawn(async { ("mapping", Ok(())) });
+        stages.spawn(async { std::future::pending().await });
+        let error = join(stages, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the stage `mapping` ended unasked");
     }
 
     #[tokio::test]
