@@ -4,6 +4,7 @@
 //!     cargo bench --bench line
 //!     cargo bench --bench line -- --messages 500000 --rounds 5
 //!     cargo bench --bench line -- --devices 10000 --only drain
+//!     cargo bench --bench line -- --devices 10000 --only soak --minutes 10
 //!
 //! Prints the tables that BENCHMARKS.md keeps. Asserts nothing about time; it does assert that every message is in the
 //! database once.
@@ -29,6 +30,8 @@ use usage::{Usage, cpu_seconds, peak_mib};
 /// Longer than any measured run takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 const LATENCY_SECONDS: u32 = 10;
+/// Of the soak, per second.
+const SOAK_RATE: u32 = 5_000;
 
 /// Who receives.
 #[derive(Clone, Copy, PartialEq)]
@@ -76,11 +79,13 @@ struct Arguments {
     rounds: usize,
     devices: usize,
     only: Option<String>,
+    /// Of the soak, which is run only if asked for.
+    minutes: u32,
 }
 
 impl Arguments {
     fn read() -> Self {
-        let mut asked = Self { messages: 200_000, rounds: 3, devices: 1_000, only: None };
+        let mut asked = Self { messages: 200_000, rounds: 3, devices: 1_000, only: None, minutes: 10 };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().expect("a value follows");
@@ -90,9 +95,12 @@ impl Arguments {
                 "--rounds" => asked.rounds = number(value()),
                 "--devices" => asked.devices = number(value()),
                 "--only" => asked.only = Some(value()),
+                "--minutes" => asked.minutes = value().parse().expect("minutes"),
                 // What cargo adds by itself.
                 "--bench" => {}
-                _ => panic!("`{arg}`? --messages N --rounds N --devices N --only live|drain|latency is all there is"),
+                _ => panic!(
+                    "`{arg}`? --messages --rounds --devices --only live|drain|latency|soak --minutes is all there is"
+                ),
             }
         }
         asked
@@ -127,6 +135,14 @@ fn main() {
             }
         }
         table(title, &runs);
+    }
+    if asked.only.as_deref() == Some("soak") {
+        println!("\n{SOAK_RATE} messages/s for {} minutes: resident MiB\n", asked.minutes);
+        println!("| | after one minute | at the end | at most |\n|---|---|---|---|");
+        for store in [Store::Postgres, Store::Sqlite] {
+            let [first, last, peak] = soak(store, &postgres, asked.devices, asked.minutes);
+            println!("| {} | {first:.1} | {last:.1} | {peak:.1} |", Receiver::Amber(store).name());
+        }
     }
     if asked.wants("latency") {
         println!("\nPublish to visible at 1,000 messages/s for {LATENCY_SECONDS} s, ms\n");
@@ -281,6 +297,27 @@ fn codec_alone(broker: &Mosquitto, address: SocketAddr, load: Load, backlog: Bac
     load.publish(address, Rate::AsFastAsPossible).expect("the broker takes the load");
     let seconds = receiver.join().expect("no panic").expect("the broker sends all");
     usage.end(load.count, seconds, 0.0, f64::NAN)
+}
+
+/// Resident MiB after a minute of a steady load, at its end, and at most.
+fn soak(store: Store, postgres: &Postgres, devices: usize, minutes: u32) -> [f64; 3] {
+    let broker = Mosquitto::with("log_type none");
+    let address: SocketAddr = ([127, 0, 0, 1], broker.port).into();
+    let database = postgres.database();
+    let mut amber = Amber::new(&config(store, &broker, &database));
+    amber.env("AMBER__LOG__LEVEL", "warn");
+    amber.start();
+    amber.wait_ready();
+    let resident = || {
+        let minute = Load { devices, count: SOAK_RATE as usize * 60 };
+        minute.publish(address, Rate::PerSecond(SOAK_RATE)).expect("the broker takes the load");
+        usage::resident_mib(amber.pid())
+    };
+    let first = resident();
+    let last = (1..minutes).fold(first, |_, _| resident());
+    let peak = peak_mib(amber.pid());
+    assert!(amber.terminate().success(), "amber ends well:\n{}", amber.log());
+    [first, last, peak]
 }
 
 /// Milliseconds from the publisher's clock to the first SELECT that sees the row: p50 and p99.
