@@ -16,6 +16,7 @@ mod number;
 mod path;
 mod pattern;
 mod run;
+mod shares;
 mod template;
 mod time;
 mod trie;
@@ -87,6 +88,9 @@ impl Mapping {
         }
         let drafts = mappings.iter().filter_map(|mapping| compile::compile(mapping, &mut faults)).collect();
         let (schema, compiled) = merge::merge(drafts, &mut faults);
+        if faults.iter().all(|fault| fault.severity != Severity::Fault) {
+            faults.extend(shares::mixed(&compiled, mappings));
+        }
         if faults.iter().any(|fault| fault.severity == Severity::Fault) {
             return (None, faults);
         }

@@ -32,6 +32,31 @@ fn one_bound_of_series_holds_for_a_measurement_and_two_must_agree() {
 }
 
 #[test]
+fn a_shared_subscription_beside_one_that_brings_the_same_to_everybody_is_a_fault() {
+    let two = |a: &str, b: &str| {
+        load(&format!(
+            "[mapping.a]\ntopic = \"{a}\"\nfields = [\"v\"]\n[mapping.b]\ntopic = \"{b}\"\nfields = [\"v\"]\nfallback = true"
+        ))
+    };
+    for (a, b) in [
+        ("$share/g/mn/{x}", "mn/{x}"),
+        ("$share/g/mn/{x}", "#"),
+        ("$share/g/mn/{x}", "$share/h/{_}/b"),
+        ("{_}/b", "$share/g/mn/{x}"),
+    ] {
+        let (mapping, faults) = two(a, b);
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(mapping.is_none() && said.len() == 1, "{a} {b}: {said:?}");
+        let start =
+            format!("config.toml:6:9: mapping.a.topic: `{a}` and `{b}` (config.toml:9:9) match the same topics");
+        assert!(said[0].starts_with(&start), "{said:?}");
+    }
+    for (a, b) in [("$share/g/mn/{x}", "$share/g/#"), ("$share/g/mn/{x}", "other/{x}"), ("mn/{x}", "#")] {
+        assert!(two(a, b).0.is_some(), "{a} {b}");
+    }
+}
+
+#[test]
 fn every_fault_is_named_with_place_and_remedy() {
     for (toml, expected) in [
         ("topic = \"a/{b}{c}\"\nfields = [\"v\"]", "config.toml:6:9: mapping.m.topic: two captures follow one another"),
