@@ -5,6 +5,7 @@
 //! for two reasons only: a burst that the channel did not take, and the limit of unsettled QoS 1 and 2. Never because
 //! of what is settled and not acknowledged: the PINGRESP that frees it is behind what is not read.
 
+mod copies;
 mod end;
 mod receive;
 
@@ -23,6 +24,7 @@ use super::presence::Presence;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
 use crate::message::Message;
+use copies::Copies;
 
 /// Acknowledgements that are confirmed by one PINGREQ and PINGRESP, if that takes no longer than `BARRIER_AFTER`.
 const BARRIER_ACKS: usize = 256;
@@ -103,6 +105,8 @@ pub(super) struct Connection<'a, S> {
     packets: Vec<Packet>,
     /// Hashes of the retained messages that have come, where filters of ours cross.
     retained_seen: HashSet<u64>,
+    /// Where filters cross and it is not known whether the broker sends all copies.
+    copies: Copies,
 }
 
 enum Event {
@@ -140,6 +144,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             reading: true,
             packets: Vec::new(),
             retained_seen: HashSet::new(),
+            copies: Copies::default(),
         }
     }
 
@@ -179,6 +184,9 @@ impl<'a, S: Transport> Connection<'a, S> {
                 Event::Tick => {
                     if let Err(lost) = self.tick() {
                         return End::Lost(lost);
+                    }
+                    if let Err(end) = self.release_held() {
+                        return end;
                     }
                     timer.as_mut().reset(self.due());
                 }
@@ -256,7 +264,8 @@ impl<'a, S: Transport> Connection<'a, S> {
         let idle = if self.link.writer.is_pending() { stuck } else { self.spoken + self.keep_alive / 2 };
         let dead = if self.reading { self.heard + self.patience() } else { stuck };
         let barrier = self.unmarked_since.map(|since| since + BARRIER_AFTER);
-        barrier.into_iter().chain(self.ask_again).fold(idle.min(dead), Instant::min)
+        let held = self.copies.due().filter(|_| self.run.held.is_empty());
+        barrier.into_iter().chain(self.ask_again).chain(held).fold(idle.min(dead), Instant::min)
     }
 
     /// Brings the timer forward; that it fires too early is put right when it does, and cheaper than a reset a turn.

@@ -42,6 +42,9 @@ struct Remembered {
     /// What the identifier says to stand before the filter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<String>,
+    /// The broker was shown to send the copies of those, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    all_copies: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -58,6 +61,8 @@ pub(super) struct Subscriptions {
     /// In the order in which they were asked for.
     remembered: Vec<Remembered>,
     overlap: Overlap,
+    /// The broker was shown to send a copy for each filter, or to name all on one.
+    all_copies: bool,
 }
 
 /// A filter that the broker refuses, and its reason code.
@@ -91,7 +96,8 @@ impl Subscriptions {
             }
         }
         let crossing = positions(&wanted, crossing);
-        (Self { wanted, crossing, remembered, overlap }, result)
+        let all_copies = remembered.iter().any(|one| one.all_copies);
+        (Self { wanted, crossing, remembered, overlap, all_copies }, result)
     }
 
     /// Writes the first packets that bring the broker from what it may have to what is wanted; the answers bring the
@@ -99,6 +105,8 @@ impl Subscriptions {
     pub(super) fn ask(&mut self, session_present: bool, identifiers: bool, outgoing: &mut Outgoing) -> Asked {
         if !session_present {
             self.remembered.clear();
+            // Perhaps it is another broker.
+            self.all_copies = false;
         }
         let wanted: HashSet<&str> = self.wanted.iter().map(|one| one.filter.as_str()).collect();
         let old: HashMap<&str, (usize, &Remembered)> =
@@ -243,6 +251,7 @@ impl Subscriptions {
                 qos: granted.qos.unwrap_or(self.wanted[granted.position].qos.level()),
                 identifier: granted.identifier,
                 before: granted.before.iter().map(text).collect(),
+                all_copies: self.all_copies && !granted.before.is_empty(),
                 ..remember(&self.wanted[granted.position])
             })
             .collect();
@@ -262,6 +271,19 @@ impl Subscriptions {
     /// Whether this is a copy, for another filter of ours, of a message that is taken once.
     pub(super) fn leaves_out(&self, topic: &str, identifiers: &Identifiers) -> bool {
         self.overlap.leaves_out(topic, identifiers)
+    }
+
+    /// Whether it is still to be shown that what [`Subscriptions::leaves_out`] says of this broker is true.
+    pub(super) fn is_learning(&self) -> bool {
+        !self.all_copies && !self.overlap.is_empty()
+    }
+
+    /// The broker was shown to send a copy for each filter, or to name all on one.
+    pub(super) fn all_copies_come(&mut self) {
+        self.all_copies = true;
+        for one in self.remembered.iter_mut().filter(|one| !one.before.is_empty()) {
+            one.all_copies = true;
+        }
     }
 
     /// Whether filters of ours cross at all.
@@ -305,6 +327,7 @@ fn remember(subscription: &Subscription) -> Remembered {
         unanswered: false,
         identifier: 0,
         before: Vec::new(),
+        all_copies: false,
     }
 }
 

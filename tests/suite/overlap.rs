@@ -120,6 +120,29 @@ fn a_broker_that_sends_one_copy_for_all_filters_has_it_stored_once() {
 }
 
 #[test]
+fn a_broker_that_names_one_filter_of_several_on_its_one_copy_loses_nothing() {
+    for lines in ["", "overlap = \"merge\"\nstatus = false"] {
+        let served = Served::start(Script { one_identifier: true, ..Script::default() });
+        let home = Home::sqlite();
+        let mut amber = Amber::run(&crossing(&served.url(), &home.url(), &(protocol("5") + "\n" + lines)));
+        for (qos, from) in [(Qos::AtMostOnce, 0), (Qos::AtLeastOnce, 10), (Qos::ExactlyOnce, 20)] {
+            for n in from..from + 10 {
+                served.broker().publish(TOPIC, format!("{{\"n\":{n}}}"), qos, false);
+            }
+        }
+        // Equal ones, too.
+        for _ in 0..200 {
+            served.broker().publish(TOPIC, "{\"n\":30}", Qos::AtLeastOnce, false);
+        }
+        eventually("each is stored, and once", || equal(Ok(home.count("numbers")), 230));
+        assert_eq!(numbers::stored(&home).len(), 31);
+        assert_eq!(amber.metric(IGNORED_OVERLAP), Ok(0.0));
+        assert!(amber.terminate().success());
+        assert_eq!(served.broker().seen("amber").map(|seen| seen.in_flight), Some(vec![]));
+    }
+}
+
+#[test]
 fn a_broker_without_identifiers_doubles_what_filters_that_cross_match_unless_they_are_merged() {
     // Without the status, which the merged filter brings too.
     for (lines, rows) in [("status = false", 30), ("status = false\noverlap = \"merge\"", 10)] {

@@ -21,6 +21,8 @@ pub struct Script {
     pub renumber: bool,
     /// A message that several filters of a client match is delivered once for each (as Mosquitto does in MQTT 5).
     pub copy_per_filter: bool,
+    /// A message that several filters of a client match bears the identifier of one of them only (as Aedes sends it).
+    pub one_identifier: bool,
     /// Subscription identifiers are not available, and CONNACK says so (MQTT 5, 3.2.2.3.12).
     pub no_identifiers: bool,
 }

@@ -148,7 +148,7 @@ impl State {
                     Some(first) if !self.script.copy_per_filter => {
                         first.qos = first.qos.max(qos);
                         first.retain |= retain;
-                        first.identifiers.extend(subscription.identifier);
+                        first.identifiers.extend(subscription.identifier.filter(|_| !self.script.one_identifier));
                     }
                     _ => deliveries.push(delivery(message, qos, retain, subscription)),
                 }

@@ -18,6 +18,8 @@ impl<S: Transport> Connection<'_, S> {
     /// Ends within the grace period, whatever the broker and the store do.
     pub(super) async fn finish(mut self) -> End {
         let deadline = Instant::now() + self.run.session.grace;
+        // Not taken: they come again.
+        drop(self.copies.release());
         self.rest(deadline).await;
         self.say_offline();
         self.confirm(deadline.min(Instant::now() + CONFIRM_TIMEOUT)).await;

@@ -88,6 +88,11 @@ impl<S: Transport> Connection<'_, S> {
         let mut state = in_hand.lock();
         for packet in packets.drain(..) {
             match packet {
+                Packet::Publish(publish) if self.run.subscriptions.is_learning() && !publish.retain => {
+                    for publish in self.sort(publish, now) {
+                        taken.extend(self.publish(&mut state, publish, now));
+                    }
+                }
                 Packet::Publish(publish) => {
                     let message = self.publish(&mut state, publish, now);
                     taken.extend(message);
@@ -120,6 +125,34 @@ impl<S: Transport> Connection<'_, S> {
             return Err(End::Lost(Lost::Unread(self.link.writer.outgoing.len())));
         }
         Ok(())
+    }
+
+    /// What is due now that this copy has come.
+    fn sort(&mut self, publish: Publish, now: Instant) -> Vec<Publish> {
+        let is_behind = self.is_behind(&publish);
+        let hash = hash_of(&publish);
+        let sorted = self.copies.sort(publish, hash, is_behind, now);
+        if sorted.is_shown {
+            self.run.subscriptions.all_copies_come();
+            self.run.publish_subscribed(false);
+        }
+        sorted.due
+    }
+
+    /// Takes the copies that were held long enough.
+    pub(super) fn release_held(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.copies.due().is_none_or(|due| now < due) || !self.run.held.is_empty() {
+            return Ok(());
+        }
+        let in_hand = Arc::clone(&self.run.session.in_hand);
+        let mut state = in_hand.lock();
+        let due = self.copies.release();
+        let taken: Vec<Message> =
+            due.into_iter().filter_map(|publish| self.publish(&mut state, publish, now)).collect();
+        in_hand.show(&state);
+        drop(state);
+        if taken.is_empty() { Ok(()) } else { self.hand_on_now(taken) }
     }
 
     /// Gives a burst to the next stage, or holds it until there is room.
@@ -204,9 +237,7 @@ impl<S: Transport> Connection<'_, S> {
     fn is_overlap(&mut self, state: &State, publish: &Publish) -> bool {
         let subscriptions = &self.run.subscriptions;
         if !publish.retain {
-            let topic = || std::str::from_utf8(&publish.topic);
-            return !publish.subscription_identifiers.is_empty()
-                && topic().is_ok_and(|topic| subscriptions.leaves_out(topic, &publish.subscription_identifiers));
+            return !subscriptions.is_learning() && self.is_behind(publish);
         }
         // Each filter brings the retained messages once, when it is new: another that stands before it had its own
         // perhaps long ago. But a topic has one retained message at a time, so what came already on this connection is
@@ -214,13 +245,17 @@ impl<S: Transport> Connection<'_, S> {
         if !subscriptions.are_crossing() || self.retained_seen.len() >= MAX_RETAINED_SEEN {
             return false;
         }
-        let hash = match publish.qos {
-            Qos::AtMostOnce => wire::hash(&publish.topic, &publish.payload, &mut Vec::new()),
-            Qos::AtLeastOnce | Qos::ExactlyOnce => publish.hash,
-        };
-        let was_seen = !self.retained_seen.insert(hash);
+        let was_seen = !self.retained_seen.insert(hash_of(publish));
         // A repetition of the one that was taken is no copy, but known.
         was_seen && !(publish.dup && state.ledger.knows(key(publish)))
+    }
+
+    /// Whether its identifiers say that another copy is taken of the message.
+    fn is_behind(&self, publish: &Publish) -> bool {
+        let identifiers = &publish.subscription_identifiers;
+        !identifiers.is_empty()
+            && std::str::from_utf8(&publish.topic)
+                .is_ok_and(|topic| self.run.subscriptions.leaves_out(topic, identifiers))
     }
 
     /// SUBACK, UNSUBACK, PUBACK, DISCONNECT, and what may not come (now).
@@ -285,6 +320,14 @@ impl<S: Transport> Connection<'_, S> {
 
 fn unasked(clause: &'static str, packet: &str, packet_id: u16) -> Fault {
     Fault::protocol(clause, format!("{packet} with packet identifier {packet_id}, which nobody waits for"))
+}
+
+/// Of topic and payload, at QoS 0 too.
+fn hash_of(publish: &Publish) -> u64 {
+    match publish.qos {
+        Qos::AtMostOnce => wire::hash(&publish.topic, &publish.payload, &mut Vec::new()),
+        Qos::AtLeastOnce | Qos::ExactlyOnce => publish.hash,
+    }
 }
 
 fn key(publish: &Publish) -> Key {

@@ -9,6 +9,7 @@
 //!
 //! Why nothing is lost by it:
 //!
+//! - No copy is left out before the broker has shown that it sends the others (`connection::copies`).
 //! - An identifier goes to the broker only when all that it says to stand before are granted ([`super`] waits for their
 //!   SUBACK), and none of them is unsubscribed before the SUBSCRIBE that takes the identifier back is answered. So at
 //!   any moment what stands before a filter is subscribed as well, and gets a copy of its own.
@@ -52,6 +53,11 @@ struct Standing {
 impl Overlap {
     pub(super) fn new(salt: u64) -> Self {
         Self { known: HashMap::new(), salt }
+    }
+
+    /// No copy is left out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
     /// The identifier of `filter` behind `before`: as remembered, or a new one.
