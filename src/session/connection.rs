@@ -8,6 +8,7 @@
 mod copies;
 mod end;
 mod receive;
+mod retained;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -25,6 +26,7 @@ use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
 use crate::message::Message;
 use copies::Copies;
+use retained::RetainedComing;
 
 /// Acknowledgements that are confirmed by one PINGREQ and PINGRESP, if that takes no longer than `BARRIER_AFTER`.
 const BARRIER_ACKS: usize = 256;
@@ -107,6 +109,7 @@ pub(super) struct Connection<'a, S> {
     retained_seen: HashSet<u64>,
     /// Where filters cross and it is not known whether the broker sends all copies.
     copies: Copies,
+    retained: RetainedComing,
 }
 
 enum Event {
@@ -145,6 +148,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             packets: Vec::new(),
             retained_seen: HashSet::new(),
             copies: Copies::default(),
+            retained: RetainedComing::default(),
         }
     }
 
@@ -265,7 +269,12 @@ impl<'a, S: Transport> Connection<'a, S> {
         let dead = if self.reading { self.heard + self.patience() } else { stuck };
         let barrier = self.unmarked_since.map(|since| since + BARRIER_AFTER);
         let held = self.copies.due().filter(|_| self.run.held.is_empty());
-        barrier.into_iter().chain(self.ask_again).chain(held).fold(idle.min(dead), Instant::min)
+        barrier
+            .into_iter()
+            .chain(self.ask_again)
+            .chain(held)
+            .chain(self.retained.due())
+            .fold(idle.min(dead), Instant::min)
     }
 
     /// Brings the timer forward; that it fires too early is put right when it does, and cheaper than a reset a turn.
@@ -296,6 +305,10 @@ impl<'a, S: Transport> Connection<'a, S> {
             self.unmarked_since = Some(now);
         } else if barrier || (!self.link.writer.is_pending() && now >= self.spoken + self.keep_alive / 2) {
             self.ping();
+        }
+        if self.retained.are_over(now, self.run.session.in_hand.unsettled()) {
+            self.run.subscriptions.retained_have_come();
+            self.run.publish_subscribed(false);
         }
         if self.ask_again.is_some_and(|at| now >= at) {
             self.ask_again = None;

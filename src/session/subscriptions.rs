@@ -32,7 +32,8 @@ struct Remembered {
     qos: u8,
     /// Whether its retained messages were asked for.
     retained: bool,
-    /// Asked for and not answered yet: perhaps the broker does not have it, so its retained messages are new to us.
+    /// Asked for and not answered yet: perhaps the broker does not have it, so its retained messages are new to us. Or
+    /// answered, and they have not all come.
     /// Texts of earlier versions leave it out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unanswered: bool,
@@ -252,9 +253,17 @@ impl Subscriptions {
                 identifier: granted.identifier,
                 before: granted.before.iter().map(text).collect(),
                 all_copies: self.all_copies && !granted.before.is_empty(),
+                unanswered: self.wanted[granted.position].retained && asked.retained.contains(&granted.position),
                 ..remember(&self.wanted[granted.position])
             })
             .collect();
+    }
+
+    /// The retained messages of all that is answered have come.
+    pub(super) fn retained_have_come(&mut self) {
+        for one in &mut self.remembered {
+            one.unanswered = false;
+        }
     }
 
     /// What to remember.

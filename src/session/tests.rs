@@ -436,6 +436,51 @@ async fn retained_messages_that_come_with_a_repeated_subscribe_are_not_handed_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn retained_messages_are_new_to_the_next_connection_until_they_have_come_and_are_settled() {
+    let filters = vec![Subscription { retained: true, ..filter("t/#") }];
+    play_with(filters, false, 10, |mut scene, mut broker| async move {
+        broker.grant(1).await;
+        broker.send(&publish(QOS_1 | RETAIN, 1, 1)).await;
+        let taken = scene.received.recv().await.unwrap();
+        let is_new = |scene: &Scene| scene.subscribed.borrow().contains("unanswered");
+        for _ in 0..4 {
+            broker.expect(&PINGREQ).await;
+            broker.send(&PINGRESP).await;
+        }
+        assert!(is_new(&scene), "after a minute: the broker may wait for its acknowledgement");
+        scene.in_hand.settle(&taken, Some(1));
+        broker.expect(&puback(1)).await;
+        for _ in 0..4 {
+            broker.expect(&PINGREQ).await;
+            broker.send(&PINGRESP).await;
+        }
+        assert!(!is_new(&scene));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_graceful_end_remembers_retained_messages_that_have_not_all_come() {
+    for other_came in [false, true] {
+        let filters = vec![Subscription { retained: true, ..filter("t/#") }];
+        play_with(filters, false, 10, |mut scene, mut broker| async move {
+            broker.grant(1).await;
+            broker.send(&publish(RETAIN, 1, 1)).await;
+            let mut taken = scene.received.recv().await.unwrap();
+            if other_came {
+                broker.send(&publish(QOS_1, 2, 2)).await;
+                taken.extend(scene.received.recv().await.unwrap());
+            }
+            scene.stop.cancel();
+            scene.in_hand.settle(&taken, Some(1));
+            while broker.packet().await.is_some() {}
+            assert_eq!(scene.subscribed.borrow().contains("unanswered"), !other_came);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_graceful_end_waits_for_receipts_acknowledges_and_disconnects() {
     let end = play(false, 10, |mut scene, mut broker| async move {
         broker.grant(1).await;

@@ -209,6 +209,9 @@ impl<S: Transport> Connection<'_, S> {
             }
         }
         let retained_again = self.version == Version::V311 && self.session_present && publish.retain && !publish.dup;
+        if !publish.retain {
+            self.retained.other_came();
+        }
         let message = message(publish, delivery, (self.run.session.clock)());
         if retained_again && !self.run.subscriptions.retained_is_new(&self.asked, &message.topic) {
             // 3.1.1 sends them at every SUBSCRIBE, also at those that repeat an old one.
@@ -217,6 +220,9 @@ impl<S: Transport> Connection<'_, S> {
                 state.ledger.settle(delivery, None);
             }
             return None;
+        }
+        if message.retain {
+            self.retained.came(now);
         }
         state.take(&message, now);
         Some(message)
@@ -311,6 +317,12 @@ impl<S: Transport> Connection<'_, S> {
         }
         self.is_answered = true;
         self.run.subscriptions.answered(&self.asked);
+        if self.version == Version::V5 {
+            // A SUBSCRIBE that is repeated brings none.
+            self.run.subscriptions.retained_have_come();
+        } else {
+            self.retained.asked_for(Instant::now());
+        }
         self.run.publish_subscribed(false);
         self.run.subscribed(&self.asked);
         self.say_online();

@@ -71,7 +71,7 @@ fn retained_messages_are_new_only_where_a_filter_or_its_wish_is_new() {
 }
 
 #[test]
-fn retained_messages_are_new_until_the_subscribe_for_them_is_answered() {
+fn retained_messages_are_new_until_the_subscribe_for_them_is_answered_and_they_have_come() {
     let wanted = vec![subscription("a", true)];
     let (mut subscriptions, _) = Subscriptions::new(wanted.clone(), &[], "", 1);
     ask(&mut subscriptions, false);
@@ -84,6 +84,12 @@ fn retained_messages_are_new_until_the_subscribe_for_them_is_answered() {
     assert!(subscriptions.retained_is_new(&asked, "a"));
     assert!(suback(&mut subscriptions, &mut asked, 1, &[1]));
     subscriptions.answered(&asked);
+    // The connection is cut while they come.
+    let (mut asked, _) = ask(&mut subscriptions, true);
+    assert!(subscriptions.retained_is_new(&asked, "a"));
+    assert!(suback(&mut subscriptions, &mut asked, 1, &[1]));
+    subscriptions.answered(&asked);
+    subscriptions.retained_have_come();
     let (asked, _) = ask(&mut subscriptions, true);
     assert!(!subscriptions.retained_is_new(&asked, "a"));
     assert_eq!(subscriptions.text(), r#"[{"filter":"a","qos":1,"retained":true,"identifier":1}]"#);
