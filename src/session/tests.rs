@@ -481,6 +481,29 @@ async fn the_graceful_end_remembers_retained_messages_that_have_not_all_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_that_was_left_out_on_an_earlier_connection_is_not_stored_when_it_comes_again() {
+    let filters = ["t/#", "+"].map(|name| Subscription { retained: true, ..filter(name) });
+    play_with(filters.to_vec(), true, 10, |mut scene, mut broker| async move {
+        let (first, body) = broker.packet().await.unwrap();
+        assert_eq!(first, 0x82);
+        {
+            // Of a retained message; the acknowledgement was lost with the connection.
+            let hash = !wire::hash(b"t", &[1], &mut Vec::new());
+            let key = crate::message::Key { packet_id: 2, exactly_once: false, hash };
+            let mut state = scene.in_hand.lock();
+            let ledger::Admit::Store { delivery, .. } = state.publish(key, false, true, false) else { panic!() };
+            state.ledger.settle(delivery, None);
+            state.ledger.connected(true);
+        }
+        broker.send(&[0x90, 4, body[0], body[1], 1, 1]).await;
+        broker.send(&publish(QOS_1 | DUP | RETAIN, 2, 1)).await;
+        broker.expect(&puback(2)).await;
+        assert!(scene.received.try_recv().is_err());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_graceful_end_waits_for_receipts_acknowledges_and_disconnects() {
     let end = play(false, 10, |mut scene, mut broker| async move {
         broker.grant(1).await;

@@ -242,6 +242,10 @@ impl<S: Transport> Connection<'_, S> {
     /// Whether this is one copy more of a message that is taken once although several filters of ours match it.
     fn is_overlap(&mut self, state: &State, publish: &Publish) -> bool {
         let subscriptions = &self.run.subscriptions;
+        // It was left out on an earlier connection, which lost our acknowledgement.
+        if publish.dup && state.ledger.knows(Key { hash: !publish.hash, ..key(publish) }) {
+            return true;
+        }
         if !publish.retain {
             return !subscriptions.is_learning() && self.is_behind(publish);
         }
