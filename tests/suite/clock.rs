@@ -2,6 +2,7 @@
 //!
 //! The line runs in this process, because its clock is an argument; broker and store are the real ones.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use amber::mapping::Mapping;
@@ -71,7 +72,7 @@ fn a_clock_that_is_set_ahead_and_back_loses_nothing_fires_no_time_out_and_delete
         NOW.store(NOON, Ordering::Relaxed);
         let lines = format!("client_id = \"amber-{home}\"\nkeep_alive = \"5s\"");
         let text =
-            settings(&broker.url(), &home.url(), &lines) + "[rejects]\nkeep = \"1m\"\nmax = \"1MiB\"\n" + MAPPING;
+            settings(&broker.url(), &home.url(), &lines) + "[rejects]\nkeep = \"10m\"\nmax = \"1MiB\"\n" + MAPPING;
         let line = Line::start(&text, || Time(NOW.load(Ordering::Relaxed)));
         let mut publisher = Publisher::connect(broker.port, "publisher");
         publisher.publish("n/a", "{", Qos::AtLeastOnce);
@@ -83,13 +84,13 @@ fn a_clock_that_is_set_ahead_and_back_loses_nothing_fires_no_time_out_and_delete
             n += 100;
             eventually("all are stored", || equal(Ok(home.count("numbers")), n as i64));
         }
-        // One that is really old is deleted at the next look, which comes each second where `keep` is a minute.
+        // One that is really old is deleted at the next look, which comes each six seconds where `keep` is ten minutes.
         let copied = "payload_bytes, qos, retain, topic, payload, mapping, reason, detail";
         let table = home.table("reject");
         let epoch = if home.is_postgres() { "'1970-01-01T00:00:00Z'::timestamptz" } else { "0" };
         home.sql().run(&format!("insert into {table} (received_at, {copied}) select {epoch}, {copied} from {table}"));
         eventually("the old one is deleted", || equal(Ok(line.total("amber_rejects_deleted_total")), 1));
-        assert_eq!(home.count("rejects"), 1, "the other one is not a minute old: {home}");
+        assert_eq!(home.count("rejects"), 1, "the other one is not ten minutes old: {home}");
         assert_eq!(line.total("amber_connections_total"), 1, "no time-out struck");
         assert_eq!(line.total("amber_connection_failures_total"), 0);
         assert_eq!(line.total("amber_write_failures_total"), 0);
@@ -110,17 +111,19 @@ fn within_a_batch_no_time_of_receipt_goes_back_and_the_next_batch_follows_the_cl
     for home in Home::both() {
         NOW.store(NOON, Ordering::Relaxed);
         let lines = format!("client_id = \"amber-{home}\"");
-        let text = settings(&broker.url(), &home.url(), &lines).replace("\"0s\"", "\"1s\"") + MAPPING;
+        let text = settings(&broker.url(), &home.url(), &lines).replace("\"0s\"", "\"5s\"") + MAPPING;
         let line = Line::start(&text, || Time(NOW.fetch_sub(SECOND, Ordering::Relaxed)));
+        let metrics = Arc::clone(&line.face.metrics);
+        let batches = || metrics.total("amber_batches_written_total");
         let mut publisher = Publisher::connect(broker.port, "publisher");
-        let mut batches = 0;
-        for from in [0, 9] {
-            // Less than half of the window, so that they wait for one another.
-            publisher.publish_numbers("n/a", from..from + 9, Qos::AtLeastOnce);
-            eventually("they are stored", || equal(Ok(home.count("numbers")), from as i64 + 9));
-            batches += 1;
-            assert_eq!(line.total("amber_batches_written_total"), batches, "one batch: {home}");
-        }
+        // Less than half of the window, so that they wait for one another: for the interval, then for the end.
+        publisher.publish_numbers("n/a", 0..9, Qos::AtLeastOnce);
+        eventually("they are stored", || equal(Ok(home.count("numbers")), 9));
+        assert_eq!(batches(), 1, "one batch: {home}");
+        publisher.publish_numbers("n/a", 9..18, Qos::AtLeastOnce);
+        eventually("all have come", || equal(Ok(line.total("amber_messages_received_total")), 18));
+        line.end();
+        assert_eq!((home.count("numbers"), batches()), (18, 2), "another batch: {home}");
         let times =
             format!("select count(distinct received_at), count(distinct time) from {} where n ", home.view("numbers"));
         let mut sql = home.sql();
@@ -133,6 +136,40 @@ fn within_a_batch_no_time_of_receipt_goes_back_and_the_next_batch_follows_the_cl
             "select count(*) from {view} where n = 9 and received_at < (select received_at from {view} where n = 8)"
         );
         assert_eq!(sql.number(&back), Ok(1));
+    }
+}
+
+#[test]
+fn the_next_reject_that_is_kept_says_how_many_were_not() {
+    static NOW: AtomicI64 = AtomicI64::new(NOON);
+    let broker = Mosquitto::start();
+    for home in Home::both() {
+        NOW.store(NOON, Ordering::Relaxed);
+        let lines = format!("client_id = \"amber-{home}\"");
+        let text = settings(&broker.url(), &home.url(), &lines) + "[rejects]\nper_minute = 3\n" + MAPPING;
+        let line = Line::start(&text, || Time(NOW.load(Ordering::Relaxed)));
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let told = format!(
+            "select count(*) from {} where detail like '%(498 more of this reason came before and were counted, not kept)'",
+            home.view("rejects")
+        );
+        let mut bad = |count: usize, [kept, unkept]: [u64; 2], wanted: i64| {
+            let messages = (0..count).map(|_| ("n/a".to_owned(), b"{".to_vec()));
+            publisher.publish_all(Qos::AtLeastOnce, messages);
+            eventually("all are counted", || {
+                equal(
+                    Ok(["amber_rejects_total", "amber_rejects_unkept_total"].map(|name| line.total(name))),
+                    [kept, unkept],
+                )
+            });
+            assert_eq!((home.count("rejects"), home.sql().number(&told)), (kept as i64, Ok(wanted)), "{home}");
+        };
+        bad(500, [3, 497], 0);
+        // To the last moment of the minute, and into the next one.
+        NOW.store(NOON + 60 * SECOND - 1, Ordering::Relaxed);
+        bad(1, [3, 498], 0);
+        NOW.fetch_add(1, Ordering::Relaxed);
+        bad(1, [4, 498], 1);
         line.end();
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `AMBER_LONG=1 cargo test --test suite floods` sends a million of each.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use amber::message::Qos;
 
@@ -11,7 +11,7 @@ use crate::support::client::Publisher;
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::{self, Sent, TOPIC, settings};
-use crate::support::{equal, eventually, eventually_within};
+use crate::support::{equal, eventually};
 
 /// Whatever is sent.
 const MEMORY: f64 = (96 << 20) as f64;
@@ -24,7 +24,7 @@ fields = { v = { type = "int" } }
 "#;
 
 fn messages() -> usize {
-    if std::env::var_os("AMBER_LONG").is_some() { 1_000_000 } else { 50_000 }
+    if std::env::var_os("AMBER_LONG").is_some() { 1_000_000 } else { 30_000 }
 }
 
 /// Of the flood, at most so many wait at the broker: what a known device says comes behind them.
@@ -86,22 +86,25 @@ fn devices(home: &Home) {
     let broker = Mosquitto::with("max_queued_messages 0");
     let config = settings(&broker.url(), &home.url(), "") + "[rejects]\nper_minute = 100\n" + CLIMATE;
     let mut amber = Amber::run(&config);
+    let start = Instant::now();
     let heard = flood(&broker, home, &amber, |n| (format!("home/device-{n}/climate"), b"{\"v\":1}".to_vec()));
-    assert!(heard >= 10, "{heard} times heard");
+    assert!(heard > 1, "not once within the flood");
     assert_eq!(home.count("climate"), 999 + heard, "the first ones of the flood, and the known device");
     let series = home.sql().number(&format!("select count(*) from {}", home.table("climate_series")));
     assert_eq!(series, Ok(1_000));
-    assert_rejects(home, &amber, "too_many_series", messages() - 999);
+    assert_rejects(home, &amber, start, "too_many_series", messages() - 999);
     assert_at_rest(&mut amber);
 }
 
-/// All of them are counted, a hundred a minute are kept.
+/// All of them are counted, a hundred a minute are kept; they have come since `start`.
 #[track_caller]
-fn assert_rejects(home: &Home, amber: &Amber, reason: &str, all: usize) {
+fn assert_rejects(home: &Home, amber: &Amber, start: Instant, reason: &str, all: usize) {
+    // Those that have begun, and the one that had.
+    let minutes = start.elapsed().as_secs() / 60 + 2;
     let kept = amber.metric(&format!("amber_rejects_total{{reason=\"{reason}\"}}")).unwrap();
     let unkept = amber.metric(&format!("amber_rejects_unkept_total{{reason=\"{reason}\"}}")).unwrap();
     assert_eq!(kept + unkept, all as f64);
-    assert!((100.0..5_000.0).contains(&kept) && kept % 100.0 == 0.0 || all < 200, "{kept} are kept");
+    assert!((100.0..=100.0 * minutes as f64).contains(&kept), "{kept} are kept in {minutes} minutes");
     assert_eq!(home.count("rejects"), kept as i64);
     let said = amber.log().matches("more rejects a minute than are kept").count();
     assert_eq!(said, 1, "it is said once");
@@ -123,10 +126,11 @@ fn bad_payloads(home: &Home) {
     let config = settings(&broker.url(), &home.url(), "") + "[rejects]\nper_minute = 100\n" + CLIMATE;
     let mut amber = Amber::run(&config);
     let bad = format!("{{\"v\":\"{}", "x".repeat(200)).into_bytes();
+    let start = Instant::now();
     let heard = flood(&broker, home, &amber, |n| (format!("home/device-{}/climate", n % 50), bad.clone()));
-    assert!(heard >= 10, "{heard} times heard");
+    assert!(heard > 1, "not once within the flood");
     assert_eq!(home.count("climate"), heard);
-    assert_rejects(home, &amber, "payload", messages());
+    assert_rejects(home, &amber, start, "payload", messages());
     assert_at_rest(&mut amber);
 }
 
@@ -138,33 +142,6 @@ fn bad_payloads_without_number_are_counted_and_starve_no_good_one_in_postgresql(
 #[test]
 fn bad_payloads_without_number_are_counted_and_starve_no_good_one_in_sqlite() {
     bad_payloads(&Home::sqlite());
-}
-
-#[test]
-fn the_next_reject_that_is_kept_says_how_many_were_not() {
-    let broker = Mosquitto::start();
-    let home = Home::sqlite();
-    let amber = Amber::run(&(settings(&broker.url(), &home.url(), "") + "[rejects]\nper_minute = 3\n" + CLIMATE));
-    let mut publisher = Publisher::connect(broker.port, "publisher");
-    let bad = |publisher: &mut Publisher, count: usize| {
-        let messages = (0..count).map(|_| ("home/a/climate".to_owned(), b"{".to_vec()));
-        publisher.publish_all(Qos::AtLeastOnce, messages);
-    };
-    bad(&mut publisher, 500);
-    let told =
-        "select count(*) from rejects where detail like '%more of this reason came before and were counted, not kept)'";
-    let mut sent = 500.0;
-    // Until the minute is over.
-    eventually_within(Duration::from_secs(90), "the next minute begins", || {
-        bad(&mut publisher, 1);
-        sent += 1.0;
-        equal(home.sql().number(told), 1)
-    });
-    eventually("all are counted", || {
-        let kept = amber.metric("amber_rejects_total{reason=\"payload\"}")?;
-        let unkept = amber.metric("amber_rejects_unkept_total{reason=\"payload\"}")?;
-        equal(Ok(kept + unkept), sent)
-    });
 }
 
 #[test]
