@@ -15,8 +15,10 @@ use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::{self, Load, Sent, TOPIC};
 use crate::support::postgres;
 use crate::support::process;
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{equal, eventually};
 
+const ACKNOWLEDGED: &str = "amber_acknowledged_total";
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// As docs/operation.md makes a backup, while Amber runs or not.
@@ -95,22 +97,31 @@ fn a_store_put_back_while_amber_is_stopped_goes_on_from_there_and_takes_what_wai
 fn a_backup_has_the_ledger_so_that_what_was_not_acknowledged_is_not_doubled_by_a_move() {
     for home in Home::both() {
         let (broker, folder) = (Mosquitto::start(), Folder::new());
-        let mut amber = Amber::run(&numbers::config(&broker.url(), &home.url(), ""));
+        let proxy = Proxy::to(broker.port);
+        let url = format!("mqtt://127.0.0.1:{}", proxy.port);
+        let mut amber = Amber::run(&numbers::config(&url, &home.url(), ""));
         let load = Load::start(broker.port, PAUSE);
-        let mut redelivered = 0.0;
-        for _ in 0..10 {
+        for _ in 0..6 {
             load.wait_for(100);
-            // Between a commit and its acknowledgement, now and then.
+            // Killed between a commit and its acknowledgement: that is lost on its way.
+            proxy.set(Mode::DownstreamOnly);
+            let acknowledged = amber.metric(ACKNOWLEDGED).unwrap();
+            eventually("some are acknowledged in vain", || match amber.metric(ACKNOWLEDGED)? {
+                now if now > acknowledged => Ok(()),
+                now => Err(format!("{now}")),
+            });
             amber.kill();
+            proxy.set(Mode::Pass);
             let backup = back_up(&home, &folder);
             put_back(&home, &backup);
             std::fs::remove_file(backup).unwrap();
             amber.start();
             amber.wait_ready();
-            load.wait_for(100);
-            redelivered += amber.metric("amber_messages_redelivered_total").unwrap();
+            eventually("what was stored comes again", || match amber.metric("amber_messages_redelivered_total")? {
+                0.0 => Err("nothing".to_owned()),
+                count => Ok(count),
+            });
         }
-        assert!(redelivered > 0.0, "nothing was put to the test");
         numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
     }
 }
