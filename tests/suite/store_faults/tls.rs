@@ -1,32 +1,15 @@
 //! TLS to PostgreSQL: a server elsewhere must prove who it is, and what is wrong is said with the remedy.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-
 use super::Line;
 use crate::support::binary::Amber;
+use crate::support::certificates::{Authority, Signed};
 use crate::support::folder::Folder;
 use crate::support::home::Home;
 use crate::support::postgres::Postgres;
 use crate::support::{eventually, numbers};
 
-/// Makes certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// A certificate for the host `localhost`, and its key.
-    fn certify(&self, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
-        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
+fn offer(server: &Postgres, signed: &Signed) {
+    server.offer_tls(&signed.certificate, &signed.key);
 }
 
 /// Amber does not start with the store `url`, and says why.
@@ -48,7 +31,7 @@ fn a_server_that_does_not_prove_who_it_is_is_refused_with_the_remedy() {
     let name = server.database().name;
     let folder = Folder::new();
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let ca = folder.write("ca.pem", &ours.0.pem());
+    let ca = folder.write("ca.pem", &ours.pem);
     let mut amber = Amber::new("");
     // No loopback address to Amber, and to the kernel this machine: as far away as a test can go.
     let elsewhere = format!("postgres://postgres@0.0.0.0:{}/{name}", server.port);
@@ -56,16 +39,13 @@ fn a_server_that_does_not_prove_who_it_is_is_refused_with_the_remedy() {
     let trusting = |url: &str| format!("{url}&sslrootcert={}", ca.display());
 
     refuses(&mut amber, &elsewhere, &["does not support TLS", "ssl = on", "?sslmode=disable"]);
-    let (certificate, key) = theirs.certify(|_| {});
-    server.offer_tls(&certificate, &key);
+    offer(&server, &theirs.sign(&["localhost"]));
     refuses(&mut amber, &elsewhere, &["UnknownIssuer", "?sslrootcert="]);
     refuses(&mut amber, &trusting(&here), &["UnknownIssuer", "?sslrootcert="]);
-    let (certificate, key) = ours.certify(|_| {});
-    server.offer_tls(&certificate, &key);
+    offer(&server, &ours.sign(&["localhost"]));
     refuses(&mut amber, &trusting(&here.replace("localhost", "127.0.0.1")), &["not valid for name", "write the host"]);
     refuses(&mut amber, &format!("{here}&sslrootcert=nowhere.pem"), &["nowhere.pem", "cannot be read"]);
-    let (certificate, key) = ours.certify(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
-    server.offer_tls(&certificate, &key);
+    offer(&server, &ours.expired());
     refuses(&mut amber, &trusting(&here), &["expired", "renew the server's certificate"]);
 }
 
@@ -75,23 +55,22 @@ fn a_certificate_that_goes_wrong_and_is_renewed_costs_no_message() {
     let database = server.database();
     let folder = Folder::new();
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let ca = folder.write("ca.pem", &ours.0.pem());
+    let ca = folder.write("ca.pem", &ours.pem);
     let url = format!(
         "postgres://postgres@localhost:{}/{}?sslmode=verify-full&sslrootcert={}",
         server.port,
         database.name,
         ca.display()
     );
-    let (certificate, key) = ours.certify(|_| {});
-    server.offer_tls(&certificate, &key);
+    let right = ours.sign(&["localhost"]);
+    offer(&server, &right);
     let mut line = Line::loaded(Home::Postgres(database), &url);
     let encrypted =
         "select count(*) from pg_stat_ssl join pg_stat_activity using (pid) where ssl and application_name = 'amber'";
     assert_eq!(server.sql().number(encrypted), Ok(1), "amber writes in the clear");
-    let (wrong, its_key) = theirs.certify(|_| {});
-    server.offer_tls(&wrong, &its_key);
+    offer(&server, &theirs.sign(&["localhost"]));
     line.database().terminate();
     line.is_down("standing", &["UnknownIssuer", "?sslrootcert="]);
-    server.offer_tls(&certificate, &key);
+    offer(&server, &right);
     line.end();
 }
