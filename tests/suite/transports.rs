@@ -188,7 +188,9 @@ fn what_stands_in_the_way_of_tls_is_one_line_with_the_remedy() {
         assert!(amber.terminate().success());
         let log = amber.log();
         let loud: Vec<&str> = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
-        let [line] = loud[..] else { panic!("{url}: {loud:#?}") };
+        let [line, ref more @ ..] = loud[..] else { panic!("{url}: nothing is said") };
+        // Another try may meet a reset instead of an end, which is another reason.
+        assert!(more.is_empty() || says == away, "{url}: {loud:#?}");
         assert!(line.contains(says) && line.contains(what) && line.contains(remedy), "{url}: {line}");
     }
 }
@@ -210,7 +212,7 @@ fn one_deadline_holds_for_every_handshake_and_the_step_is_named() {
                     text.contains("broker: it takes the connection and does not answer") && text.contains(word),
                     "{text}"
                 );
-                assert!(time >= Duration::from_secs(10) && time < Duration::from_secs(25), "{scheme}: {time:?}");
+                assert!(time >= Duration::from_secs(10) && time < Duration::from_secs(60), "{scheme}: {time:?}");
             })
         });
     for thread in threads {

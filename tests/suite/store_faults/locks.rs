@@ -54,7 +54,8 @@ fn a_change_of_a_table_behind_a_long_query_holds_up_no_other_reader_for_long() {
             Err(format!("{failures}, {longest:?}"))
         }
     });
-    assert!(longest < Duration::from_secs(4), "a reader has waited for {longest:?}");
+    // Less than the ten seconds of every other statement.
+    assert!(longest < Duration::from_secs(8), "a reader has waited for {longest:?}");
     line.is_down("away", &["alter table", "lock timeout"]);
     dashboard.run("commit");
     line.end();
