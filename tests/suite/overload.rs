@@ -83,7 +83,8 @@ fn a_flood_of_qos_0_on_a_store_that_stalls_is_dropped_and_counted_and_costs_qos_
         "longest answer {longest:?}, peak of resident memory {} MiB, {received} of QoS 0 received, {dropped} dropped",
         peak >> 20
     );
-    assert!(longest < Duration::from_secs(2), "{longest:?}");
+    // Less than the store stood still.
+    assert!(longest < Duration::from_secs(8), "{longest:?}");
     assert!(peak <= MAX_MEMORY, "{peak} bytes");
     numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
 }
@@ -132,20 +133,24 @@ fn peak_under(server: &Postgres, flood: Flood) -> u64 {
     peak
 }
 
+#[track_caller]
+fn assert_bounded(flood: Flood) {
+    let peak = peak_under(&Postgres::start(), flood);
+    println!("{} MiB", peak >> 20);
+    assert!(peak <= MAX_MEMORY, "{peak} bytes");
+}
+
 #[test]
-fn whatever_is_sent_while_the_store_stands_still_memory_is_bounded() {
-    let floods: [(&str, Flood); 3] = [
-        // Each of them fills both limits in bytes.
-        ("a mebibyte at a time", |id| publish(u8::from(id > 100), id, &payload(1 << 20))),
-        // A payload is not to keep the buffer that it came in.
-        ("QoS 1 among QoS 0", |id| [publish(1, id, &payload(5_000)), publish(0, 0, &payload(60_000))].concat()),
-        // Nor is a burst to keep the room of what was dropped from it.
-        ("few among many", |id| [publish(1, id, &payload(64)), publish(0, 0, b"{}").repeat(100)].concat()),
-    ];
-    let server = Postgres::start();
-    for (what, flood) in floods {
-        let peak = peak_under(&server, flood);
-        println!("{what}: {} MiB", peak >> 20);
-        assert!(peak <= MAX_MEMORY, "{what}: {peak} bytes");
-    }
+fn a_mebibyte_at_a_time_fills_both_limits_in_bytes_and_memory_is_bounded() {
+    assert_bounded(|id| publish(u8::from(id > 100), id, &payload(1 << 20)));
+}
+
+#[test]
+fn a_payload_does_not_keep_the_buffer_that_it_came_in() {
+    assert_bounded(|id| [publish(1, id, &payload(5_000)), publish(0, 0, &payload(60_000))].concat());
+}
+
+#[test]
+fn a_burst_does_not_keep_the_room_of_what_was_dropped_from_it() {
+    assert_bounded(|id| [publish(1, id, &payload(64)), publish(0, 0, b"{}").repeat(100)].concat());
 }
