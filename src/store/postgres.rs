@@ -149,15 +149,17 @@ impl Postgres {
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
-        let text = "update amber_store.delivery set packets = $3, updated_at = now() where writer = $1 and epoch = $2";
-        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(packets);
+        let text = "update amber_store.delivery set packets = $3, updated_at = now()
+             where writer = $1 and epoch = $2 and seq = $4";
+        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(packets).bind(self.link.last());
         self.update_row(query).await
     }
 
     pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
-        let text = "update amber_store.delivery set filters = $3, updated_at = now() where writer = $1 and epoch = $2";
-        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(filters);
+        let text = "update amber_store.delivery set filters = $3, updated_at = now()
+             where writer = $1 and epoch = $2 and seq = $4";
+        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(filters).bind(self.link.last());
         self.update_row(query).await
     }
 

@@ -160,14 +160,20 @@ impl Sqlite {
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
-        let text = format!("update store_delivery set packets = ?, updated_at = {NOW} where writer = ? and epoch = ?");
-        self.update_row(sqlx::query(AssertSqlSafe(text)).bind(packets).bind(self.writer.clone()).bind(epoch)).await
+        let text = format!(
+            "update store_delivery set packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ?"
+        );
+        let query = sqlx::query(AssertSqlSafe(text)).bind(packets).bind(self.writer.clone()).bind(epoch);
+        self.update_row(query.bind(self.link.last())).await
     }
 
     pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
-        let text = format!("update store_delivery set filters = ?, updated_at = {NOW} where writer = ? and epoch = ?");
-        self.update_row(sqlx::query(AssertSqlSafe(text)).bind(filters).bind(self.writer.clone()).bind(epoch)).await
+        let text = format!(
+            "update store_delivery set filters = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ?"
+        );
+        let query = sqlx::query(AssertSqlSafe(text)).bind(filters).bind(self.writer.clone()).bind(epoch);
+        self.update_row(query.bind(self.link.last())).await
     }
 
     pub(super) async fn ask(&mut self) -> Result<(), WriteError> {

@@ -359,3 +359,22 @@ fn a_backup_of_an_earlier_process_is_taken_over_and_epochs_go_on() {
         assert!(matches!(store.adopt(), Err(WriteError::Fenced)));
     }
 }
+
+#[test]
+fn keys_of_batches_that_a_backup_lacks_are_not_written_into_it() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        store.write_packets(&temperatures([1.0]), 1, b"\x01keys of then").unwrap();
+        store.write_packets(&temperatures([1.0]), 2, b"\x01keys of now").unwrap();
+        // Owner and epoch are ours, and it is put back before the next question notices.
+        home.sql().run(&format!(
+            "update {} set seq = 1, packets = {}",
+            home.table("delivery"),
+            if home.is_postgres() { "'\\x01ff'" } else { "x'01ff'" },
+        ));
+        assert!(matches!(store.runtime.block_on(store.store.write_ledger(b"\x01more")), Err(WriteError::Fenced)));
+        assert!(!store.store.is_adopted());
+        let adopted = store.adopt().unwrap();
+        assert_eq!((adopted.seq, &*adopted.packets), (1, &b"\x01\xff"[..]), "{home}");
+    }
+}
