@@ -15,6 +15,8 @@ pub(super) struct Gate<'a> {
     pub(super) writer: &'a str,
     /// Of the adoption on this connection.
     pub(super) epoch: i64,
+    /// Of this process: two that have the same epoch, by a backup, are still two.
+    pub(super) owner: i64,
     /// Number of the newest batch in the database, as far as this connection knows. It has another one if it was put
     /// back to an earlier state (a backup) under a connection that lives on: then what is cached of it is not true.
     pub(super) last: i64,

@@ -119,7 +119,7 @@ impl Postgres {
             return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
+        let gate = Gate { writer: &self.writer, epoch, owner: self.owner, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids };
@@ -138,7 +138,7 @@ impl Postgres {
         let epoch = self.adopted()?;
         let mut resolved = self.resolve(batch).await?;
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
+        let gate = Gate { writer: &self.writer, epoch, owner: self.owner, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
@@ -150,16 +150,26 @@ impl Postgres {
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
         let text = "update amber_store.delivery set packets = $3, updated_at = now()
-             where writer = $1 and epoch = $2 and seq = $4";
-        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(packets).bind(self.link.last());
+             where writer = $1 and epoch = $2 and seq = $4 and owner = $5";
+        let query = sqlx::query(text)
+            .bind(self.writer.clone())
+            .bind(epoch)
+            .bind(packets)
+            .bind(self.link.last())
+            .bind(self.owner);
         self.update_row(query).await
     }
 
     pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
         let text = "update amber_store.delivery set filters = $3, updated_at = now()
-             where writer = $1 and epoch = $2 and seq = $4";
-        let query = sqlx::query(text).bind(self.writer.clone()).bind(epoch).bind(filters).bind(self.link.last());
+             where writer = $1 and epoch = $2 and seq = $4 and owner = $5";
+        let query = sqlx::query(text)
+            .bind(self.writer.clone())
+            .bind(epoch)
+            .bind(filters)
+            .bind(self.link.last())
+            .bind(self.owner);
         self.update_row(query).await
     }
 
@@ -167,8 +177,10 @@ impl Postgres {
         let epoch = self.adopted()?;
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, async {
-            let query = sqlx::query("select 1 from amber_store.delivery where writer = $1 and epoch = $2 and seq = $3");
-            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last());
+            let query = sqlx::query(
+                "select 1 from amber_store.delivery where writer = $1 and epoch = $2 and seq = $3 and owner = $4",
+            );
+            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last()).bind(self.owner);
             let found = query.fetch_optional(&mut connection).await;
             let found = found.map_err(|error| Failure::from(error).rowless())?;
             Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
@@ -272,7 +284,9 @@ async fn roll_back(connection: &mut PgConnection, mut failure: Failure) -> Failu
 /// `before`: the epoch of this process's last adoption. `None`: another process has taken it since.
 ///
 /// Epochs only grow, so that a row with an older one is a backup's, whoever owned it then: it is taken, and the epochs go
-/// on from ours, because statements of ours may still be on their way.
+/// on from ours, because statements of ours may still be on their way. A process begins with one that no backup can
+/// lead it below: by the server's clock, in microseconds. Else who starts on a backup would get a number that an Amber
+/// that lived through the restore has passed, and lose the row to it.
 async fn adopt(
     connection: &mut PgConnection,
     writer: &str,
@@ -284,8 +298,9 @@ async fn adopt(
          where writer = $1 and (owner = $2 or epoch < $3)
          returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
     } else {
-        "insert into amber_store.delivery as d (writer, owner, epoch) values ($1, $2, coalesce($3, 0) + 1)
-         on conflict (writer) do update set owner = excluded.owner, epoch = d.epoch + 1, updated_at = now()
+        "insert into amber_store.delivery as d (writer, owner, epoch) values ($1, $2, greatest($3, (extract(epoch from clock_timestamp()) * 1000000)::int8) + 1)
+         on conflict (writer) do update
+           set owner = excluded.owner, epoch = greatest(d.epoch + 1, excluded.epoch), updated_at = now()
          returning d.epoch, d.seq, d.packets, d.filters, (select id::text from amber_store.instance)"
     };
     let row: Option<(i64, i64, Vec<u8>, String, String)> = sqlx::query_as(text)

@@ -148,7 +148,7 @@ impl Sqlite {
             return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
         let mut connection = self.take().await?;
-        let gate = Gate { writer: &self.writer, epoch, last: self.link.last(), number, packets };
+        let gate = Gate { writer: &self.writer, epoch, owner: self.owner, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
@@ -161,27 +161,28 @@ impl Sqlite {
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
         let text = format!(
-            "update store_delivery set packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ?"
+            "update store_delivery set packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ? and owner = ?"
         );
         let query = sqlx::query(AssertSqlSafe(text)).bind(packets).bind(self.writer.clone()).bind(epoch);
-        self.update_row(query.bind(self.link.last())).await
+        self.update_row(query.bind(self.link.last()).bind(self.owner)).await
     }
 
     pub(super) async fn write_filters(&mut self, filters: &str) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
         let text = format!(
-            "update store_delivery set filters = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ?"
+            "update store_delivery set filters = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq = ? and owner = ?"
         );
         let query = sqlx::query(AssertSqlSafe(text)).bind(filters).bind(self.writer.clone()).bind(epoch);
-        self.update_row(query.bind(self.link.last())).await
+        self.update_row(query.bind(self.link.last()).bind(self.owner)).await
     }
 
     pub(super) async fn ask(&mut self) -> Result<(), WriteError> {
         let epoch = self.adopted()?;
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, async {
-            let query = sqlx::query("select 1 from store_delivery where writer = ? and epoch = ? and seq = ?");
-            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last());
+            let query =
+                sqlx::query("select 1 from store_delivery where writer = ? and epoch = ? and seq = ? and owner = ?");
+            let query = query.bind(self.writer.clone()).bind(epoch).bind(self.link.last()).bind(self.owner);
             let found = query.fetch_optional(&mut connection).await;
             let found = found.map_err(|error| Failure::from(error).rowless())?;
             Ok(if found.is_some() { Passed::Stored } else { Passed::Fenced })
@@ -372,7 +373,8 @@ async fn roll_back(connection: &mut SqliteConnection, mut failure: Failure) -> F
 }
 
 /// Takes the writer's row, and shuts out the transactions of older connections. `None`: another process has taken it
-/// since `before`, the epoch of our last adoption. As for PostgreSQL, a row with an older epoch is a backup's.
+/// since `before`, the epoch of our last adoption. As for PostgreSQL, a row with an older epoch is a backup's, and a
+/// process begins with one by the clock.
 async fn adopt(
     connection: &mut SqliteConnection,
     writer: &str,
@@ -387,8 +389,9 @@ async fn adopt(
         )
     } else {
         format!(
-            "insert into store_delivery (writer, owner, epoch, updated_at) values (?1, ?2, coalesce(?3, 0) + 1, {NOW})
-             on conflict (writer) do update set owner = excluded.owner, epoch = epoch + 1, updated_at = excluded.updated_at
+            "insert into store_delivery (writer, owner, epoch, updated_at) values (?1, ?2, max(coalesce(?3, 0), {NOW}) + 1, {NOW})
+             on conflict (writer) do update set owner = excluded.owner, epoch = max(epoch + 1, excluded.epoch),
+               updated_at = excluded.updated_at
              {returning}"
         )
     };

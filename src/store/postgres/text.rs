@@ -7,13 +7,13 @@ use crate::store::plan::{Dialect, Table};
 use crate::store::sql::{list, literal, quote};
 
 /// Shuts out statements of older connections, sees that the database has not gone back in time, and takes the number.
-/// $1 writer, $2 epoch, $3 number, $4 packets, $5 the number before.
+/// $1 writer, $2 epoch, $3 number, $4 packets, $5 the number before, $6 owner.
 pub(super) const GATE: &str = "\
 update amber_store.delivery set seq = $3, packets = $4, updated_at = now()
-where writer = $1 and epoch = $2 and seq < $3 and seq = $5";
+where writer = $1 and epoch = $2 and owner = $6 and seq < $3 and seq = $5";
 
 /// Parameters of the gate.
-pub(super) const GATE_PARAMETERS: usize = 5;
+pub(super) const GATE_PARAMETERS: usize = 6;
 
 const REJECT: [(&str, Element); 9] = [
     ("received_at", Element::Timestamptz),

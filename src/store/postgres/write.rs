@@ -117,7 +117,7 @@ pub(super) async fn write(
     }
     let mut query =
         sqlx::query(AssertSqlSafe(text)).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
-    query = query.bind(gate.last);
+    query = query.bind(gate.last).bind(gate.owner);
     for table in &set {
         for column in kept.blocks[table].columns() {
             query = query.bind(column);
@@ -193,7 +193,7 @@ pub(super) async fn end(
 
 pub(super) async fn pass(connection: &mut PgConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
     let query = sqlx::query(text::GATE).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
-    let query = query.bind(gate.last);
+    let query = query.bind(gate.last).bind(gate.owner);
     let done = super::answered(query.execute(connection)).await.map_err(Failure::rowless)?;
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }

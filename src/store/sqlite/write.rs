@@ -89,10 +89,11 @@ pub(super) async fn write(
 
 async fn pass(connection: &mut SqliteConnection, gate: Gate<'_>) -> Result<Passed, Failure> {
     let text = format!(
-        "update store_delivery set seq = ?, packets = ?, updated_at = {NOW} where writer = ? and epoch = ? and seq < ? and seq = ?"
+        "update store_delivery set seq = ?, packets = ?, updated_at = {NOW}
+         where writer = ? and epoch = ? and owner = ? and seq < ? and seq = ?"
     );
     let query = sqlx::query(AssertSqlSafe(text)).bind(gate.number).bind(gate.packets);
-    let query = query.bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.last);
+    let query = query.bind(gate.writer).bind(gate.epoch).bind(gate.owner).bind(gate.number).bind(gate.last);
     let done = super::answered(query.execute(connection)).await.map_err(Failure::rowless)?;
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }

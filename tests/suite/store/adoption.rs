@@ -12,14 +12,32 @@ use crate::support::postgres::{self, Postgres};
 use crate::support::proxy::{Cut, Mode, Proxy};
 use crate::support::{equal, eventually};
 
+/// Of the writer's row.
+fn epoch(home: &Home) -> i64 {
+    home.sql().number(&format!("select epoch from {}", home.table("delivery"))).unwrap()
+}
+
+/// Now, in microseconds, as the store has it.
+fn clock(home: &Home) -> i64 {
+    home.sql()
+        .number(if home.is_postgres() {
+            "select (extract(epoch from clock_timestamp()) * 1000000)::int8"
+        } else {
+            "select cast(unixepoch('subsec') * 1000000 as integer)"
+        })
+        .unwrap()
+}
+
 #[test]
-fn adoption_counts_epochs_and_remembers_number_ledger_filters_and_store() {
+fn adoption_counts_epochs_from_the_clock_and_remembers_number_ledger_filters_and_store() {
     for home in Home::both() {
         let mut first = home.store(1);
         first.prepare(&climate()).unwrap();
+        let before = clock(&home);
         assert!(!first.store.is_adopted());
         let adopted = first.adopt().unwrap();
-        assert_eq!((adopted.epoch, adopted.seq, &*adopted.packets, &*adopted.filters), (1, 0, &b"\x01"[..], ""));
+        assert_eq!((adopted.seq, &*adopted.packets, &*adopted.filters), (0, &b"\x01"[..], ""));
+        assert!((before + 1..=clock(&home) + 1).contains(&adopted.epoch), "{adopted:?} in {home}");
         assert!(first.store.is_adopted());
         first.write_packets(&temperatures([21.5]), 1, b"\x01keys").unwrap();
         first.runtime.block_on(first.store.write_filters("[\"a/#\"]")).unwrap();
@@ -28,7 +46,15 @@ fn adoption_counts_epochs_and_remembers_number_ledger_filters_and_store() {
         let mut second = home.store(2);
         second.prepare(&climate()).unwrap();
         let again = second.adopt().unwrap();
-        assert_eq!((again.epoch, again.seq, &*again.packets, &*again.filters), (2, 1, &b"\x01keys"[..], "[\"a/#\"]"));
+        assert_eq!((again.seq, &*again.packets, &*again.filters), (1, &b"\x01keys"[..], "[\"a/#\"]"));
+        assert!((adopted.epoch + 1..=clock(&home) + 1).contains(&again.epoch), "{again:?} in {home}");
+        // The same process goes on by one, and so does another if the clock is behind.
+        assert_eq!(second.adopt().unwrap().epoch, again.epoch + 1);
+        let ahead = clock(&home) + 3_600_000_000;
+        home.sql().run(&format!("update {} set epoch = {ahead}", home.table("delivery")));
+        let mut third = home.store(3);
+        third.prepare(&climate()).unwrap();
+        assert_eq!(third.adopt().unwrap().epoch, ahead + 1);
         assert_eq!(again.instance, adopted.instance);
         assert_eq!(again.instance.len(), 36);
     }
@@ -38,10 +64,11 @@ fn adoption_counts_epochs_and_remembers_number_ledger_filters_and_store() {
 fn adoption_waits_for_a_running_transaction_and_sees_its_number() {
     for home in Home::both() {
         let mut first = home.ready(&climate());
+        let before = epoch(&home);
         first.runtime.block_on(first.store.close());
         let mut running = home.sql();
         running.run(if home.is_postgres() { "begin" } else { "begin immediate" });
-        running.run(&format!("update {} set seq = 7 where writer = '{WRITER}' and epoch = 1", home.table("delivery")));
+        running.run(&format!("update {} set seq = 7 where writer = '{WRITER}'", home.table("delivery")));
         let mut second = home.store(2);
         let adopting = thread::spawn(move || second.adopt());
         if home.is_postgres() {
@@ -53,7 +80,8 @@ fn adoption_waits_for_a_running_transaction_and_sees_its_number() {
         }
         running.run("commit");
         let adopted = adopting.join().unwrap().unwrap();
-        assert_eq!((adopted.epoch, adopted.seq), (2, 7));
+        assert_eq!(adopted.seq, 7);
+        assert!(adopted.epoch > before);
     }
 }
 
@@ -65,7 +93,8 @@ fn a_statement_of_an_older_epoch_stores_nothing() {
         // The same process, connected anew while its older connection lives on.
         let mut newer = home.store(1);
         newer.prepare(&climate()).unwrap();
-        assert_eq!(newer.adopt().unwrap().epoch, 2);
+        let before = epoch(&home);
+        assert!(newer.adopt().unwrap().epoch > before);
         let late = temperatures([21.0]);
         assert!(matches!(older.write(&late, 2), Err(WriteError::Fenced)));
         assert!(!older.store.is_adopted());
@@ -111,20 +140,29 @@ fn a_lost_adoption_answer_is_harmless() {
     let mut store = Subject::postgres(&database.url_through(proxy.port), 1);
     store.prepare(&climate()).unwrap();
     // At start, and on a later connection.
-    for epoch in [1, 3] {
+    let mut before = 0;
+    for number in [1, 3] {
         proxy.swallow_answer_to(WRITER);
         thread::scope(|scope| {
             let adopting = scope.spawn(|| store.adopt());
             let mut sql = database.sql();
-            eventually("the adoption is done", || equal(sql.number("select epoch from amber_store.delivery"), epoch));
+            eventually("the adoption is done", || match sql.number("select epoch from amber_store.delivery")? {
+                epoch if epoch > before => {
+                    before = epoch;
+                    Ok(())
+                }
+                epoch => Err(format!("the epoch is {epoch}")),
+            });
             proxy.cut(Cut::Reset);
             assert!(!away(adopting.join().unwrap()).0);
         });
         proxy.set(Mode::Pass);
-        assert_eq!(store.adopt().unwrap().epoch, epoch + 1);
-        store.write(&temperatures([1.0]), epoch).unwrap();
+        let adopted = store.adopt().unwrap();
+        assert!(adopted.epoch > before);
+        before = adopted.epoch;
+        store.write(&temperatures([1.0]), number).unwrap();
         proxy.cut(Cut::Close);
-        assert!(away(store.write(&temperatures([1.0]), epoch + 1)).0);
+        assert!(away(store.write(&temperatures([1.0]), number + 1)).0);
     }
 }
 
@@ -323,16 +361,17 @@ fn a_database_that_was_put_back_under_a_connection_that_lives_is_noticed_before_
             store.write(&temperatures([1.0]), number).unwrap();
         }
         // A backup of this connection's time: owner and epoch are ours.
-        put_back(&home, 1, 1, 2);
+        let before = epoch(&home);
+        put_back(&home, 1, before, 2);
         assert!(matches!(store.write(&temperatures([2.0]), 6), Err(WriteError::Fenced)));
         assert!(!store.store.is_adopted());
         let adopted = store.adopt().unwrap();
-        assert_eq!((adopted.epoch, adopted.seq), (2, 2));
+        assert_eq!((adopted.epoch, adopted.seq), (before + 1, 2));
         store.write(&temperatures([2.0]), 6).unwrap();
         let joined = format!("select count(*) from {} where room = 'kitchen'", home.view("climate"));
         assert_eq!(home.sql().number(&joined), Ok(1), "no number of a series is taken from before");
         // It is noticed with nothing to write, too.
-        put_back(&home, 1, 2, 2);
+        put_back(&home, 1, before + 1, 2);
         assert!(matches!(store.runtime.block_on(store.store.ask()), Err(WriteError::Fenced)));
         store.adopt().unwrap();
     }
@@ -346,10 +385,11 @@ fn a_backup_of_an_earlier_process_is_taken_over_and_epochs_go_on() {
             store.adopt().unwrap();
         }
         store.write(&temperatures([1.0]), 7).unwrap();
-        put_back(&home, 77, 3, 2);
+        let before = epoch(&home);
+        put_back(&home, 77, before - 2, 2);
         assert!(matches!(store.write(&temperatures([2.0]), 8), Err(WriteError::Fenced)));
         let adopted = store.adopt().unwrap();
-        assert_eq!((adopted.epoch, adopted.seq), (6, 2), "an epoch is given once");
+        assert_eq!((adopted.epoch, adopted.seq), (before + 1, 2), "an epoch is given once");
         store.write(&temperatures([2.0]), 8).unwrap();
         // Another process that has adopted since is no backup.
         let mut second = home.store(2);
@@ -376,5 +416,48 @@ fn keys_of_batches_that_a_backup_lacks_are_not_written_into_it() {
         assert!(!store.store.is_adopted());
         let adopted = store.adopt().unwrap();
         assert_eq!((adopted.seq, &*adopted.packets), (1, &b"\x01\xff"[..]), "{home}");
+    }
+}
+
+#[test]
+fn who_lived_through_a_restore_does_not_take_the_row_from_who_started_on_the_backup() {
+    for home in Home::both() {
+        let mut older = home.ready(&climate());
+        for _ in 0..4 {
+            older.adopt().unwrap();
+        }
+        let before = epoch(&home);
+        // A backup of an earlier process; one that starts on it elsewhere stores a message and keeps its key.
+        put_back(&home, 77, before - 2, 0);
+        let mut newer = home.store(2);
+        newer.prepare(&climate()).unwrap();
+        newer.adopt().unwrap();
+        newer.write_packets(&temperatures([1.0]), 1, b"\x01key").unwrap();
+        assert!(matches!(older.write(&temperatures([1.0]), 1), Err(WriteError::Fenced)));
+        assert!(matches!(older.adopt(), Err(WriteError::Fenced)), "{home}: its ledger lacks the key");
+        newer.write(&temperatures([2.0]), 2).unwrap();
+        assert_eq!(home.count("climate"), 2);
+    }
+}
+
+#[test]
+fn of_two_processes_with_one_epoch_only_the_owner_of_the_row_writes() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        let writes: [fn(&mut Subject) -> Result<(), WriteError>; 5] = [
+            |store| store.write(&temperatures([1.0]), 1).map(drop),
+            |store| store.write_apart(&temperatures([1.0]), 1).map(drop),
+            |store| store.runtime.block_on(store.store.write_ledger(b"\x01")),
+            |store| store.runtime.block_on(store.store.write_filters("[]")),
+            |store| store.runtime.block_on(store.store.ask()),
+        ];
+        for (n, write) in writes.into_iter().enumerate() {
+            // By a backup and a clock that was set back another may get the number that this one has.
+            home.sql().run(&format!("update {} set owner = 2", home.table("delivery")));
+            assert!(matches!(write(&mut store), Err(WriteError::Fenced)), "{n} in {home}");
+            home.sql().run(&format!("update {} set owner = 1", home.table("delivery")));
+            store.adopt().unwrap();
+        }
+        assert_eq!(home.count("climate"), 0);
     }
 }
