@@ -440,11 +440,13 @@ fn who_lived_through_a_restore_does_not_take_the_row_from_who_started_on_the_bac
     }
 }
 
+type Write = fn(&mut Subject) -> Result<(), WriteError>;
+
 #[test]
 fn of_two_processes_with_one_epoch_only_the_owner_of_the_row_writes() {
     for home in Home::both() {
         let mut store = home.ready(&climate());
-        let writes: [fn(&mut Subject) -> Result<(), WriteError>; 5] = [
+        let writes: [Write; 5] = [
             |store| store.write(&temperatures([1.0]), 1).map(drop),
             |store| store.write_apart(&temperatures([1.0]), 1).map(drop),
             |store| store.runtime.block_on(store.store.write_ledger(b"\x01")),
