@@ -56,15 +56,6 @@ pub struct Sealed {
     pub permit: OwnedSemaphorePermit,
 }
 
-/// How a batch came to be stored.
-enum Stored {
-    Written(Written),
-    /// It was in doubt, and the adoption has told; in one piece, so that all of it is stored.
-    Whole,
-    /// Likewise, but written apart: some rows are among the rejects, and which is not known here.
-    Apart,
-}
-
 /// Another process writes under our client identifier: this one must end, or the two would fight for ever.
 #[derive(Debug)]
 pub struct Fenced;
@@ -207,21 +198,22 @@ impl Delivery {
         batch.rejects = self.rate.keep(&batch.messages, rejects, &mut unkept);
         let stored = self.store_under(&mut batch, number, in_hand, &mut unkept).await?;
         self.settled = number;
-        self.count(&batch, &stored, unkept);
+        self.count(&batch, stored.as_ref(), unkept);
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
         Ok(())
     }
 
-    /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then.
+    /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then. `None`: the
+    /// database has the number, but from no statement that was in doubt, so that what is written is not known.
     async fn store_under(
         &mut self,
         batch: &mut Batch,
         number: i64,
         in_hand: &InHand,
         unkept: &mut Unkept,
-    ) -> Result<Stored, Fenced> {
+    ) -> Result<Option<Written>, Fenced> {
         let mut in_doubt = false;
         let mut apart = false;
         loop {
@@ -231,7 +223,7 @@ impl Delivery {
                     // What ledger is in the store now is not known, but that it may shrink.
                     self.ledger_bytes = usize::MAX;
                     self.up();
-                    return Ok(if apart { Stored::Apart } else { Stored::Whole });
+                    return Ok(self.store.take_doubtful());
                 }
                 in_doubt = false;
             }
@@ -245,7 +237,7 @@ impl Delivery {
                 Ok(written) => {
                     self.ledger_bytes = packets.len();
                     self.up();
-                    return Ok(Stored::Written(written));
+                    return Ok(Some(written));
                 }
                 Err(WriteError::Refused(why)) if !apart => {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
@@ -320,7 +312,7 @@ impl Delivery {
         self.report.show(Condition::Up);
     }
 
-    fn count(&mut self, batch: &Batch, stored: &Stored, mut unkept: Unkept) {
+    fn count(&mut self, batch: &Batch, stored: Option<&Written>, mut unkept: Unkept) {
         self.metrics.batches_written.inc();
         let mut bytes = batch.reject_bytes();
         for (_, reject) in &batch.rejects {
@@ -335,13 +327,9 @@ impl Delivery {
         }
     }
 
-    fn count_rows(&mut self, batch: &Batch, stored: &Stored, unkept: &mut Unkept, bytes: &mut u64) {
-        let refused: &[(usize, String)] = match stored {
-            Stored::Written(written) => &written.refused,
-            Stored::Whole => &[],
-            // Which rows it refused is in its rejects; nothing is counted as written that may not be.
-            Stored::Apart => return,
-        };
+    fn count_rows(&mut self, batch: &Batch, stored: Option<&Written>, unkept: &mut Unkept, bytes: &mut u64) {
+        // Nothing is counted as written that may not be.
+        let Some(Written { refused, .. }) = stored else { return };
         let mut refusals: BTreeMap<&Arc<str>, (u64, &str)> = BTreeMap::new();
         for (position, (_, row)) in batch.rows.iter().enumerate() {
             match refused.binary_search_by_key(&position, |(refused, _)| *refused) {

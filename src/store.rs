@@ -220,6 +220,14 @@ impl Store {
         })
     }
 
+    /// What the batch in doubt comes to, for when an adoption tells that it is stored. `None`: no batch is in doubt.
+    pub fn take_doubtful(&mut self) -> Option<Written> {
+        match self {
+            Self::Postgres(store) => store.take_doubtful(),
+            Self::Sqlite(store) => store.take_doubtful(),
+        }
+    }
+
     /// The ledger alone, under no number.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use tokio::time::timeout;
 
 use super::error::{Failure, LEDGER_GONE};
-use super::{Adopted, WriteError};
+use super::{Adopted, WriteError, Written};
 
 /// What a batch is written under.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub(super) struct Link<C> {
     last: i64,
     /// The epoch of the newest adoption of this process.
     adopted_before: Option<i64>,
+    /// What the batch in doubt comes to, should it be stored.
+    doubtful: Option<Written>,
     /// The tables were found to be others than planned.
     stale: bool,
     /// And nothing is wrong with them.
@@ -51,7 +53,16 @@ pub(super) struct Link<C> {
 
 impl<C> Link<C> {
     pub(super) fn new(user: String) -> Self {
-        Self { connection: None, epoch: None, last: 0, adopted_before: None, stale: false, outdated: false, user }
+        Self {
+            connection: None,
+            epoch: None,
+            last: 0,
+            adopted_before: None,
+            doubtful: None,
+            stale: false,
+            outdated: false,
+            user,
+        }
     }
 
     /// The epoch of the adoption, if there is one and the connection lives.
@@ -66,11 +77,6 @@ impl<C> Link<C> {
     /// Number of the newest batch in the database, as far as is known.
     pub(super) fn last(&self) -> i64 {
         self.last
-    }
-
-    /// A batch is stored under this number.
-    pub(super) fn stored(&mut self, number: i64) {
-        self.last = number;
     }
 
     pub(super) fn is_stale(&self) -> bool {
@@ -151,6 +157,30 @@ impl<C> Link<C> {
                 Err(WriteError::Fenced)
             }
         }
+    }
+
+    /// After a batch. If COMMIT has no answer, what was `written` is kept until an adoption has told.
+    pub(super) fn wrote(
+        &mut self,
+        number: i64,
+        passed: Result<(), WriteError>,
+        written: Written,
+    ) -> Result<Written, WriteError> {
+        match passed {
+            Ok(()) => {
+                (self.last, self.doubtful) = (number, None);
+                Ok(written)
+            }
+            Err(error) => {
+                self.doubtful = matches!(error, WriteError::Away { in_doubt: true, .. }).then_some(written);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the batch in doubt comes to, if one is.
+    pub(super) fn take_doubtful(&mut self) -> Option<Written> {
+        self.doubtful.take()
     }
 
     /// After an adoption; `None`: the row is another's.

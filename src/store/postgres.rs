@@ -124,9 +124,8 @@ impl Postgres {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids };
         let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
-        self.link.passed(connection, outcome, sent)?;
-        self.link.stored(number);
-        Ok(Written { rows: batch.rows.len() as u64, rejects: batch.rejects.len() as u64, refused: Vec::new() })
+        let passed = self.link.passed(connection, outcome, sent);
+        self.link.wrote(number, passed, resolved.into_written(batch))
     }
 
     pub(super) async fn write_apart(
@@ -142,9 +141,12 @@ impl Postgres {
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
-        self.link.passed(connection, outcome, sent)?;
-        self.link.stored(number);
-        Ok(resolved.into_written(batch))
+        let passed = self.link.passed(connection, outcome, sent);
+        self.link.wrote(number, passed, resolved.into_written(batch))
+    }
+
+    pub(super) fn take_doubtful(&mut self) -> Option<Written> {
+        self.link.take_doubtful()
     }
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {

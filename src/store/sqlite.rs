@@ -152,10 +152,14 @@ impl Sqlite {
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = write::write(&mut connection, gate, tables, kept, (batch, &mut resolved), apart, &mut sent).await;
-        self.link.passed(connection, outcome, sent)?;
-        self.link.stored(number);
+        let passed = self.link.passed(connection, outcome, sent);
+        let written = self.link.wrote(number, passed, resolved.into_written(batch))?;
         self.watch_wal().await;
-        Ok(resolved.into_written(batch))
+        Ok(written)
+    }
+
+    pub(super) fn take_doubtful(&mut self) -> Option<Written> {
+        self.link.take_doubtful()
     }
 
     pub(super) async fn write_ledger(&mut self, packets: &[u8]) -> Result<(), WriteError> {

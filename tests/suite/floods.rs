@@ -11,7 +11,9 @@ use crate::support::client::Publisher;
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::{self, Sent, TOPIC, settings};
-use crate::support::{equal, eventually};
+use crate::support::postgres;
+use crate::support::proxy::{Cut, Mode, Proxy};
+use crate::support::{equal, eventually, eventually_within};
 
 /// Whatever is sent.
 const MEMORY: f64 = (96 << 20) as f64;
@@ -220,4 +222,34 @@ fn killed_among_rejects_of_which_few_are_kept_amber_keeps_none_twice_and_loses_n
         assert_eq!(found[0].as_deref(), Some("0"), "{home}: kept twice");
         assert!((150..3_000).contains(&kept), "{kept} are kept by four processes");
     }
+}
+
+#[test]
+fn rows_refused_beyond_the_rate_are_counted_even_if_the_answer_to_the_commit_is_lost() {
+    let (broker, database) = (Mosquitto::start(), postgres::database());
+    let proxy = Proxy::to(database.port);
+    let config = settings(&broker.url(), &database.url_through(proxy.port), "").replace("\"0s\"", "\"2s\"");
+    let amber = Amber::run(&(config + "[rejects]\nper_minute = 3\n" + CLIMATE));
+    let mut sql = database.sql();
+    sql.run("alter table amber_store.climate_data add constraint not_too_hot check (v < 100)");
+    let mut publisher = Publisher::connect(broker.port, "publisher");
+    // The series is made in a transaction of its own.
+    publisher.publish("home/a/climate", "{\"v\":0}", Qos::AtLeastOnce);
+    eventually("the first one is counted", || equal(amber.metric("amber_acknowledged_total"), 1.0));
+    proxy.swallow_answer_to("commit");
+    publisher.publish_all(
+        Qos::AtLeastOnce,
+        (0..21).map(|n| ("home/a/climate".to_owned(), format!("{{\"v\":{}}}", 80 + n * 20).into_bytes())),
+    );
+    eventually("the batch is stored", || equal(sql.number("select count(*) from amber.rejects"), 3));
+    proxy.set(Mode::Pass);
+    proxy.cut(Cut::Reset);
+    eventually("all is acknowledged", || equal(amber.metric("amber_acknowledged_total"), 22.0));
+    let counted = || {
+        let count = |name: &str| amber.metric(&format!("amber_{name}{{reason=\"refused\"}}")).unwrap();
+        (count("rejects_total"), count("rejects_unkept_total"))
+    };
+    assert_eq!(counted(), (3.0, 17.0));
+    assert_eq!(amber.metric("amber_rows_written_total{measurement=\"climate\"}"), Ok(2.0));
+    assert_eq!(amber.metric("amber_write_failures_total{kind=\"in_doubt\"}"), Ok(1.0), "nothing was put to the test");
 }
