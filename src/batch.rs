@@ -3,6 +3,7 @@
 //! A batch keeps its messages, because a row that the database refuses becomes a reject with the raw payload.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::message::{Delivery, Message, Time};
@@ -86,20 +87,38 @@ impl Batch {
         self.rejects.sort_by_key(|(origin, _)| *origin);
     }
 
-    /// Bounds how many of the rows that the store refuses are kept as rejects, by mapping; the others are dropped there.
+    /// Bounds how many rejects of rows that the store refuses are kept, by mapping; the others are dropped there.
     pub fn bound_refused(&mut self, room: HashMap<Arc<str>, u64>) {
         self.room_for_refused = Some(room);
     }
 
-    /// Those of `refused`, positions of rows, that are kept as rejects.
-    pub fn kept_of<'r, T>(&self, refused: &'r [(usize, T)]) -> Vec<&'r (usize, T)> {
-        let Some(room) = &self.room_for_refused else { return refused.iter().collect() };
-        let mut left = room.clone();
-        let keep = |(position, _): &&'r (usize, T)| {
-            let left = left.get_mut(&self.rows[*position].1.mapping).filter(|left| **left > 0);
-            left.map(|left| *left -= 1).is_some()
-        };
-        refused.iter().filter(keep).collect()
+    /// Those of `refused`, positions of rows, that are kept as rejects: the first one of each message and mapping, and
+    /// how many more there are of it, because each reject has the payload of the whole message.
+    pub fn kept_of<'r, T>(&self, refused: &'r [(usize, T)]) -> Vec<(&'r (usize, T), usize)> {
+        let mut left = self.room_for_refused.clone();
+        let mut kept: Vec<(&'r (usize, T), usize)> = Vec::new();
+        // Their places in `kept`; `None` where there was no room.
+        let mut places: HashMap<(usize, &Arc<str>), Option<usize>> = HashMap::new();
+        for one in refused {
+            let (origin, row) = &self.rows[one.0];
+            match places.entry((*origin, &row.mapping)) {
+                Entry::Occupied(place) => {
+                    if let Some(place) = place.get() {
+                        kept[*place].1 += 1;
+                    }
+                }
+                Entry::Vacant(place) => {
+                    let has_room = left.as_mut().is_none_or(|left| {
+                        left.get_mut(&row.mapping).filter(|left| **left > 0).map(|left| *left -= 1).is_some()
+                    });
+                    place.insert(has_room.then_some(kept.len()));
+                    if has_room {
+                        kept.push((one, 0));
+                    }
+                }
+            }
+        }
+        kept
     }
 
     /// About what its rejects take in the store.

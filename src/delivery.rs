@@ -15,7 +15,7 @@ mod old_rejects;
 mod rate;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -330,17 +330,21 @@ impl Delivery {
     fn count_rows(&mut self, batch: &Batch, stored: Option<&Written>, unkept: &mut Unkept, bytes: &mut u64) {
         // Nothing is counted as written that may not be.
         let Some(Written { refused, .. }) = stored else { return };
-        let mut refusals: BTreeMap<&Arc<str>, (u64, &str)> = BTreeMap::new();
-        for (position, (_, row)) in batch.rows.iter().enumerate() {
+        // By mapping: rows, their messages, each of which is one reject, and why.
+        let mut refusals: BTreeMap<&Arc<str>, (u64, BTreeSet<usize>, &str)> = BTreeMap::new();
+        for (position, (origin, row)) in batch.rows.iter().enumerate() {
             match refused.binary_search_by_key(&position, |(refused, _)| *refused) {
                 Err(_) => self.rows_written[row.measurement].inc(),
                 Ok(found) => {
-                    refusals.entry(&row.mapping).or_insert((0, &refused[found].1)).0 += 1;
+                    let why = &refused[found].1;
+                    let (rows, messages, _) = refusals.entry(&row.mapping).or_insert((0, BTreeSet::new(), why));
+                    *rows += 1;
+                    messages.insert(*origin);
                 }
             }
         }
-        for (mapping, (rows, reason)) in refusals {
-            let kept = self.rate.refused(mapping, rows, unkept);
+        for (mapping, (rows, messages, reason)) in refusals {
+            let kept = self.rate.refused(mapping, messages.len() as u64, unkept);
             self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc_by(kept);
             *bytes += kept * MAX_REJECT_PAYLOAD as u64;
             warn!(mapping = &**mapping, rows, kept, reason, "the store refused rows; they are kept among the rejects");

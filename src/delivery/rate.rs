@@ -95,7 +95,7 @@ impl Rate {
         rejects.into_iter().filter_map(keep).collect()
     }
 
-    /// How many rows of each mapping of `batch` may be kept if the store refuses them.
+    /// How many rejects of each mapping of `batch` may be kept if the store refuses rows.
     pub(super) fn room(&mut self, batch: &Batch) -> HashMap<Arc<str>, u64> {
         let at = batch.first_at().unwrap_or(Time(0));
         let mut room = HashMap::new();
@@ -109,15 +109,15 @@ impl Rate {
         room
     }
 
-    /// The store has refused so many rows of `mapping`: how many of them it kept, by the `room` it was given.
-    pub(super) fn refused(&mut self, mapping: &Arc<str>, rows: u64, unkept: &mut Unkept) -> u64 {
+    /// The store has refused rows of so many messages of `mapping`: how many it kept, by the `room` it was given.
+    pub(super) fn refused(&mut self, mapping: &Arc<str>, messages: u64, unkept: &mut Unkept) -> u64 {
         let kind = (Some(Arc::clone(mapping)), Reason::Refused);
         let minute = self.kinds.entry(kind.clone()).or_default();
-        let kept = rows.min(self.per_minute.saturating_sub(minute.kept));
+        let kept = messages.min(self.per_minute.saturating_sub(minute.kept));
         minute.kept += kept;
-        minute.pass(rows - kept, &kind, self.per_minute);
-        if rows > kept {
-            *unkept.entry(Reason::Refused).or_default() += rows - kept;
+        minute.pass(messages - kept, &kind, self.per_minute);
+        if messages > kept {
+            *unkept.entry(Reason::Refused).or_default() += messages - kept;
         }
         kept
     }

@@ -37,7 +37,7 @@ impl<'a> RejectRow<'a> {
     }
 }
 
-/// Those of the batch, and of its rows that the database refused (position and why) those that are kept.
+/// Those of the batch, and of its rows that the database refused (position and why) those that are kept, one for each message and mapping.
 pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec<RejectRow<'a>> {
     let own = batch.rejects.iter().map(|(origin, reject)| RejectRow {
         message: &batch.messages[*origin],
@@ -45,14 +45,13 @@ pub(super) fn rows<'a>(batch: &'a Batch, refused: &'a [(usize, Refusal)]) -> Vec
         reason: reject.reason,
         detail: bounded(&reject.detail),
     });
-    let refused = batch.kept_of(refused).into_iter().map(|(position, why)| {
-        let (origin, row) = &batch.rows[*position];
-        RejectRow {
-            message: &batch.messages[*origin],
-            mapping: Some(&*row.mapping),
-            reason: Reason::Refused,
-            detail: bounded(why.full()),
+    let refused = batch.kept_of(refused).into_iter().map(|((position, why), more)| {
+        let mut detail = bounded(why.full());
+        if more > 0 {
+            detail.to_mut().push_str(&format!(" (and {more} more rows)"));
         }
+        let (origin, row) = &batch.rows[*position];
+        RejectRow { message: &batch.messages[*origin], mapping: Some(&*row.mapping), reason: Reason::Refused, detail }
     });
     own.chain(refused).collect()
 }

@@ -121,6 +121,28 @@ fn rows_that_the_database_refuses_are_kept_as_far_as_there_is_room() {
 }
 
 #[test]
+fn the_refused_rows_of_a_message_are_one_reject_with_one_copy_of_its_payload() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        home.sql().run(if home.is_postgres() {
+            "alter table amber_store.climate_data add constraint not_too_hot check (temperature < 100)"
+        } else {
+            "create trigger not_too_hot before insert on store_climate_data when new.temperature >= 100
+             begin select raise(abort, 'not_too_hot'); end"
+        });
+        let mut batch = super::subject::temperatures([20.0, 451.0]);
+        let rows = super::subject::temperatures([451.0; 100]).rows.into_iter().map(|(_, row)| row).collect();
+        let outcome = amber::row::Outcome::Rows { rows, rejects: vec![] };
+        batch.push(message("home/x", &[b'x'; 1_000]), amber::row::Mapped { outcome, dropped: vec![] });
+        batch.bound_refused([("plant".into(), 2)].into());
+        let written = store.write_apart(&batch, 1).unwrap();
+        assert_eq!((written.rows, written.rejects, written.refused.len()), (1, 2, 101), "{home}");
+        let told = format!("select count(*) from {} where detail like '%(and 99 more rows)'", home.view("rejects"));
+        assert_eq!((home.count("rejects"), home.sql().number(&told)), (2, Ok(1)), "{home}");
+    }
+}
+
+#[test]
 fn a_role_that_may_not_delete_is_told_what_to_grant_and_deletes_nothing() {
     let database = postgres::database();
     let mut sql = database.sql();
