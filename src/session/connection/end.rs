@@ -20,10 +20,6 @@ impl<S: Transport> Connection<'_, S> {
         let deadline = Instant::now() + self.run.session.grace;
         // Not taken: they come again.
         drop(self.copies.release());
-        if self.retained.are_over_at_the_end(Instant::now()) {
-            self.run.subscriptions.retained_have_come();
-            self.run.publish_subscribed(false);
-        }
         self.rest(deadline).await;
         self.say_offline();
         self.confirm(deadline.min(Instant::now() + CONFIRM_TIMEOUT)).await;

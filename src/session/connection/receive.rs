@@ -209,8 +209,9 @@ impl<S: Transport> Connection<'_, S> {
             }
         }
         let retained_again = self.version == Version::V311 && self.session_present && publish.retain && !publish.dup;
-        if !publish.retain {
-            self.retained.other_came();
+        if delivery.is_some() && !publish.retain && !publish.dup && self.retained.other_came() {
+            self.run.subscriptions.retained_have_come();
+            self.run.publish_subscribed(false);
         }
         let message = message(publish, delivery, (self.run.session.clock)());
         if retained_again && !self.run.subscriptions.retained_is_new(&self.asked, &message.topic) {

@@ -7,21 +7,16 @@ use tokio::time::Instant;
 
 /// None has come for so long: there are no more.
 const OVER_AFTER: Duration = Duration::from_secs(30);
-/// The same at the graceful end.
-const OVER_AFTER_AT_THE_END: Duration = Duration::from_secs(1);
-
 /// What has come of them on one connection.
 #[derive(Debug, Default)]
 pub(super) struct RetainedComing {
     /// When the last one came, or they were asked for; `None` if none are awaited.
     last: Option<Instant>,
-    /// A message came behind it that is none.
-    other_came: bool,
 }
 
 impl RetainedComing {
     pub(super) fn asked_for(&mut self, now: Instant) {
-        *self = Self { last: Some(now), other_came: false };
+        self.last = Some(now);
     }
 
     pub(super) fn came(&mut self, now: Instant) {
@@ -30,8 +25,9 @@ impl RetainedComing {
         }
     }
 
-    pub(super) fn other_came(&mut self) {
-        self.other_came = true;
+    /// A message of QoS 1 or 2 came that is none: it was queued behind them. Whether they were awaited until now.
+    pub(super) fn other_came(&mut self) -> bool {
+        self.last.take().is_some()
     }
 
     /// When to look.
@@ -47,10 +43,5 @@ impl RetainedComing {
         }
         self.last = if unsettled == 0 { None } else { Some(now) };
         unsettled == 0
-    }
-
-    /// Whether all seem to have come when we go.
-    pub(super) fn are_over_at_the_end(&self, now: Instant) -> bool {
-        self.last.is_some_and(|last| self.other_came || now >= last + OVER_AFTER_AT_THE_END)
     }
 }
