@@ -172,7 +172,8 @@ impl<'a> Body<'a> {
     /// One code a filter.
     fn granted(&mut self) -> Result<Vec<u8>, Fault> {
         let codes = std::mem::take(&mut self.rest);
-        let is_code = |&code: &u8| code <= 2 || code == 0x80 || (code > 0x80 && self.version == Version::V5);
+        // 3.1.1 has one code for a refusal; some brokers send those of MQTT 5 there too.
+        let is_code = |&code: &u8| code <= 2 || code >= 0x80;
         match codes.iter().find(|code| !is_code(code)) {
             Some(code) => Err(Fault::malformed("3.9.3-2", format!("a SUBACK has the reason code {code:#04x}"))),
             None => Ok(codes.to_vec()),
