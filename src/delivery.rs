@@ -84,8 +84,8 @@ pub struct Delivery {
     settled: i64,
     /// Bytes of the ledger as it was last written.
     ledger_bytes: usize,
-    /// Whether the store remembers what is subscribed.
-    remembered: bool,
+    /// What the store remembers of what is subscribed; `None` if that is not known.
+    remembered: Option<String>,
     rate: Rate,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
@@ -120,7 +120,7 @@ impl Delivery {
             number: 0,
             settled: 0,
             ledger_bytes: 0,
-            remembered: true,
+            remembered: None,
             rate: Rate::new(rejects.per_minute),
             reject_bytes: watch::channel(0).0,
         };
@@ -137,6 +137,7 @@ impl Delivery {
         delivery.number = adopted.seq;
         delivery.settled = adopted.seq;
         delivery.ledger_bytes = adopted.packets.len();
+        delivery.remembered = Some(adopted.filters.clone());
         delivery.up();
         Ok((delivery, adopted))
     }
@@ -166,10 +167,7 @@ impl Delivery {
                     Some(sealed) => self.bring_to_rest(sealed, &in_hand).await?,
                     None => break,
                 },
-                changed = subscribed.changed(), if subscribing => match changed {
-                    Ok(()) => self.remembered = false,
-                    Err(_) => subscribing = false,
-                },
+                changed = subscribed.changed(), if subscribing => subscribing = changed.is_ok(),
                 () = tokio::time::sleep(IDLE) => {
                     self.write_ledger_if_smaller(&in_hand).await?;
                     idle = (idle + 1) % ASK_EVERY;
@@ -178,11 +176,10 @@ impl Delivery {
                     }
                 }
             }
-            if !self.remembered {
-                let filters = subscribed.borrow_and_update().clone();
-                self.remember(&filters).await?;
-            }
+            self.remember(&mut subscribed).await?;
         }
+        // The end is seen before what the session said last: a start without it would not know its own filters.
+        self.remember(&mut subscribed).await?;
         self.write_ledger_if_smaller(&in_hand).await?;
         self.store.close().await;
         Ok(())
@@ -374,12 +371,17 @@ impl Delivery {
         self.has_answered(result).await.map(|_| ())
     }
 
-    async fn remember(&mut self, filters: &str) -> Result<(), Fenced> {
+    /// Writes down what is subscribed, if that is not known to be written.
+    async fn remember(&mut self, subscribed: &mut watch::Receiver<String>) -> Result<(), Fenced> {
+        if self.remembered.as_deref() == Some(subscribed.borrow_and_update().as_str()) {
+            return Ok(());
+        }
+        let filters = subscribed.borrow().clone();
         if !self.store.is_adopted() {
             self.adopt_again().await?;
         }
-        let result = self.report.watch(self.store.write_filters(filters)).await;
-        self.remembered = self.has_answered(result).await?;
+        let result = self.report.watch(self.store.write_filters(&filters)).await;
+        self.remembered = self.has_answered(result).await?.then_some(filters);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::{self, Sent, TOPIC, settings};
 use crate::support::postgres;
 use crate::support::proxy::{Cut, Mode, Proxy};
-use crate::support::{equal, eventually, eventually_within};
+use crate::support::{equal, eventually};
 
 /// Whatever is sent.
 const MEMORY: f64 = (96 << 20) as f64;
