@@ -93,7 +93,13 @@ pub async fn dial(broker: &Broker, deadline: Instant) -> Result<Stream, DialErro
         stream = Box::new(within(deadline, Step::Tls, tls::connect(stream, host, broker)).await?);
     }
     if let Some(path) = websocket {
-        let handshake = websocket::connect(stream, &broker.url.value, host, port, path);
+        let handshake = async {
+            websocket::connect(stream, &broker.url.value, host, port, path).await.map_err(|error| match error {
+                // With TLS 1.3 a broker says only now that it refuses our certificate.
+                DialError::Unreachable(why) => refusal(&why, broker).map_or(DialError::Unreachable(why), DialError::Unfit),
+                other => other,
+            })
+        };
         stream = Box::new(within(deadline, Step::WebSocket, handshake).await?);
     }
     Ok(stream)

@@ -28,6 +28,8 @@ struct Secured {
     expired: u16,
     ws: u16,
     wss: u16,
+    /// The same, and it demands a client certificate.
+    wss_mutual: u16,
 }
 
 impl Secured {
@@ -42,7 +44,7 @@ impl Secured {
         put("server", &authority.sign(&["localhost", "127.0.0.1"]));
         put("client", &authority.sign(&["amber"]));
         put("expired", &authority.expired());
-        let [tls, mutual, mutual_12, expired, ws, wss] = [(); 6].map(|()| ports::free());
+        let [tls, mutual, mutual_12, expired, ws, wss, wss_mutual] = [(); 7].map(|()| ports::free());
         let mut lines = String::new();
         let path = |name: &str| folder.join(name).display().to_string();
         let mut listener = |port: u16, certificate: &str, more: &str| {
@@ -58,9 +60,10 @@ impl Secured {
         listener(expired, "expired", "");
         listener(ws, "", "protocol websockets\n");
         listener(wss, "server", "protocol websockets\n");
+        listener(wss_mutual, "server", "protocol websockets\nrequire_certificate true\n");
         writeln!(lines, "listener 0 {}", path("mqtt.sock")).unwrap();
         let broker = Mosquitto::with(&lines);
-        Self { folder, broker, tls, mutual, mutual_12, expired, ws, wss }
+        Self { folder, broker, tls, mutual, mutual_12, expired, ws, wss, wss_mutual }
     }
 
     fn path(&self, name: &str) -> String {
@@ -96,6 +99,7 @@ fn what_comes_over_every_transport_is_stored_once() {
         (at("ws", secured.ws), String::new()),
         (at("ws", secured.ws) + "/any/path", String::new()),
         (at("wss", secured.wss), ca.clone()),
+        (at("wss", secured.wss_mutual), format!("{ca}{identity}")),
         (unix, String::new()),
     ]
     .into_iter()
@@ -160,6 +164,20 @@ fn what_stands_in_the_way_of_tls_is_one_line_with_the_remedy() {
         ),
         (
             at("mqtts", secured.mutual),
+            format!("{ca}{}", secured.identity("foreign")),
+            person,
+            "refuses our certificate `",
+            "which the broker trusts",
+        ),
+        (
+            at("wss", secured.wss_mutual),
+            ca.clone(),
+            person,
+            "demands a client certificate",
+            "`[broker] cert` and `key`",
+        ),
+        (
+            at("wss", secured.wss_mutual),
             format!("{ca}{}", secured.identity("foreign")),
             person,
             "refuses our certificate `",

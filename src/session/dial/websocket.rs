@@ -38,12 +38,11 @@ pub(super) async fn connect<S: Transport>(
         "GET {path} HTTP/1.1\r\nHost: {host}{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
     );
-    let exchange = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
-        head(&mut stream).await
-    };
-    let (response, rest) = match exchange.await {
+    let sent = send(&mut stream, request.as_bytes()).await;
+    // Also if it did not leave: TLS may say why the broker ends the connection.
+    let answer = head(&mut stream).await;
+    let (response, rest) = match answer.or_else(|error| if is_end(&error) { sent.and(Err(error)) } else { Err(error) })
+    {
         Ok(Head::Complete(response, rest)) => (response, rest),
         Ok(Head::NotHttp) => {
             let remedy = "it does not answer in HTTP; for MQTT without a WebSocket write `mqtt://` or `mqtts://`";
@@ -71,6 +70,11 @@ enum Head {
     /// The head of the answer, and what came behind it.
     Complete(Box<Response>, BytesMut),
     NotHttp,
+}
+
+async fn send<S: Transport>(stream: &mut S, request: &[u8]) -> std::io::Result<()> {
+    stream.write_all(request).await?;
+    stream.flush().await
 }
 
 async fn head<S: Transport>(stream: &mut S) -> std::io::Result<Head> {
