@@ -45,6 +45,11 @@ pub(super) struct Failure {
 /// What can be done about a store without the tables that Amber made in it.
 pub(super) const LEDGER_GONE: &str = "the tables of Amber were dropped, or a store from before it was put in their place; put the right one back, or restart Amber to go on with what is there now";
 
+const SCHEMA_GRANTS: &str = "`grant usage, create on schema amber, amber_store to {user}`";
+const TABLE_GRANTS: &str = "`grant select, insert, update on all tables in schema amber_store to {user}; grant delete on amber_store.reject to {user}; grant usage on all sequences in schema amber_store to {user}`";
+/// All that is needed where an administrator makes the tables, as docs/operation.md has it.
+const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`";
+
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
         Self { class, lost: false, stale: false, outdated: false, source, data: None, advice: "" }
@@ -80,6 +85,11 @@ impl Failure {
 
     pub(super) fn with_advice(self, advice: &'static str) -> Self {
         Self { advice, ..self }
+    }
+
+    /// Where Amber makes no tables, what it may not do asks for no more than the least grants.
+    pub(super) fn without_ddl(self) -> Self {
+        if [SCHEMA_GRANTS, TABLE_GRANTS].contains(&self.advice) { self.with_advice(LEAST_GRANTS) } else { self }
     }
 
     /// And the connection is of no use.
@@ -245,10 +255,8 @@ fn postgres_advice(code: &str, message: &str) -> &'static str {
         "42501" if message.contains("for database") => {
             "`grant create on database … to {user}`, or make the schemas for it: `create schema amber authorization {user}; create schema amber_store authorization {user}`"
         }
-        "42501" if message.contains("for schema") => "`grant usage, create on schema amber, amber_store to {user}`",
-        "42501" => {
-            "`grant select, insert, update on all tables in schema amber_store to {user}; grant delete on amber_store.reject to {user}; grant usage on all sequences in schema amber_store to {user}`"
-        }
+        "42501" if message.contains("for schema") => SCHEMA_GRANTS,
+        "42501" => TABLE_GRANTS,
         "28P01" | "28000" => "set the user and its password in [store] url, or the password in `password_file`",
         "3D000" => "`create database … owner {user}`, or name another in [store] url",
         "53100" => "free some space on the server's disk",

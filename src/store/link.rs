@@ -49,10 +49,12 @@ pub(super) struct Link<C> {
     outdated: bool,
     /// Of the database: for what to do about a permission.
     user: String,
+    /// Whether Amber changes tables itself; for the same.
+    ddl: bool,
 }
 
 impl<C> Link<C> {
-    pub(super) fn new(user: String) -> Self {
+    pub(super) fn new(user: String, ddl: bool) -> Self {
         Self {
             connection: None,
             epoch: None,
@@ -62,6 +64,7 @@ impl<C> Link<C> {
             stale: false,
             outdated: false,
             user,
+            ddl,
         }
     }
 
@@ -140,6 +143,7 @@ impl<C> Link<C> {
     pub(super) fn failed(&mut self, failure: Failure, sent: bool) -> WriteError {
         self.stale |= failure.stale;
         self.outdated |= failure.outdated;
+        let failure = if self.ddl { failure } else { failure.without_ddl() };
         failure.into_write_error(sent, &self.user)
     }
 
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_lost_or_not_given_back_is_not_adopted_any_more() {
-        let mut link = Link::new(String::new());
+        let mut link = Link::new(String::new(), true);
         assert!(link.take().is_none());
         link.adopted((), Ok(Some(adopted()))).unwrap();
         assert_eq!(link.epoch(), Some(7));
@@ -249,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_error_on_a_connection_that_lives_keeps_the_adoption() {
-        let mut link = Link::new(String::new());
+        let mut link = Link::new(String::new(), true);
         link.adopted((), Ok(Some(adopted()))).unwrap();
         let refused = link.give_back((), Err::<(), _>(Failure::refused("no")), true);
         assert!(matches!(refused, Err(WriteError::Refused(_))));
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn who_is_fenced_off_keeps_no_connection() {
-        let mut link = Link::new(String::new());
+        let mut link = Link::new(String::new(), true);
         link.adopted((), Ok(Some(adopted()))).unwrap();
         assert!(matches!(link.passed((), Ok(Passed::Fenced), true), Err(WriteError::Fenced)));
         assert!(link.take().is_none());

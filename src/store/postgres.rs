@@ -66,7 +66,7 @@ impl Postgres {
             writer: writer.to_owned(),
             owner,
             ddl,
-            link: Link::new(user),
+            link: Link::new(user, ddl),
             schema: None,
             tables: Vec::new(),
             series: Cache::default(),

@@ -67,7 +67,7 @@ impl Sqlite {
             writer: writer.to_owned(),
             owner,
             ddl,
-            link: Link::new(String::new()),
+            link: Link::new(String::new(), ddl),
             schema: None,
             tables: Vec::new(),
             series: Cache::default(),

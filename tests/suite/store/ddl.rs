@@ -15,6 +15,11 @@ fn grants(role: &str) -> String {
     block.replace(" to amber;", &format!(" to {role};"))
 }
 
+/// Names of roles are quoted in what is told.
+fn without_quotes(text: &str) -> String {
+    text.replace('"', "")
+}
+
 /// A store that changes no table, of a role without any right.
 fn poor(home: &Home) -> Subject {
     let url = match home {
@@ -61,7 +66,16 @@ fn without_ddl_nothing_is_made_and_the_sql_run_by_somebody_else_with_the_least_g
         }
         administer(&home, &climate());
         if let Home::Postgres(database) = &home {
-            home.sql().run(&grants(&role_of(database)));
+            let text = standing(store.prepare(&climate()));
+            let grants = grants(&role_of(database));
+            assert!(text.contains("permission denied for schema amber_store"), "{text}");
+            assert!(without_quotes(&text).contains(grants.replace('\n', " ").trim_end_matches(';')), "{text}");
+            home.sql().run("grant usage on schema amber_store to public");
+            let text = standing(store.prepare(&climate()));
+            assert!(text.contains("permission denied for table"), "{text}");
+            assert!(without_quotes(&text).contains("grant update on amber_store.delivery"), "{text}");
+            home.sql().run("revoke usage on schema amber_store from public");
+            home.sql().run(&grants);
         }
         store.prepare(&climate()).unwrap();
         store.adopt().unwrap();
