@@ -98,18 +98,17 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Wrong> {
     let path_shown = path.display();
     match PrivateKeyDer::from_pem_slice(&text) {
         Ok(key) => Ok(key),
+        // A traditional one says so within its PEM (`Proc-Type: 4,ENCRYPTED`), which is then no base64.
+        Err(_) if text.windows(9).any(|window| window == b"ENCRYPTED") => {
+            let remedy = format!(
+                "nobody is there to type it: `openssl pkey -in {path_shown} -out {path_shown}.plain`, readable by Amber \
+                 alone"
+            );
+            Err((format!("the key in `{path_shown}` is locked with a passphrase"), remedy))
+        }
         Err(PemError::NoItemsFound) => {
-            let encrypted = text.windows(9).any(|window| window == b"ENCRYPTED");
-            Err(if encrypted {
-                let remedy = format!(
-                    "nobody is there to type it: `openssl pkey -in {path_shown} -out {path_shown}.plain`, readable by \
-                     Amber alone"
-                );
-                (format!("the key in `{path_shown}` is locked with a passphrase"), remedy)
-            } else {
-                let remedy = "it must have `-----BEGIN PRIVATE KEY-----` (or `RSA`, `EC` before `PRIVATE`)";
-                (format!("`{path_shown}` holds no private key in PEM"), remedy.to_owned())
-            })
+            let remedy = "it must have `-----BEGIN PRIVATE KEY-----` (or `RSA`, `EC` before `PRIVATE`)";
+            Err((format!("`{path_shown}` holds no private key in PEM"), remedy.to_owned()))
         }
         Err(error) => Err(damaged(path, &error)),
     }

@@ -500,6 +500,11 @@ fn files_for_tls_that_will_not_do_are_named_with_what_to_do() {
     let text = file("text.pem", "no PEM at all");
     let locked =
         file("locked.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let traditional = file(
+        "traditional.pem",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\n\
+         AAAA\n-----END EC PRIVATE KEY-----\n",
+    );
     let cut = file("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     let empty = file("empty.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let gone = folder.path().join("gone.pem").display().to_string();
@@ -516,6 +521,7 @@ fn files_for_tls_that_will_not_do_are_named_with_what_to_do() {
         (format!("cert = '{cert}'\nkey = '{gone}'"), "key", "`G` cannot be read", "mend the path"),
         (format!("cert = '{cert}'\nkey = '{cert}'"), "key", "holds no private key", "BEGIN PRIVATE KEY"),
         (format!("cert = '{cert}'\nkey = '{locked}'"), "key", "locked with a passphrase", "openssl pkey"),
+        (format!("cert = '{cert}'\nkey = '{traditional}'"), "key", "locked with a passphrase", "openssl pkey"),
         (format!("cert = '{cert}'\nkey = '{other}'"), "key", "is not the key of the certificate", "belong together"),
         (format!("cert = '{text}'\nkey = '{right}'"), "cert", "holds no certificate in PEM", "BEGIN CERTIFICATE"),
         ("server_name = 'a b'".to_owned(), "server_name", "neither a host name nor an IP address", "broker.lan"),
