@@ -32,7 +32,7 @@ fn whatever_a_hostile_broker_says_amber_stays_up_and_a_good_one_on_the_same_port
     let cases: [(Vec<u8>, &str); 12] = [
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-            "no MQTT broker (MQTT 2.1.3-1: a PUBACK has the flags 0x8); look at `[broker] url`",
+            "no MQTT broker (MQTT 2.1.3-1: it speaks HTTP: for a WebSocket write `ws://`, or `wss://` with TLS); look at",
         ),
         (b"\0\0\0\0\0\0".to_vec(), "no MQTT broker (MQTT 2.1.2: there are no packets of type 0)"),
         (vec![0xFF; 100_000], "no MQTT broker (MQTT 2.1.3-1: an AUTH has the flags 0xf)"),

@@ -180,7 +180,10 @@ impl Codec {
             return Ok(self.long.take().map(|long| Packet::Publish(long.finish())));
         }
         let Some(&first) = source.first() else { return Ok(None) };
-        let kind = Kind::of(first, self.version)?;
+        let kind = match Kind::of(first, self.version) {
+            Ok(kind) => kind,
+            Err(fault) => return stranger(source, fault).map_or(Ok(None), |fault| Err(fault.into())),
+        };
         let Some((header, remaining)) = fixed_header(source)? else { return Ok(None) };
         if kind == Kind::Publish {
             if remaining > self.max_payload_bytes.saturating_add(HEAD_BYTES) {
@@ -203,6 +206,21 @@ impl Codec {
         } else {
             control::read(kind, self.version, &packet[header..])?
         }))
+    }
+}
+
+/// Other protocols by their first letters, which begin no packet, and what to do.
+const STRANGERS: [(&[u8], &str); 2] = [
+    (b"HTTP/", "it speaks HTTP: for a WebSocket write `ws://`, or `wss://` with TLS"),
+    (b"SSH-", "it speaks SSH: this is not the broker's port"),
+];
+
+/// `fault` in the first byte of `source`, in better words if that is another protocol; `None` if that is yet to be seen.
+fn stranger(source: &[u8], fault: Fault) -> Option<Fault> {
+    let known = STRANGERS.iter().find(|(letters, _)| source.starts_with(letters) || letters.starts_with(source));
+    match known {
+        None => Some(fault),
+        Some((letters, what)) => (source.len() >= letters.len()).then(|| Fault::malformed("2.1.3-1", *what)),
     }
 }
 

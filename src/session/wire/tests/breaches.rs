@@ -28,7 +28,14 @@ fn a_wrong_fixed_header_names_its_clause() {
     assert_faults(&[
         (V311, &[0x00, 0], 0x81, "MQTT 2.1.2: there are no packets of type 0"),
         (V311, &[0xF0, 0], 0x81, "MQTT 2.1.2: there are no packets of type 15"),
-        (V5, b"HTTP/1.1 400 Bad Request", 0x81, "MQTT 2.1.3-1: a PUBACK has the flags 0x8"),
+        (V5, &[0x48, 2, 0, 1], 0x81, "MQTT 2.1.3-1: a PUBACK has the flags 0x8"),
+        (
+            V5,
+            b"HTTP/1.1 400 Bad Request",
+            0x81,
+            "MQTT 2.1.3-1: it speaks HTTP: for a WebSocket write `ws://`, or `wss://` with TLS",
+        ),
+        (V311, b"SSH-2.0-OpenSSH_9.2", 0x81, "MQTT 2.1.3-1: it speaks SSH: this is not the broker's port"),
         (V311, &[0x10, 2, 0, 0], 0x82, "MQTT 2.1.2: a packet of type 1, which only clients send"),
         (V5, &[0x82, 2, 0, 0], 0x82, "MQTT 2.1.2: a packet of type 8, which only clients send"),
         (V5, &[0xA2, 2, 0, 0], 0x82, "MQTT 2.1.2: a packet of type 10, which only clients send"),
