@@ -19,6 +19,9 @@ const MAX_SOCKET_BYTES: usize = 107;
 pub(super) fn broker(text: &str) -> Result<BrokerUrl, Wrong> {
     let wrong = |what: &str, remedy: &str| Err((what.to_owned(), remedy.to_owned()));
     let Some((scheme, rest)) = text.split_once("://") else {
+        if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("unix:")) {
+            return wrong("has too few slashes", "write three: `unix:///run/mosquitto.sock`");
+        }
         let plain = rest_is_host(text);
         let remedy = if plain { format!("write `mqtt://{text}`") } else { "write `mqtt://host:1883`".to_owned() };
         return Err(("has no scheme".to_owned(), remedy));
@@ -275,6 +278,7 @@ mod tests {
             ("mqtts://broker/path", "after host and port", "mqtts://host:8883"),
             ("wss://broker/path#x", "`#`", "%23"),
             ("unix://run/mqtt.sock", "does not begin with `/`", "three slashes"),
+            ("unix:/run/mqtt.sock", "too few slashes", "`unix:///run/mosquitto.sock`"),
             ("unix://", "names no socket", "unix:///"),
             (&format!("unix:///{}", "a".repeat(107)), "at most 107 bytes", "short"),
         ];
