@@ -96,7 +96,9 @@ pub async fn dial(broker: &Broker, deadline: Instant) -> Result<Stream, DialErro
         let handshake = async {
             websocket::connect(stream, &broker.url.value, host, port, path).await.map_err(|error| match error {
                 // With TLS 1.3 a broker says only now that it refuses our certificate.
-                DialError::Unreachable(why) => refusal(&why, broker).map_or(DialError::Unreachable(why), DialError::Unfit),
+                DialError::Unreachable(why) => {
+                    refusal(&why, broker).map_or(DialError::Unreachable(why), DialError::Unfit)
+                }
                 other => other,
             })
         };
@@ -108,18 +110,19 @@ pub async fn dial(broker: &Broker, deadline: Instant) -> Result<Stream, DialErro
 /// The first address of the host that answers.
 async fn tcp(host: &str, port: u16) -> Result<Stream, DialError> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((host, port)).await.map_err(DialError::Unreachable)? {
+    let at = |error: io::Error| DialError::Unreachable(io::Error::new(error.kind(), format!("{host}: {error}")));
+    for address in lookup_host((host, port)).await.map_err(at)? {
         match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // An acknowledgement that waits for its successors makes a small window slow.
                 stream.set_nodelay(true).map_err(DialError::Unreachable)?;
                 return Ok(Box::new(stream));
             }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, "no answer"),
+            Ok(Err(error)) => last = io::Error::new(error.kind(), format!("port {port}: {error}")),
+            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("port {port}: no answer")),
         }
     }
-    Err(DialError::Unreachable(last))
+    Err(at(last))
 }
 
 async fn unix(path: &Path) -> Result<Stream, DialError> {
@@ -129,7 +132,13 @@ async fn unix(path: &Path) -> Result<Stream, DialError> {
             "may not connect to the socket `{}`: {error}; let the user that Amber runs as write to it",
             path.display()
         ))),
-        Err(error) => Err(DialError::Unreachable(error)),
+        Err(error) => {
+            let text = format!(
+                "nobody listens on the socket `{}`: {error}; start the broker, or mend the path in `[broker] url`",
+                path.display()
+            );
+            Err(DialError::Unreachable(io::Error::new(error.kind(), text)))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use amber::message::Qos;
@@ -26,6 +27,8 @@ struct Secured {
     /// The same, with TLS 1.2 only.
     mutual_12: u16,
     expired: u16,
+    /// Its certificate is of X.509 version 1.
+    version_1: u16,
     ws: u16,
     wss: u16,
     /// The same, and it demands a client certificate.
@@ -44,7 +47,9 @@ impl Secured {
         put("server", &authority.sign(&["localhost", "127.0.0.1"]));
         put("client", &authority.sign(&["amber"]));
         put("expired", &authority.expired());
-        let [tls, mutual, mutual_12, expired, ws, wss, wss_mutual] = [(); 7].map(|()| ports::free());
+        folder.write("ca.key", &authority.key);
+        version_1_certificate(&folder);
+        let [tls, mutual, mutual_12, expired, version_1, ws, wss, wss_mutual] = [(); 8].map(|()| ports::free());
         let mut lines = String::new();
         let path = |name: &str| folder.join(name).display().to_string();
         let mut listener = |port: u16, certificate: &str, more: &str| {
@@ -58,12 +63,13 @@ impl Secured {
         listener(mutual, "server", "require_certificate true\n");
         listener(mutual_12, "server", "require_certificate true\ntls_version tlsv1.2\n");
         listener(expired, "expired", "");
+        listener(version_1, "version-1", "");
         listener(ws, "", "protocol websockets\n");
         listener(wss, "server", "protocol websockets\n");
         listener(wss_mutual, "server", "protocol websockets\nrequire_certificate true\n");
         writeln!(lines, "listener 0 {}", path("mqtt.sock")).unwrap();
         let broker = Mosquitto::with(&lines);
-        Self { folder, broker, tls, mutual, mutual_12, expired, ws, wss, wss_mutual }
+        Self { folder, broker, tls, mutual, mutual_12, expired, version_1, ws, wss, wss_mutual }
     }
 
     fn path(&self, name: &str) -> String {
@@ -77,6 +83,19 @@ impl Secured {
     fn identity(&self, name: &str) -> String {
         format!("cert = \"{}\"\nkey = \"{}\"\n", self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")))
     }
+}
+
+/// What `openssl x509 -req` makes where nobody names extensions, in `version-1.pem` and `version-1.key`.
+fn version_1_certificate(folder: &Folder) {
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 -keyout version-1.key -out \
+         version-1.csr",
+    );
+    openssl("x509 -req -in version-1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out version-1.pem");
 }
 
 fn at(scheme: &str, port: u16) -> String {
@@ -142,6 +161,7 @@ fn what_stands_in_the_way_of_tls_is_one_line_with_the_remedy() {
     let person = "the broker wants a person to act";
     let away = "the broker is away";
     let plain = secured.broker.port;
+    let nobody = ports::free();
     for (url, lines, says, what, remedy) in [
         (at("mqtts", secured.tls), other.clone(), person, "does not come from a CA in `", "in `[broker] ca`"),
         (at("wss", secured.wss), other, person, "does not come from a CA in `", "in `[broker] ca`"),
@@ -188,7 +208,23 @@ fn what_stands_in_the_way_of_tls_is_one_line_with_the_remedy() {
         (at("ws", plain), String::new(), away, "ends the connection in the WebSocket handshake", "`mqtt://`"),
         (at("ws", secured.wss), String::new(), away, "", "`wss://`"),
         (at("mqtt", secured.ws), String::new(), away, "", ""),
-        (format!("unix://{}", secured.path("gone.sock")), String::new(), away, "cannot connect: No such file", ""),
+        (
+            format!("unix://{}", secured.path("gone.sock")),
+            String::new(),
+            away,
+            "gone.sock`: No such file",
+            "mend the path in `[broker] url`",
+        ),
+        (
+            format!("unix://{}", secured.path("ca.pem")),
+            String::new(),
+            away,
+            "ca.pem`: Connection refused",
+            "start the broker",
+        ),
+        (at("mqtt", nobody), String::new(), away, "cannot connect: 127.0.0.1: port ", "Connection refused"),
+        ("mqtt://broker.invalid".to_owned(), String::new(), away, "cannot connect: broker.invalid: ", ""),
+        (at("mqtts", secured.version_1), ca.clone(), person, "is of version 1, without subjectAltName", "(version 3)"),
     ] {
         let home = Home::sqlite();
         let mut amber = Amber::new(&numbers::config(&url, &home.url(), &lines));

@@ -125,6 +125,10 @@ fn certificate(wrong: &CertificateError, broker: &Broker) -> String {
             "the broker shows the certificate of a CA as its own; have one made for the broker that is signed by that CA"
                 .to_owned()
         }
+        other if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "the broker's certificate is of version 1, without subjectAltName; have it made anew with extensions (version 3)"
+                .to_owned()
+        }
         other => format!("the broker's certificate does not hold: {other}; have it made anew"),
     }
 }
