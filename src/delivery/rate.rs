@@ -56,7 +56,8 @@ impl Minute {
                 mapping,
                 reason = reason.word(),
                 per_minute,
-                "more rejects a minute than are kept; the others are counted"
+                "more rejects a minute than are kept; the others are counted: look at `amber.rejects` (SQLite: `rejects`) for \
+                 what is wrong with them, or raise `[rejects] per_minute`"
             );
         }
     }

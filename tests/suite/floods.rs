@@ -108,8 +108,10 @@ fn assert_rejects(home: &Home, amber: &Amber, start: Instant, reason: &str, all:
     assert_eq!(kept + unkept, all as f64);
     assert!((100.0..=100.0 * minutes as f64).contains(&kept), "{kept} are kept in {minutes} minutes");
     assert_eq!(home.count("rejects"), kept as i64);
-    let said = amber.log().matches("more rejects a minute than are kept").count();
-    assert_eq!(said, 1, "it is said once");
+    let log = amber.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("more rejects a minute than are kept")).collect();
+    let [line] = said[..] else { panic!("it is said once: {said:#?}") };
+    assert!(line.contains("look at `amber.rejects`") && line.contains("raise `[rejects] per_minute`"), "{line}");
 }
 
 #[test]
