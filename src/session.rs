@@ -119,6 +119,12 @@ struct Run {
     /// It was said that acknowledgements are taken for confirmed.
     forgetful: bool,
     presence: presence::Wish,
+    /// `online` was said on this connection, and no PUBACK has come.
+    is_online_unanswered: bool,
+    /// When it came.
+    online_taken: Option<Instant>,
+    /// Connections in a row that ended at once so.
+    status_doubts: u32,
     /// It was said that the broker refuses our status.
     is_status_refused: bool,
     /// By QoS.
@@ -189,6 +195,9 @@ impl Run {
             crossing,
             forgetful: false,
             presence: presence::Wish::new(&session.config),
+            is_online_unanswered: false,
+            online_taken: None,
+            status_doubts: 0,
             is_status_refused: false,
             received,
             session,

@@ -3,7 +3,12 @@
 //!
 //! A broker that allows none of it costs nothing else, and is told of once. Who refuses the message is not sent another;
 //! who refuses the connection because of the will (some check it at once, others when it is due) is asked again without;
-//! and so is who ends the connection over the message, as Mosquitto 2.0.11 does with `max_queued_messages 0`.
+//! and who ends the connection over the message, as Mosquitto 2.0.11 does with `max_queued_messages 0`, is not sent it
+//! on the next, but keeps the will and is sent `offline` before we go: an older `online` may be retained.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Run;
 use super::connection::Connection;
@@ -21,8 +26,12 @@ pub(super) const OFFLINE: &str = "offline";
 const ONLINE_ID: u16 = 65_535;
 const OFFLINE_ID: u16 = 65_534;
 
-/// So many connections in a row that end at once may do so because of what we say on them.
+/// So many connections in a row that end at once, with `online` said and not taken, may do so because of it.
 const SUSPICIOUS: u32 = 2;
+
+/// A connection that ends so soon behind the PUBACK of `online` was ended over it: over 3.1.1 Mosquitto 2.0.11 sends
+/// the PUBACK of what it refuses, and then ends.
+const BEHIND: Duration = Duration::from_millis(250);
 
 /// Whether the status is kept at the broker, and what it said to that.
 #[derive(Debug)]
@@ -31,7 +40,7 @@ pub(super) enum Wish {
     Wanted,
     /// The broker refused a connection that bears a will; the next is tried without.
     Tried,
-    /// Connections ended as soon as we had said that we are there; the next says nothing.
+    /// Connections ended as soon as we had said that we are there; the next does not say it.
     Suspected,
     /// The broker does not allow it.
     GivenUp,
@@ -43,7 +52,7 @@ impl Wish {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        matches!(self, Self::Wanted)
+        matches!(self, Self::Wanted | Self::Suspected)
     }
 }
 
@@ -71,7 +80,11 @@ impl Presence {
 impl<S: Transport> Connection<'_, S> {
     /// Once a connection.
     pub(super) fn say_online(&mut self) {
+        if matches!(self.run.presence, Wish::Suspected) {
+            return;
+        }
         if !std::mem::replace(&mut self.presence.is_online, true) {
+            self.run.is_online_unanswered = self.run.session.config.status;
             self.say(ONLINE_ID, ONLINE);
         }
     }
@@ -99,16 +112,32 @@ impl Run {
         self.warn_of_status(reason(code));
     }
 
-    /// A connection was lost, `quick` of them in a row at once.
-    pub(super) fn is_status_to_blame(&mut self, quick: u32) {
+    /// A PUBACK of `online` has come.
+    pub(super) fn online_is_taken(&mut self) {
+        self.is_online_unanswered = false;
+        self.online_taken = Some(Instant::now());
+    }
+
+    /// A connection was lost; `is_quick`: at once.
+    pub(super) fn is_status_to_blame(&mut self, is_quick: bool) {
+        let is_behind = self.online_taken.take().is_some_and(|at| at.elapsed() < BEHIND);
+        let is_ended_over_it = std::mem::take(&mut self.is_online_unanswered) || is_behind;
         match self.presence {
-            Wish::Wanted if quick == SUSPICIOUS && !self.is_status_refused => {
-                self.presence = Wish::Suspected;
-                self.warn_of_status("it seems to end the connection over it; trying without");
+            Wish::Wanted if is_quick && is_ended_over_it => {
+                self.status_doubts = self.status_doubts.saturating_add(1);
+                if self.status_doubts == SUSPICIOUS {
+                    self.presence = Wish::Suspected;
+                    self.warn_of_status("it seems to end the connection over it; trying without");
+                }
             }
-            // It was not that.
-            Wish::Suspected if quick > 0 => self.presence = Wish::Wanted,
-            _ => {}
+            Wish::Wanted => self.status_doubts = 0,
+            Wish::Suspected => {
+                // If it ended at once all the same, it was not that, and is not suspected again. If it held, the next
+                // says it once more; where it was that, one short connection tells.
+                self.presence = Wish::Wanted;
+                self.status_doubts = if is_quick { SUSPICIOUS } else { SUSPICIOUS - 1 };
+            }
+            Wish::Unwanted | Wish::Tried | Wish::GivenUp => {}
         }
     }
 
@@ -120,7 +149,7 @@ impl Run {
             ConnectError::Refused { refusal: Refusal::NotAuthorized | Refusal::Other(0x90 | 0x9A | 0x9B), .. }
         );
         match self.presence {
-            Wish::Wanted if may_be => {
+            Wish::Wanted | Wish::Suspected if may_be => {
                 self.presence = Wish::Tried;
                 true
             }

@@ -137,7 +137,7 @@ impl Run {
         // Brokers that tell why have told it; those that break the protocol have another reason to be left.
         let is_told = matches!(lost, Lost::Disconnected { .. } | Lost::Wire(WireError::Protocol(_)));
         self.quick = if time < QUICK && !is_told && !is_the_line { self.quick + 1 } else { 0 };
-        self.is_status_to_blame(self.quick);
+        self.is_status_to_blame(self.quick > 0);
         let taken_over = matches!(lost, Lost::Disconnected { reason: TAKEN_OVER, .. });
         if taken_over || self.quick >= QUICK_MAX {
             self.session.metrics.takeovers.inc();

@@ -1,5 +1,7 @@
 //! What Amber says of itself at the broker: there or not, retained, and no reading of anybody's.
 
+use std::time::{Duration, Instant};
+
 use amber::message::Qos;
 
 use crate::support::binary::Amber;
@@ -85,6 +87,30 @@ fn a_broker_that_does_not_let_us_say_it_costs_nothing_else_and_is_told_of_once()
         assert!(!log.contains("wants a person to act"), "{log}");
         assert_eq!(retained(&broker, "amber/amber/status"), Vec::<String>::new());
     }
+}
+
+#[test]
+fn connections_that_are_taken_over_at_once_do_not_cost_a_status_that_the_broker_takes() {
+    let broker = Mosquitto::start();
+    let home = Home::sqlite();
+    let mut amber = Amber::run(&numbers::config(&broker.url(), &home.url(), "protocol = \"3.1.1\""));
+    let topic = "amber/amber/status";
+    // Those behind the first are younger than a second, whatever the first was.
+    for connections in 1..=3 {
+        eventually("the broker has taken the status", || {
+            equal(Ok(broker.log().matches("Sending PUBACK to amber ").count()), connections)
+        });
+        let since = Instant::now();
+        eventually("it has stood for a while", || {
+            if since.elapsed() >= Duration::from_millis(500) { Ok(()) } else { Err("not yet".to_owned()) }
+        });
+        drop(Publisher::connect(broker.port, "amber"));
+        eventually("amber is back", || equal(amber.metric("amber_connections_total"), connections as f64 + 1.0));
+    }
+    wait_for_word(&broker, topic, "online");
+    assert!(amber.terminate().success());
+    wait_for_word(&broker, topic, "offline");
+    assert!(!amber.log().contains("the broker refuses our status"), "{}", amber.log());
 }
 
 /// Writes a file beside a SQLite store, and gives its path.

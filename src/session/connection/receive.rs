@@ -294,6 +294,7 @@ impl<S: Transport> Connection<'_, S> {
             }
             Packet::PubAck { packet_id, reason } => {
                 if self.presence.acknowledged(packet_id) {
+                    self.run.online_is_taken();
                     if reason >= 0x80 {
                         self.run.status_refused(reason);
                     }

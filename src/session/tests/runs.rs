@@ -284,3 +284,43 @@ async fn a_broker_that_refuses_a_will_is_asked_without_one_and_that_is_remembere
     assert!(running.standing().await.contains("does not authorize client id"));
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_status_that_seems_to_end_connections_is_left_out_of_one_and_said_again_on_the_next() {
+    const ONLINE: &[u8] = b"\0online";
+    let running = start_with("[]", Broker { status: true, ..broker() }).await;
+    // Two end at once over it; a third one is told of the end that comes without it, and a fourth ends at once again.
+    for is_said in [true, true, false, true, false] {
+        let (mut script, connect) = running.accept_connect().await;
+        assert!(has_will(&connect), "an older `online` is not left to stand");
+        script.send(&ACCEPTED_V5).await;
+        script.packet().await.unwrap();
+        script.send(&[0x90, 4, 0, 1, 0, 1]).await;
+        running.condition(|one| *one == Condition::Up).await;
+        if is_said {
+            script.expect(&status(0xFF, ONLINE)).await;
+        } else {
+            script.send(&[0xE0, 1, 0x8B]).await;
+            assert_eq!(script.packet().await, None, "nothing is said");
+        }
+        drop(script);
+        running.condition(|one| *one != Condition::Up).await;
+    }
+    // Nor does it stay where it is not said at the end.
+    for is_said in [true, false] {
+        let (mut script, _) = running.accept_connect().await;
+        script.send(&ACCEPTED_V5).await;
+        script.packet().await.unwrap();
+        script.send(&[0x90, 4, 0, 1, 0, 1]).await;
+        running.condition(|one| *one == Condition::Up).await;
+        if is_said {
+            script.expect(&status(0xFF, ONLINE)).await;
+            drop(script);
+            running.condition(|one| *one != Condition::Up).await;
+        } else {
+            running.stop.cancel();
+            script.expect(&status(0xFE, b"\0offline")).await;
+        }
+    }
+    running.end().await;
+}
