@@ -18,27 +18,43 @@ pub enum Condition {
 
 /// One side: the broker, or the store.
 #[derive(Debug)]
-pub struct Part(Mutex<Condition>);
+pub struct Part(Mutex<Held>);
+
+#[derive(Debug)]
+struct Held {
+    condition: Condition,
+    /// Shown until the next condition is set.
+    meanwhile: Option<Condition>,
+}
 
 impl Part {
     fn new() -> Self {
-        Self(Mutex::new(Condition::Starting))
+        Self(Mutex::new(Held { condition: Condition::Starting, meanwhile: None }))
     }
 
     #[must_use]
     pub fn get(&self) -> Condition {
-        self.0.lock().expect("no holder of this lock panics").clone()
+        let held = self.0.lock().expect("no holder of this lock panics");
+        held.meanwhile.as_ref().unwrap_or(&held.condition).clone()
+    }
+
+    /// Shows a condition on the way to another, which is told of none: what is set next is compared with what was set
+    /// before.
+    pub fn show_meanwhile(&self, condition: Condition) {
+        self.0.lock().expect("no holder of this lock panics").meanwhile = Some(condition);
     }
 
     /// Returns whether people should be told: it is another condition than before, or another reason to act. That what
-    /// is away is away for another reason is shown by `/ready`, and not worth a line.
+    /// is away is away for another reason is shown by `/ready`, and not worth a line, unless something was shown
+    /// meanwhile.
     pub fn set(&self, condition: Condition) -> bool {
         let mut current = self.0.lock().expect("no holder of this lock panics");
-        let is_news = match (&*current, &condition) {
-            (Condition::Away(_), Condition::Away(_)) => false,
+        let was_shown = current.meanwhile.take().is_some();
+        let is_news = match (&current.condition, &condition) {
+            (Condition::Away(_), Condition::Away(_)) if !was_shown => false,
             (before, now) => before != now,
         };
-        *current = condition;
+        current.condition = condition;
         is_news
     }
 }
@@ -117,5 +133,18 @@ mod tests {
         assert!(part.set(Condition::Standing("grant this".into())));
         assert!(part.set(Condition::Standing("grant that".into())));
         assert!(!part.set(Condition::Standing("grant that".into())));
+    }
+
+    #[test]
+    fn what_is_shown_meanwhile_is_neither_news_nor_hides_any() {
+        let part = Part::new();
+        part.set(Condition::Away("refused".into()));
+        let connected = Condition::Away("connected".into());
+        for (why, is_news) in [("it does not answer", true), ("it does not answer", false), ("closed", true)] {
+            part.show_meanwhile(connected.clone());
+            assert_eq!(part.get(), connected);
+            assert_eq!(part.set(Condition::Away(why.into())), is_news, "{why}");
+            assert_eq!(part.get(), Condition::Away(why.into()));
+        }
     }
 }

@@ -33,6 +33,8 @@ const BARRIER_ACKS: usize = 256;
 const BARRIER_AFTER: Duration = Duration::from_millis(100);
 /// Refused filters are asked for again: a person may have given the permission meanwhile.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// So long a broker may owe answers to SUBSCRIBE while it sends nothing else but PINGRESP.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a connection ended.
 pub(super) enum End {
@@ -50,6 +52,8 @@ pub(super) enum Lost {
     Wire(WireError),
     /// Nothing came although we pinged.
     Silent(Duration),
+    /// SUBSCRIBE was not answered.
+    Unanswered,
     /// The broker takes nothing.
     Stuck(Duration),
     /// The broker sends and does not read the replies, so many bytes by now.
@@ -70,6 +74,11 @@ impl fmt::Display for Lost {
             Self::Closed => write!(f, "closed by the broker"),
             Self::Wire(error) => write!(f, "{error}"),
             Self::Silent(time) => write!(f, "nothing came from the broker for {} s", time.as_secs()),
+            Self::Unanswered => write!(
+                f,
+                "the broker has not answered SUBSCRIBE for {} s, though it answers pings; look at its log, or restart it",
+                ANSWER_TIMEOUT.as_secs()
+            ),
             Self::Stuck(time) => write!(f, "the broker took nothing for {} s", time.as_secs()),
             Self::Unread(bytes) => {
                 write!(f, "the broker asks for answers and does not read them ({} MiB wait)", bytes >> 20)
@@ -91,6 +100,8 @@ pub(super) struct Connection<'a, S> {
     session_present: bool,
     asked: Asked,
     is_answered: bool,
+    /// When something other than PINGRESP was last read, or asked, or reading began again.
+    progress: Instant,
     pub(super) presence: Presence,
     /// When refused filters are asked for again.
     ask_again: Option<Instant>,
@@ -138,6 +149,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             session_present: ack.session_present,
             asked,
             is_answered: false,
+            progress: now,
             presence: Presence::default(),
             ask_again: None,
             keep_alive: theirs.map_or(ours, |theirs| theirs.min(ours)),
@@ -163,6 +175,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             let reading = self.may_read();
             if reading && !self.reading {
                 self.heard = Instant::now();
+                self.progress = self.heard;
             }
             self.reading = reading;
             match self.next(timer.as_mut(), reading).await {
@@ -177,6 +190,7 @@ impl<'a, S: Transport> Connection<'a, S> {
                 Event::HandedOn(true) => {}
                 Event::HandedOn(false) => return End::NobodyListens,
                 Event::Read(packet) => {
+                    let is_pong = matches!(packet, Some(Ok(Packet::PingResp)));
                     if let Err(end) = self.receive(packet) {
                         if let End::Lost(Lost::Wire(WireError::Protocol(fault))) = &end {
                             self.link.writer.break_off(self.version, fault.code).await;
@@ -184,6 +198,9 @@ impl<'a, S: Transport> Connection<'a, S> {
                         return end;
                     }
                     self.hear(Instant::now());
+                    if !is_pong {
+                        self.progress = self.heard;
+                    }
                 }
                 Event::Tick => {
                     if let Err(lost) = self.tick() {
@@ -262,6 +279,11 @@ impl<'a, S: Transport> Connection<'a, S> {
         self.keep_alive * 3 / 2
     }
 
+    /// When answers to SUBSCRIBE that are owed are given up. (What waits behind a limit of ours cannot come.)
+    fn answer_due(&self) -> Option<Instant> {
+        (self.reading && !self.is_answered).then(|| self.progress + ANSWER_TIMEOUT)
+    }
+
     /// When the timer must look at the latest.
     fn due(&self) -> Instant {
         let stuck = self.spoken + self.patience();
@@ -274,6 +296,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             .chain(self.ask_again)
             .chain(held)
             .chain(self.retained.due())
+            .chain(self.answer_due())
             .fold(idle.min(dead), Instant::min)
     }
 
@@ -295,9 +318,13 @@ impl<'a, S: Transport> Connection<'a, S> {
             // Part of a packet: on a slow link a long one takes longer than the patience, and the broker sends nothing
             // else meanwhile. A new connection would only bring it again.
             self.hear(now);
+            self.progress = now;
         }
         if self.reading && now >= self.heard + self.patience() {
             return Err(Lost::Silent(self.patience()));
+        }
+        if self.answer_due().is_some_and(|at| now >= at) {
+            return Err(Lost::Unanswered);
         }
         let barrier = self.unmarked_since.is_some_and(|since| now >= since + BARRIER_AFTER);
         if barrier && (self.link.writer.is_pending() || self.run.session.in_hand.lock().ledger.is_pinging()) {
@@ -313,6 +340,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         if self.ask_again.is_some_and(|at| now >= at) {
             self.ask_again = None;
             self.is_answered = false;
+            self.progress = now;
             self.run.subscriptions.ask_again(&mut self.asked, &mut self.link.writer.outgoing);
             self.run.publish_subscribed(false);
         }

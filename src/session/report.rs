@@ -15,6 +15,9 @@ use crate::topic;
 /// As many crossing pairs are warned of; a configuration with more has one fault, not a thousand.
 const CROSSING_SAID: usize = 100;
 
+/// What `/ready` shows from CONNACK to SUBACK.
+const UNANSWERED: &str = "connected; the broker has not answered SUBSCRIBE yet";
+
 impl Run {
     /// Sets the condition; logs it if it is another than before, and tells so.
     fn set(&self, condition: Condition) -> bool {
@@ -59,6 +62,7 @@ impl Run {
                 "the broker has lost our session; messages since the last connection may be gone"
             );
         }
+        session.status.broker.show_meanwhile(Condition::Away(UNANSWERED.to_owned()));
         let asked = session.config.session_expiry.as_secs();
         if let Some(granted) = ack.session_expiry
             && u64::from(granted) < asked
@@ -131,7 +135,7 @@ impl Run {
     /// A connection was lost that lasted `time`; `is_the_line`: others do not last either. Returns how long to wait.
     pub(super) fn lost(&mut self, lost: &Lost, time: Duration, is_the_line: bool) -> Duration {
         self.session.metrics.connection_failures.inc();
-        if time >= GOOD {
+        if time >= GOOD && !matches!(lost, Lost::Unanswered) {
             self.backoff.reset();
         }
         // Brokers that tell why have told it; those that break the protocol have another reason to be left.

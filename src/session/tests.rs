@@ -370,7 +370,7 @@ async fn qos_0_over_the_limit_is_dropped_and_counted() {
 async fn a_refused_filter_is_a_standing_fault_that_names_it() {
     play(false, 10, |scene, mut broker| async move {
         broker.grant(0x80).await;
-        eventually("a condition", || scene.status.broker.get() != Condition::Starting).await;
+        eventually("a fault", || matches!(scene.status.broker.get(), Condition::Standing(_))).await;
         assert_eq!(*scene.subscribed.borrow(), "[]", "the broker does not have it");
         let Condition::Standing(why) = scene.status.broker.get() else { panic!() };
         assert!(why.contains("`t/#`") && why.contains("unspecified error"), "{why}");
@@ -549,4 +549,29 @@ async fn a_session_without_listener_ends() {
     })
     .await;
     assert!(matches!(end, End::NobodyListens));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_answers_pings_and_never_subscribe_is_left_with_the_reason() {
+    let start = Instant::now();
+    let end = play(false, 10, |scene, mut broker| async move {
+        assert_eq!(broker.packet().await.unwrap().0, 0x82);
+        let why = scene.status.ready().unwrap_err();
+        assert!(why.contains("store"), "{why}");
+        scene.status.store.set(Condition::Up);
+        assert_eq!(scene.status.ready().unwrap_err(), "broker: connected; the broker has not answered SUBSCRIBE yet");
+        // What comes shows that there is more on its way.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        broker.send(&publish(0, 1, 1)).await;
+        while let Some(packet) = broker.packet().await {
+            if packet.0 == PINGREQ[0] {
+                broker.send(&PINGRESP).await;
+            }
+        }
+        drop(scene);
+    })
+    .await;
+    let End::Lost(lost @ connection::Lost::Unanswered) = end else { panic!("it goes on") };
+    assert!(lost.to_string().contains("has not answered SUBSCRIBE for 30 s"), "{lost}");
+    assert_eq!(start.elapsed(), Duration::from_secs(40));
 }
