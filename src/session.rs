@@ -108,8 +108,10 @@ struct Run {
     subscriptions: Subscriptions,
     versions: Versions,
     backoff: Backoff,
-    /// Whether the broker should know our session.
+    /// Whether the broker should know our session: it had one, or has granted a filter.
     has_session: bool,
+    /// Connected was said, and nothing was subscribed since.
+    is_connected_said: bool,
     /// Connections in a row that were lost at once.
     quick: u32,
     /// Messages of QoS 0 are being dropped.
@@ -190,6 +192,7 @@ impl Run {
             versions: Versions::new(session.config.protocol),
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             has_session: !session.remembered.is_empty(),
+            is_connected_said: false,
             quick: 0,
             overloaded: false,
             crossing,
@@ -227,7 +230,7 @@ impl Run {
             }
         }
         self.say_connected(version, ack);
-        self.has_session = true;
+        self.has_session = ack.session_present;
     }
 
     /// Whether, after so many connections that ended at once that it looks like somebody else's doing, one of another

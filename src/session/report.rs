@@ -46,15 +46,18 @@ impl Run {
                 tracing::warn!(filter = %one, %other, "{}", topic::crossing_warning(one, other));
             }
         }
+        let is_said = std::mem::replace(&mut self.is_connected_said, true);
         let Self { session, has_session, .. } = &*self;
         session.metrics.connections.inc();
-        tracing::info!(
-            broker = self.address(),
-            version = %version,
-            client_id = session.config.client_id,
-            session_present = ack.session_present,
-            "connected"
-        );
+        if !is_said {
+            tracing::info!(
+                broker = self.address(),
+                version = %version,
+                client_id = session.config.client_id,
+                session_present = ack.session_present,
+                "connected"
+            );
+        }
         if *has_session && !ack.session_present {
             session.metrics.sessions_lost.inc();
             tracing::warn!(
@@ -72,7 +75,8 @@ impl Run {
     }
 
     /// All filters are answered.
-    pub(super) fn subscribed(&self, asked: &Asked) {
+    pub(super) fn subscribed(&mut self, asked: &Asked) {
+        self.is_connected_said = false;
         let metrics = &self.session.metrics;
         metrics.subscriptions_refused.set(i64::try_from(asked.refused.len()).unwrap_or(i64::MAX));
         let is_new = self.set(match asked.refused.first() {

@@ -274,6 +274,7 @@ impl<S: Transport> Connection<'_, S> {
         let fault = match packet {
             Packet::SubAck { packet_id, codes } => match self.asked.filters(packet_id) {
                 Some(filters) if filters == codes.len() => {
+                    self.run.has_session |= codes.iter().any(|&code| code < 0x80);
                     let outgoing = &mut self.link.writer.outgoing;
                     self.run.subscriptions.suback(&mut self.asked, packet_id, &codes, outgoing);
                     self.look_for_answers();

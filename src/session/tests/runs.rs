@@ -324,3 +324,25 @@ async fn a_status_that_seems_to_end_connections_is_left_out_of_one_and_said_agai
     }
     running.end().await;
 }
+
+#[tokio::test]
+async fn a_session_in_which_nothing_was_ever_subscribed_is_not_lost() {
+    const NO_SESSION: [u8; 5] = [0x20, 3, 0, 0, 0];
+    let running = start("").await;
+    for is_granted in [false, false, true, false, false] {
+        let (mut script, _) = running.accept().await;
+        script.send(&NO_SESSION).await;
+        script.packet().await.unwrap();
+        if is_granted {
+            assert_eq!(running.metrics.sessions_lost.get(), 0);
+            script.send(&[0x90, 4, 0, 1, 0, 1]).await;
+            running.condition(|one| *one == Condition::Up).await;
+        } else {
+            // No packet of MQTT.
+            script.send(&[0, 0]).await;
+            while script.packet().await.is_some() {}
+        }
+    }
+    assert_eq!(running.metrics.sessions_lost.get(), 1, "that in which it was granted, once");
+    running.end().await;
+}
