@@ -407,7 +407,7 @@ impl Ledger {
     fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
         let old = self.entries.insert(key, entry);
         if let Some(number) = old.and_then(|old| old.number) {
-            self.settled.take(number.get());
+            self.left(number);
         }
         if key.exactly_once && old.is_none() {
             self.exactly_once.entry(key.packet_id).or_default().push(key);
@@ -415,9 +415,15 @@ impl Ledger {
         old
     }
 
+    /// A key of batch `number` is no entry any more, or one of another batch.
+    fn left(&mut self, number: NonZeroI64) {
+        let is_of = |key: Key| self.entries.get(&key).is_some_and(|entry| entry.number == Some(number));
+        self.settled.take(number.get(), is_of);
+    }
+
     fn remove(&mut self, key: Key) {
         if let Some(number) = self.entries.remove(&key).and_then(|entry| entry.number) {
-            self.settled.take(number.get());
+            self.left(number);
         }
         if key.exactly_once
             && let Some(keys) = self.exactly_once.get_mut(&key.packet_id)

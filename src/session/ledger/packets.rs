@@ -4,7 +4,6 @@
 //! The number costs 12 bytes a batch, and lets the drain of a spool write exactly what the database then holds.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map;
 use std::fmt;
 
 use bytes::{Buf, BufMut};
@@ -51,14 +50,23 @@ impl Settled {
         batch.live += 1;
     }
 
-    /// One key of batch `number` has left.
-    pub(super) fn take(&mut self, number: i64) {
-        if let btree_map::Entry::Occupied(mut batch) = self.batches.entry(number) {
-            batch.get_mut().live = batch.get().live.saturating_sub(1);
-            if batch.get().live == 0 {
-                batch.remove();
-            }
+    /// One key of batch `number` has left; those that are still `known` there stay. Their room is given back once they
+    /// are the fewer: one key that a broker never releases is not to keep a whole batch.
+    pub(super) fn take(&mut self, number: i64, known: impl Fn(Key) -> bool) {
+        let Some(batch) = self.batches.get_mut(&number) else { return };
+        batch.live = batch.live.saturating_sub(1);
+        if batch.live == 0 {
+            self.batches.remove(&number);
+        } else if batch.live * KEY_BYTES < batch.keys.len() / 2 {
+            let keys = batch.keys.chunks_exact(KEY_BYTES).filter(|bytes| known(get_key(bytes).0));
+            batch.keys = keys.flatten().copied().collect();
         }
+    }
+
+    /// Bytes of all keys that are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.batches.values().map(|batch| batch.keys.len()).sum()
     }
 
     /// What batch `number` persists: the keys of batches up to it that are still `known` there, then its `own`.

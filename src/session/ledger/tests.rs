@@ -261,6 +261,24 @@ fn a_snapshot_has_what_is_settled_up_to_its_number_and_its_own() {
 }
 
 #[test]
+fn one_key_that_is_never_confirmed_does_not_keep_its_whole_batch() {
+    let mut ledger = Ledger::default();
+    let all: Vec<_> = (1..=1_000).map(|id| new(&mut ledger, key_2(id, 7))).collect();
+    all.iter().for_each(|&delivery| ledger.settle(delivery, Some(1)));
+    assert_eq!(replies(&mut ledger).len(), 1_000);
+    assert_eq!(ledger.settled.bytes(), 11_000);
+    for id in (1..=1_000).filter(|id| *id != 500) {
+        ledger.pubrel(id);
+        ledger.ping();
+        ledger.pong();
+        let decoded = packets::decode(&ledger.snapshot([], 1)).unwrap();
+        assert_eq!(decoded.len(), ledger.len(), "{id}");
+    }
+    assert_eq!(packets::decode(&ledger.snapshot([], 1)).unwrap(), [(1, all[499].key)]);
+    assert!(ledger.settled.bytes() <= 22, "{}", ledger.settled.bytes());
+}
+
+#[test]
 fn packets_round_trip() {
     let mut ledger = Ledger::default();
     let keys = [key(65_535, u64::MAX), key_2(1, 0), key(1, 0)];
