@@ -201,12 +201,15 @@ impl<'a, S: Transport> Connection<'a, S> {
                     if !is_pong {
                         self.progress = self.heard;
                     }
+                    // Where there is always more to read, the timer is never asked.
+                    if self.heard >= self.due()
+                        && let Err(end) = self.look_at_the_time()
+                    {
+                        return end;
+                    }
                 }
                 Event::Tick => {
-                    if let Err(lost) = self.tick() {
-                        return End::Lost(lost);
-                    }
-                    if let Err(end) = self.release_held() {
+                    if let Err(end) = self.look_at_the_time() {
                         return end;
                     }
                     timer.as_mut().reset(self.due());
@@ -306,6 +309,12 @@ impl<'a, S: Transport> Connection<'a, S> {
         if due < timer.deadline() {
             timer.reset(due);
         }
+    }
+
+    /// Something is due, or may be.
+    fn look_at_the_time(&mut self) -> Result<(), End> {
+        self.tick().map_err(End::Lost)?;
+        self.release_held()
     }
 
     /// The timer has fired.
