@@ -12,7 +12,7 @@ use std::fmt;
 use crate::message::Qos;
 
 pub use merge::{join, merge};
-pub use reduce::{CROSSING_MAX, Reduced, reduce};
+pub use reduce::{CROSSING_MAX, CROSSING_SAID, Reduced, reduce};
 
 /// A valid topic filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

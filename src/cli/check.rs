@@ -14,9 +14,6 @@ use crate::status::told;
 use crate::store::{Plan, Store, WriteError};
 use crate::topic;
 
-/// As many crossing pairs are warned of; a configuration with more has one fault, not a thousand.
-const CROSSING_SAID: usize = 100;
-
 #[derive(Debug, ClapArgs)]
 pub struct CheckArgs {
     /// Try the broker and the store too; the plan is then the difference to what the store holds
@@ -32,7 +29,7 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
     let reduced = config.broker.overlap.apply(topic::reduce(&mapping.subscriptions()));
     // MQTT 5 says which copy is for which filter.
     if config.broker.protocol != Protocol::V5 {
-        for (one, other) in reduced.crossing.iter().take(CROSSING_SAID) {
+        for (one, other) in reduced.crossing.iter().take(topic::CROSSING_SAID) {
             eprintln!("warning: {}", topic::crossing_warning(one, other));
         }
     }

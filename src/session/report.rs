@@ -12,9 +12,6 @@ use crate::config::{Broker, BrokerUrl};
 use crate::status::Condition;
 use crate::topic;
 
-/// As many crossing pairs are warned of; a configuration with more has one fault, not a thousand.
-const CROSSING_SAID: usize = 100;
-
 /// What `/ready` shows from CONNACK to SUBACK.
 const UNANSWERED: &str = "connected; the broker has not answered SUBSCRIBE yet";
 
@@ -42,7 +39,7 @@ impl Run {
 
     pub(super) fn say_connected(&mut self, version: Version, ack: &ConnAck) {
         if ack.no_subscription_identifiers {
-            for (one, other) in std::mem::take(&mut self.crossing).iter().take(CROSSING_SAID) {
+            for (one, other) in std::mem::take(&mut self.crossing).iter().take(topic::CROSSING_SAID) {
                 tracing::warn!(filter = %one, %other, "{}", topic::crossing_warning(one, other));
             }
         }
