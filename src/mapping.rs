@@ -1,12 +1,13 @@
 //! `Message → Outcome { Rows | Ignored | Rejected }`, by the mappings of the configuration. Pure: no I/O, no clock.
 //!
-//! Topic templates are one trie (`trie`); a payload is read once for all mappings that share a template
-//! (`document`), and only as far as they want it; then each mapping makes its rows (`run`). What the language
+//! Topic templates are one trie (`trie`); a payload is decoded once for all mappings that share a template
+//! and a format (`decode`, `groups`), and read only as far as they want it (`document`); then each mapping makes its rows (`run`). What the language
 //! means is written in docs/mapping.md. The same message gives the same outcome, whenever it is mapped: times
 //! are judged by the time of receipt. No payload makes it panic, and none makes more than `run::MAX_ROWS` rows a mapping.
 
 mod compile;
 mod compiled;
+mod decode;
 mod document;
 mod explain;
 mod groups;
@@ -39,7 +40,9 @@ use crate::schema::Schema;
 use crate::topic::{self, Subscription, TopicFilter};
 
 use compiled::Compiled;
-use document::{Doc, Want};
+use decode::Unreadable;
+use document::Want;
+use groups::{Document, Read};
 use pattern::Captures;
 use run::{Made, Run};
 use template::Levels;
@@ -239,16 +242,9 @@ impl Mapping {
         any_retained: bool,
         told: Option<&mut Vec<MappingExplained>>,
     ) -> Mapped {
-        let text = match std::str::from_utf8(&message.payload) {
-            // RFC 8259 8.1 lets a reader ignore a byte order mark; in a text it is no part of the value either.
-            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-            Err(error) => {
-                let detail = format!("the payload is not UTF-8: byte {} cannot be read", error.valid_up_to());
-                return self.unreadable(message, takers, told, &detail);
-            }
-        };
-        let documents = self.documents(text, &takers);
-        let plain = Doc::Text(text);
+        let readers = takers.iter().map(|taker| &self.mappings[taker.mapping]);
+        let texts = groups::texts(&message.payload, readers);
+        let documents = groups::documents(&texts, &self.wants);
         let mut made: Vec<(usize, Made)> = Vec::with_capacity(takers.len());
         for fallback in [false, true] {
             if fallback && made.iter().any(|(_, made)| made.taken) {
@@ -260,9 +256,8 @@ impl Mapping {
                 let captures =
                     if told.is_some() { taker.captures.clone() } else { std::mem::take(&mut taker.captures) };
                 let run = Run::new(mapping, message, captures, told.is_some());
-                let document =
-                    documents.iter().find(|(group, _)| *group == mapping.group).map(|(_, document)| document);
-                made.push((taker.mapping, self.make(mapping, run, document, &plain, text)));
+                let document = documents.iter().find(|document| document.group == mapping.group);
+                made.push((taker.mapping, self.make(mapping, run, document)));
             }
         }
         if let Some(told) = told {
@@ -277,45 +272,27 @@ impl Mapping {
         self.settle(made, any_retained)
     }
 
-    /// The payload, read once for each group of `takers`.
-    fn documents<'m>(&self, text: &'m str, takers: &[Candidate<'_>]) -> Vec<(usize, Result<Doc<'m>, String>)> {
-        let mut documents: Vec<(usize, Result<Doc<'m>, String>)> = Vec::with_capacity(1);
-        for taker in takers {
-            let mapping = &self.mappings[taker.mapping];
-            let json = match mapping.format {
-                Format::Auto | Format::Json => true,
-                Format::Text => false,
-            };
-            if json && !documents.iter().any(|(group, _)| *group == mapping.group) {
-                documents.push((mapping.group, self.wants[mapping.group].read(text)));
-            }
-        }
-        documents
-    }
-
     /// What one mapping makes of the payload.
-    fn make<'r, 'm>(
-        &self,
-        mapping: &'r Compiled,
-        run: Run<'r, 'm>,
-        document: Option<&'r Result<Doc<'m>, String>>,
-        plain: &'r Doc<'m>,
-        text: &str,
-    ) -> Made {
-        let refused = |run: &Run<'_, '_>, detail: String| {
+    fn make<'r, 'm>(&self, mapping: &'r Compiled, run: Run<'r, 'm>, document: Option<&'r Document<'m>>) -> Made {
+        let refused = |run: &Run<'_, '_>, unreadable: &Unreadable| {
             let mut made = Made { taken: run.may_be_taken(), ..Made::default() };
             if made.taken {
-                made.refuse(Reason::Payload, || detail);
+                made.refuse(unreadable.reason, || format!("the payload {}", unreadable.detail));
             }
             made
         };
-        match document {
-            // `format = "text"`
-            None => run.map(plain),
-            Some(Ok(root)) => {
+        // The group of every taker is read.
+        let Some(document) = document else { return Made::default() };
+        let Read { text, root, plain } = match &document.read {
+            Ok(read) => read,
+            Err(unreadable) => return refused(&run, unreadable),
+        };
+        match root {
+            Ok(root) => {
                 let mut made = run.map(root);
                 let nothing = made.taken && made.rows.is_empty() && made.refusals.is_empty();
-                if nothing && root.is_scalar() && !mapping.takes_scalars && text.trim() != "null" {
+                let one_value = root.is_scalar() && mapping.form.format != Format::Text && text.trim() != "null";
+                if nothing && one_value && !mapping.takes_scalars {
                     made.refuse(Reason::Payload, || {
                         format!(
                             "the payload is one value, and the mapping reads members of an object: {}",
@@ -325,33 +302,9 @@ impl Mapping {
                 }
                 made
             }
-            Some(Err(_)) if mapping.format == Format::Auto && mapping.takes_scalars => run.map(plain),
-            Some(Err(error)) => refused(&run, format!("the payload is not JSON: {error}")),
+            Err(_) if mapping.form.format == Format::Auto && mapping.takes_scalars => run.map(plain),
+            Err(unreadable) => refused(&run, unreadable),
         }
-    }
-
-    /// A payload that no mapping can read: `when` on captures decides who would have taken it.
-    fn unreadable(
-        &self,
-        message: &Message,
-        takers: Vec<Candidate<'_>>,
-        mut told: Option<&mut Vec<MappingExplained>>,
-        detail: &str,
-    ) -> Mapped {
-        let mut made = Vec::new();
-        for taker in takers {
-            let mapping = &self.mappings[taker.mapping];
-            let taken = Run::new(mapping, message, taker.captures.clone(), false).may_be_taken();
-            let mut one = Made { taken, ..Made::default() };
-            if taken {
-                one.refuse(Reason::Payload, || detail.to_owned());
-            }
-            if let Some(told) = told.as_deref_mut() {
-                told.push(self.explained(&taker, Verdict::of(&one, mapping)));
-            }
-            made.push((taker.mapping, one));
-        }
-        self.settle(made, false)
     }
 
     /// One outcome of what all mappings made.

@@ -3,12 +3,11 @@
 //! A mapping with faults is still given, as far as it could be read, so that both halves report at once.
 
 mod columns;
+mod format;
 
 use std::time::Duration;
 
-use super::mapping::{
-    Condition, Format, MappingConfig, Others, Outside, Pivot, Redelivery, RetainedPolicy, TimeConfig,
-};
+use super::mapping::{Condition, MappingConfig, Others, Outside, Pivot, Redelivery, RetainedPolicy, TimeConfig};
 use super::reader::{self, Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
 use super::{settings, vocabulary};
@@ -68,7 +67,6 @@ fn join(mut own: Table, defaults: &Table) -> Table {
 }
 
 fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> MappingConfig {
-    let formats = [("auto", Format::Auto), ("json", Format::Json), ("text", Format::Text)];
     let outside = [("received", Outside::Received), ("reject", Outside::Reject)];
     let retained = [("skip", RetainedPolicy::Skip), ("store", RetainedPolicy::Store)];
     let later = |section: &Section<'_>, key: &str, faults: &mut Faults| {
@@ -86,10 +84,8 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         measurement: section.text("measurement", faults),
         when: when(section, faults),
         fallback: section.flag("fallback", faults).unwrap_or_default(),
-        format: match later(section, "format", faults) {
-            Some(()) => Format::default(),
-            None => section.choice("format", &formats, faults).map_or(Format::default(), |at| at.value),
-        },
+        format: format::format(section, faults),
+        encoding: format::encoding(section, faults),
         rows: match later(section, "rows", faults) {
             Some(()) => vec![],
             None => section.one_or_more("rows", faults),

@@ -19,6 +19,8 @@ pub struct MappingConfig {
     pub when: Vec<Condition>,
     pub fallback: bool,
     pub format: Format,
+    /// How the payload is packed; `None` means that it is not.
+    pub encoding: Option<Encoding>,
     /// Row paths: the first that gives a row. Empty means `.`.
     pub rows: Vec<At<String>>,
     pub pivot: Option<At<Pivot>>,
@@ -57,13 +59,23 @@ pub enum Word {
     Bool(bool),
 }
 
-/// How the payload is read; csv, pairs, xml, cbor, msgpack come later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// How the payload is read. A format that has settings holds them; csv and pairs come later.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Format {
+    /// JSON if it parses, otherwise text where a path is the payload.
     #[default]
     Auto,
     Json,
     Text,
+}
+
+/// How the bytes of a payload are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 1950.
+    Zlib,
 }
 
 /// What becomes of values that no field names; `add` and `json` come later.

@@ -176,6 +176,35 @@ pub(super) fn texts(path: &str, node: &Node, one: bool, faults: &mut Faults) -> 
     }
 }
 
+/// One of a closed set of words. `kind` is the name under which later words are listed.
+pub(super) fn choice<T: Clone>(
+    path: &str,
+    kind: &str,
+    node: &Node,
+    words: &[(&str, T)],
+    faults: &mut Faults,
+) -> Option<At<T>> {
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let Value::Text(word) = &node.value else {
+        let remedy = match node.value {
+            Value::Int(int) if known.contains(&int.to_string().as_str()) => format!("write `\"{int}\"`"),
+            _ => String::new(),
+        };
+        unexpected(path, node, &format!("one of {}", vocabulary::list(&known)), &remedy, faults);
+        return None;
+    };
+    if let Some((_, value)) = words.iter().find(|(known, _)| known == word) {
+        return Some(At::new(value.clone(), node.place.clone()));
+    }
+    let (what, remedy) = if vocabulary::comes_later(kind, word) {
+        (format!("`{word}` comes with a later version"), format!("today: {}", vocabulary::list(&known)))
+    } else {
+        (format!("{word:?} is not known here"), suggest_word(word, &known))
+    };
+    faults.push(Fault::new(&node.place, path, what, remedy));
+    None
+}
+
 impl Section<'_> {
     pub(super) fn text(&self, key: &str, faults: &mut Faults) -> Option<At<String>> {
         text(&self.path(key), self.get(key)?, faults)
@@ -250,27 +279,8 @@ impl Section<'_> {
     }
 
     /// One of a closed set of words. `key` is also the name under which later words are listed.
-    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)], faults: &mut Faults) -> Option<At<T>> {
-        let node = self.get(key)?;
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let Value::Text(word) = &node.value else {
-            let remedy = match node.value {
-                Value::Int(int) if known.contains(&int.to_string().as_str()) => format!("write `\"{int}\"`"),
-                _ => String::new(),
-            };
-            unexpected(&self.path(key), node, &format!("one of {}", vocabulary::list(&known)), &remedy, faults);
-            return None;
-        };
-        if let Some((_, value)) = words.iter().find(|(known, _)| known == word) {
-            return Some(At::new(*value, node.place.clone()));
-        }
-        let (what, remedy) = if vocabulary::comes_later(key, word) {
-            (format!("`{word}` comes with a later version"), format!("today: {}", vocabulary::list(&known)))
-        } else {
-            (format!("{word:?} is not known here"), suggest_word(word, &known))
-        };
-        faults.push(Fault::new(&node.place, self.path(key), what, remedy));
-        None
+    pub(super) fn choice<T: Clone>(&self, key: &str, words: &[(&str, T)], faults: &mut Faults) -> Option<At<T>> {
+        choice(&self.path(key), key, self.get(key)?, words, faults)
     }
 
     /// A duration within bounds.

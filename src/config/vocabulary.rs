@@ -1,5 +1,7 @@
 //! Every word that the configuration knows, the nearest one to a word that it does not, and what comes later.
 
+use super::mapping::Format;
+
 /// The sections of settings and their keys. The environment has the same: `AMBER__BROKER__URL`.
 pub(super) const SETTINGS: &[(&str, &[&str])] = &[
     (
@@ -44,6 +46,7 @@ pub(super) const MAPPING: &[&str] = &[
     "when",
     "fallback",
     "format",
+    "encoding",
     "rows",
     "pivot",
     "others",
@@ -82,12 +85,18 @@ pub(super) const TAG: &[&str] = &["path", "value", "words", "required"];
 pub(super) const TIME: &[&str] = &["path", "format", "zone", "unit", "since"];
 pub(super) const PIVOT: &[&str] = &["name", "value"];
 
+/// The keys of `format = { … }`, by the format.
+pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
+    match format {
+        Format::Auto | Format::Json | Format::Text => &["type"],
+    }
+}
+
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
 pub(super) const LATER: &[(&str, &str)] = &[
     ("top", "spool"),
     ("http", "token"),
     ("http", "token_file"),
-    ("mapping", "encoding"),
     ("mapping", "on_duplicate"),
     ("mapping", "retention"),
     ("mapping", "table"),
@@ -107,7 +116,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("others", "add"),
     ("others", "json"),
     ("value", "rows as a table"),
-    ("value", "format as a table"),
 ];
 
 pub(super) fn comes_later(place: &str, word: &str) -> bool {
@@ -126,6 +134,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("real", "float"),
     ("boolean", "bool"),
     ("jsonb", "json"),
+    ("gz", "gzip"),
+    ("deflate", "zlib"),
     ("timestamp", "time"),
     ("datetime", "time"),
     ("counter", "total"),

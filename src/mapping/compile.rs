@@ -11,6 +11,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::compiled::{Compiled, Field, Layout, Located, Pivot, Subject, Tag, Target, When};
+use super::decode::Form;
 use super::names::{self, Role};
 use super::path::{Catching, Path, Step, list};
 use super::pattern::{CaptureNames, Pattern, Wrong};
@@ -103,7 +104,7 @@ impl<'c> Compiler<'c, '_> {
                 captures: self.names.clone(),
                 target: Target::One(Layout::default()),
                 when,
-                format: config.format,
+                form: Form { format: config.format.clone(), encoding: config.encoding },
                 takes_scalars,
                 rows: self.rows.clone(),
                 pivot,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::decode::Form;
 use super::document::Want;
 use super::path::{Path, Step};
 use super::pattern::{CaptureNames, Pattern};
@@ -12,7 +13,6 @@ use super::template::Template;
 use super::time::Style;
 use super::value::Reader;
 use super::words::{self, Word, Words};
-use crate::config::mapping::Format;
 use crate::message::Time;
 
 /// One mapping.
@@ -27,7 +27,8 @@ pub(super) struct Compiled {
     pub captures: CaptureNames,
     pub target: Target,
     pub when: Vec<When>,
-    pub format: Format,
+    /// How its payloads are read.
+    pub form: Form,
     /// Whether a payload that is one value, or plain text, can give a row.
     pub takes_scalars: bool,
     /// The first that gives a row counts; at least one.
@@ -40,7 +41,7 @@ pub(super) struct Compiled {
     pub reject_outside: bool,
     pub tags: Vec<Tag>,
     pub fields: Vec<Field>,
-    /// Position of its payload group: mappings that share a topic template read a payload together.
+    /// Position of its payload group: mappings of one form that share a topic template read a payload together.
     pub group: usize,
 }
 

@@ -25,8 +25,8 @@ const MAX_DEPTH: usize = 128;
 pub(super) enum Doc<'p> {
     /// The literal text of a JSON value.
     Json(&'p str),
-    /// The payload, where it is text.
-    Text(&'p str),
+    /// A text: the payload, where it is one, or a part of a format that has no types.
+    Text(Cow<'p, str>),
     Object {
         json: Option<&'p str>,
         members: Vec<(Cow<'p, str>, Doc<'p>)>,

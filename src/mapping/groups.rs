@@ -1,17 +1,21 @@
 //! Groups of mappings that read a payload together: Tasmota's sensors may be ten mappings on one topic.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::compiled::Compiled;
-use super::document::Want;
+use super::decode::{self, Form, Unreadable};
+use super::document::{Doc, Want};
 
-/// Puts mappings that share a topic template into one group, so that a payload is read once for all of them.
+/// Puts mappings that share a topic template and read it in one form into one group, so that a payload is read once
+/// for all of them.
 pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
-    let mut by_template: HashMap<&str, usize> = HashMap::new();
+    let mut by_template: HashMap<(Form, &str), usize> = HashMap::new();
     let mut parents: Vec<usize> = (0..mappings.len()).collect();
     for (index, mapping) in mappings.iter().enumerate() {
+        let form = mapping.form.reads_like();
         for template in &mapping.topics {
-            if let Some(other) = by_template.insert(&template.text, index) {
+            if let Some(other) = by_template.insert((form.clone(), &template.text), index) {
                 let (one, other) = (find(&mut parents, index), find(&mut parents, other));
                 parents[one.max(other)] = one.min(other);
             }
@@ -29,6 +33,54 @@ pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
     }
     wants.iter_mut().for_each(Want::finish);
     wants
+}
+
+/// A payload as text, for one group.
+#[derive(Debug)]
+pub(super) struct Text<'m> {
+    group: usize,
+    form: Form,
+    text: Result<Cow<'m, str>, Unreadable>,
+}
+
+/// A payload as one group reads it.
+#[derive(Debug)]
+pub(super) struct Document<'t> {
+    pub group: usize,
+    pub read: Result<Read<'t>, Unreadable>,
+}
+
+#[derive(Debug)]
+pub(super) struct Read<'t> {
+    pub text: &'t str,
+    pub root: Result<Doc<'t>, Unreadable>,
+    /// What it is as a text.
+    pub plain: Doc<'t>,
+}
+
+/// The payload as text, once for each group of `readers`. The documents are made of these texts, so they stay as long.
+pub(super) fn texts<'m, 'c>(payload: &'m [u8], readers: impl Iterator<Item = &'c Compiled>) -> Vec<Text<'m>> {
+    let mut texts: Vec<Text<'m>> = Vec::with_capacity(1);
+    for Compiled { group, form, .. } in readers {
+        if !texts.iter().any(|known| known.group == *group) {
+            let form = form.reads_like();
+            texts.push(Text { group: *group, text: decode::text(payload, &form), form });
+        }
+    }
+    texts
+}
+
+/// Each of `texts`, read as far as its group wants it.
+pub(super) fn documents<'t>(texts: &'t [Text<'_>], wants: &[Want]) -> Vec<Document<'t>> {
+    let read = |Text { group, form, text }: &'t Text<'_>| {
+        let read = |text: &'t str| Read {
+            text,
+            root: decode::document(text, &form.format, &wants[*group]),
+            plain: Doc::Text(Cow::Borrowed(text)),
+        };
+        Document { group: *group, read: text.as_deref().map(read).map_err(Clone::clone) }
+    };
+    texts.iter().map(read).collect()
 }
 
 /// The representative of a group (union-find, with paths halved).

@@ -329,7 +329,7 @@ impl<'r, 'm> Run<'r, 'm> {
     }
 
     /// The text of a capture, or of the scalar at a path.
-    fn subject(&self, subject: &Subject, row: &'r Doc<'m>) -> Option<Cow<'r, str>> {
+    fn subject(&self, subject: &'r Subject, row: &'r Doc<'m>) -> Option<Cow<'r, str>> {
         match subject {
             Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.is_empty()),
             Subject::Path(located) => match Scalar::of(self.locate(located, row)?) {

@@ -10,6 +10,7 @@ use crate::row::{TimeSource, Value};
 mod corpus;
 mod faults;
 mod formats;
+mod payloads;
 mod properties;
 mod rows;
 mod times;

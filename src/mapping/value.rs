@@ -25,9 +25,9 @@ pub(super) enum Scalar<'p> {
 }
 
 impl<'p> Scalar<'p> {
-    pub fn of(doc: &Doc<'p>) -> Self {
+    pub fn of(doc: &'p Doc<'_>) -> Self {
         let json = match doc {
-            Doc::Json(json) => *json,
+            Doc::Json(json) => json,
             Doc::Text(text) => return Self::Text(Cow::Borrowed(text)),
             Doc::Object { json, .. } | Doc::Array { json, .. } => return Self::Composite(json.unwrap_or_default()),
             Doc::Other => return Self::Null,
