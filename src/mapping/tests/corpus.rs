@@ -1,6 +1,7 @@
 //! Real messages beside the rows that a sensible user wants: of each ecosystem `mappings/NAME.toml`, as users include it,
-//! and `tests/corpus/NAME.jsonl`, a message a line: `topic`, `payload`, `retain`, `expect` (as `lines` gives them), and
-//! `why` where nothing is stored.
+//! and `tests/corpus/NAME.jsonl`, a message a line: `topic`, `payload`, `retain`, `received_at` where the message bears a
+//! later time than `RECEIVED_AT`, `expect` (as `lines` gives them), and `why` where nothing is stored. Where all of an
+//! ecosystem is to be ignored, it has messages and no mappings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ struct Case {
     payload: String,
     #[serde(default)]
     retain: bool,
+    received_at: Option<String>,
     /// In a few words, why no row is wanted.
     why: Option<String>,
     expect: Vec<String>,
@@ -21,7 +23,9 @@ struct Case {
 
 impl Case {
     fn message(&self) -> Message {
-        Message { retain: self.retain, ..message(&self.topic, &self.payload) }
+        let message = Message { retain: self.retain, ..message(&self.topic, &self.payload) };
+        let Some(text) = &self.received_at else { return message };
+        Message { received_at: Time(text.parse::<jiff::Timestamp>().unwrap().as_microsecond()), ..message }
     }
 }
 
@@ -37,7 +41,7 @@ fn names(in_folder: &str, ending: &str) -> BTreeSet<String> {
 }
 
 fn ecosystems() -> BTreeSet<String> {
-    names("mappings", ".toml")
+    names("tests/corpus", ".jsonl")
 }
 
 /// What a configuration beside the project's folders makes of `mappings/FILES`.
@@ -52,6 +56,12 @@ fn included(files: &str) -> Mapping {
     mapping.unwrap()
 }
 
+/// The mappings of `ecosystem`; all there are, if it has none of its own.
+fn mappings_of(ecosystem: &str) -> Mapping {
+    let file = format!("{ecosystem}.toml");
+    included(if folder("mappings").join(&file).exists() { &file } else { "*.toml" })
+}
+
 fn cases(ecosystem: &str) -> Vec<Case> {
     let path = folder("tests/corpus").join(format!("{ecosystem}.jsonl"));
     let text = std::fs::read_to_string(path).unwrap();
@@ -62,15 +72,19 @@ fn cases(ecosystem: &str) -> Vec<Case> {
 }
 
 #[test]
-fn every_ecosystem_has_mappings_and_messages() {
-    assert_eq!(names("mappings", ".toml"), names("tests/corpus", ".jsonl"));
+fn every_mapping_has_messages_and_every_message_that_is_stored_a_mapping() {
+    let (mappings, ecosystems) = (names("mappings", ".toml"), ecosystems());
+    assert!(mappings.is_subset(&ecosystems), "{mappings:?}");
+    for ecosystem in ecosystems.difference(&mappings) {
+        assert!(cases(ecosystem).iter().all(|case| case.why.is_some()), "{ecosystem}");
+    }
 }
 
 #[test]
 fn real_messages_become_the_rows_wanted() {
     let mut wrong = String::new();
     for ecosystem in ecosystems() {
-        let mapping = included(&format!("{ecosystem}.toml"));
+        let mapping = mappings_of(&ecosystem);
         for (number, case) in cases(&ecosystem).iter().enumerate() {
             let message = case.message();
             let lines = lines(&mapping, &message);
@@ -126,7 +140,7 @@ fn said(mapping: &Mapping, message: &Message) -> Vec<String> {
 fn the_ecosystems_do_not_disturb_one_another() {
     let all = included("*.toml");
     for ecosystem in ecosystems() {
-        let alone = included(&format!("{ecosystem}.toml"));
+        let alone = mappings_of(&ecosystem);
         for case in cases(&ecosystem) {
             let message = case.message();
             assert_eq!(said(&all, &message), said(&alone, &message), "{ecosystem}: {}", case.topic);
