@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::*;
+use crate::topic;
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,5 +146,13 @@ fn the_ecosystems_do_not_disturb_one_another() {
             let message = case.message();
             assert_eq!(said(&all, &message), said(&alone, &message), "{ecosystem}: {}", case.topic);
         }
+    }
+}
+
+#[test]
+fn filters_of_ecosystems_cross_only_where_the_first_level_is_the_device() {
+    let reduced = topic::reduce(&included("*.toml").subscriptions());
+    for (one, other) in &reduced.crossing {
+        assert!([one, other].iter().any(|filter| filter.to_string().starts_with("+/")), "`{one}` and `{other}`");
     }
 }
