@@ -48,6 +48,8 @@ use run::{Made, Run};
 use template::Levels;
 use trie::Trie;
 
+pub(crate) use value::decode::base64;
+
 pub use explain::{Explanation, MappingExplained, Verdict};
 
 /// All mappings, compiled.

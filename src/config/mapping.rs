@@ -163,6 +163,11 @@ pub struct FieldConfig {
     pub decimals: Option<u8>,
     pub words: Vec<(At<String>, At<Word>)>,
     pub missing: Vec<At<String>>,
+    pub decode: Option<At<Decode>>,
+    /// With one `{}` where the value stands.
+    pub pattern: Option<At<String>>,
+    /// 0 to 63; 0 is the lowest.
+    pub bit: Option<At<u8>>,
     pub scale: Option<At<f64>>,
     pub offset: Option<At<f64>>,
     pub min: Option<At<f64>>,
@@ -177,4 +182,15 @@ pub struct FieldConfig {
 pub enum Range {
     Missing,
     Reject,
+}
+
+/// What a text stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decode {
+    /// A number in base 16, or bytes of UTF-8 where the field is no number.
+    Hex,
+    /// Bytes of UTF-8.
+    Base64,
+    /// Seconds.
+    Duration,
 }

@@ -3,6 +3,7 @@
 //! What several mappings must agree on (measurements, types, units) is in `merge`.
 
 mod fields;
+mod reading;
 mod sources;
 mod target;
 

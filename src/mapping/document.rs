@@ -213,7 +213,7 @@ fn merge_option(into: &mut Option<Box<Want>>, from: Option<&Want>) {
 }
 
 /// serde_json bounds the depth of what it hands out, not of what it skips or keeps as text.
-fn check_depth(payload: &str) -> Result<(), String> {
+pub(super) fn check_depth(payload: &str) -> Result<(), String> {
     // Counting first costs a fraction of a nanosecond a byte; almost no payload has that many brackets.
     let opening = payload.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
     if opening <= MAX_DEPTH {

@@ -1,4 +1,10 @@
-//! From what was sent to a typed value: a field's type, words, missing values, scale and range.
+//! From what was sent to a typed value, in this order: `decode`, `words` and `missing`, `pattern`, the type or `bit`,
+//! `scale` and `offset`, `range`.
+
+pub(super) mod decode;
+mod duration;
+mod json;
+pub(super) mod pattern;
 
 use std::borrow::Cow;
 
@@ -6,9 +12,11 @@ use super::document::Doc;
 use super::number::{self, Decimal, Integer};
 use super::time::{self, Moment};
 use super::words::{Word, Words, bool_word, is_missing};
+use crate::config::mapping::{Decode, Range};
 use crate::message::Time;
 use crate::row::Value;
 use crate::schema::Type;
+use pattern::Around;
 
 /// A value as it was sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,11 +105,15 @@ pub(super) struct Reader {
     pub r#type: Type,
     pub words: Words<Value>,
     pub missing: Vec<Word>,
+    pub decode: Option<Decode>,
+    pub pattern: Option<Around>,
+    /// The number of a bit, the lowest is 0; the type is bool then.
+    pub bit: Option<u8>,
     pub scale: Option<Decimal>,
     pub offset: Option<Decimal>,
     pub min: Option<f64>,
     pub max: Option<f64>,
-    pub range: Option<crate::config::mapping::Range>,
+    pub range: Option<Range>,
     /// For times that bear none.
     pub zone: Option<jiff::tz::TimeZone>,
 }
@@ -109,31 +121,58 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads what stands at `doc`. `received_at` decides between the two moments of a repeated hour.
     pub fn read(&self, doc: &Doc<'_>, received_at: Time) -> Reading {
-        let scalar = Scalar::of(doc);
-        if scalar == Scalar::Null {
+        let sent = Scalar::of(doc);
+        if sent == Scalar::Null {
             return Reading::Absent;
         }
+        let scalar = match self.decode {
+            None => sent,
+            Some(decode) => match decode::decoded(decode, &sent, self.r#type) {
+                Ok(text) => Scalar::Text(Cow::Owned(text)),
+                // `"unknown"` is no duration, and means what it always means.
+                Err(reading) => return sent.text().and_then(|text| self.known(text)).unwrap_or(reading),
+            },
+        };
         if self.r#type == Type::Json {
             let missing = scalar.text().is_some_and(|text| self.missing.iter().any(|word| word.is(text.trim())));
-            return if missing { Reading::Absent } else { json(doc, &scalar) };
+            return match &scalar {
+                _ if missing => Reading::Absent,
+                Scalar::Text(text) if self.decode.is_some() => json::decoded(text),
+                _ => json::sent(doc, &scalar),
+            };
         }
-        if let Some(text) = scalar.text() {
-            if !self.words.is_empty()
-                && let Some(value) = self.words.get(text.trim())
-            {
-                return Reading::Value(value.clone());
-            }
-            if text.is_empty() || self.missing.iter().any(|word| word.is(text.trim())) {
-                return Reading::Absent;
-            }
-            if self.r#type != Type::Text && (text.trim().is_empty() || is_missing(text.trim())) {
-                return Reading::Absent;
-            }
+        if let Some(reading) = scalar.text().and_then(|text| self.known(text)) {
+            return reading;
         }
+        let Some(pattern) = &self.pattern else { return self.typed(scalar, received_at) };
+        let Some(text) = scalar.text() else { return not_a(&scalar, "text") };
+        let Some(value) = pattern.take_out(text) else {
+            return Reading::Unreadable(format!("{}, which does not fit `pattern` {:?}", scalar.shown(), pattern.text));
+        };
+        self.known(value).unwrap_or_else(|| self.typed(Scalar::Text(Cow::Borrowed(value)), received_at))
+    }
+
+    /// What `text` is without being read as the type: one of `words`, or no value.
+    fn known(&self, text: &str) -> Option<Reading> {
+        if !self.words.is_empty()
+            && let Some(value) = self.words.get(text.trim())
+        {
+            return Some(Reading::Value(value.clone()));
+        }
+        let none = text.is_empty()
+            || self.missing.iter().any(|word| word.is(text.trim()))
+            || (!matches!(self.r#type, Type::Text | Type::Json) && (text.trim().is_empty() || is_missing(text.trim())));
+        none.then_some(Reading::Absent)
+    }
+
+    fn typed(&self, scalar: Scalar<'_>, received_at: Time) -> Reading {
         let reading = match self.r#type {
             Type::Float => self.float(&scalar),
             Type::Int => self.int(&scalar),
-            Type::Bool => bool(&scalar),
+            Type::Bool => match self.bit {
+                Some(position) => bit_of(&scalar, position),
+                None => bool(&scalar),
+            },
             Type::Text => text(scalar),
             Type::Time => self.time(&scalar, received_at),
             Type::Json => unreachable!("read above"),
@@ -217,8 +256,8 @@ impl Reader {
             return reading;
         }
         match range {
-            crate::config::mapping::Range::Missing => Reading::Absent,
-            crate::config::mapping::Range::Reject => {
+            Range::Missing => Reading::Absent,
+            Range::Reject => {
                 let bound = if low {
                     self.min.map(|min| format!("below `min` {min}"))
                 } else {
@@ -263,14 +302,27 @@ fn not_a(scalar: &Scalar<'_>, what: &str) -> Reading {
 fn bool(scalar: &Scalar<'_>) -> Reading {
     let value = match scalar {
         Scalar::Bool(value) => Some(*value),
-        Scalar::Number(digits) => bit(digits),
-        Scalar::Text(text) => bool_word(text.trim()).or_else(|| bit(text.trim())),
+        Scalar::Number(digits) => zero_or_one(digits),
+        Scalar::Text(text) => bool_word(text.trim()).or_else(|| zero_or_one(text.trim())),
         Scalar::Null | Scalar::Composite(_) | Scalar::Broken => None,
     };
     value.map_or_else(|| not_a(scalar, "bool"), |value| Reading::Value(Value::Bool(value)))
 }
 
-fn bit(digits: &str) -> Option<bool> {
+/// One bit of a whole number; a negative one is in two's complement of 64 bits.
+fn bit_of(scalar: &Scalar<'_>, position: u8) -> Reading {
+    let Some(digits) = digits(scalar) else { return not_a(scalar, "whole number") };
+    let bits = digits.parse::<u64>().ok().or_else(|| match Decimal::parse(digits)?.to_integer() {
+        Integer::Is(number) => Some(number.cast_unsigned()),
+        Integer::Fraction | Integer::Beyond => None,
+    });
+    match bits {
+        Some(bits) => Reading::Value(Value::Bool(bits >> position & 1 == 1)),
+        None => Reading::Unreadable(format!("{}, which is no whole number of 64 bits", scalar.shown())),
+    }
+}
+
+fn zero_or_one(digits: &str) -> Option<bool> {
     match Decimal::parse(digits)?.to_integer() {
         Integer::Is(0) => Some(false),
         Integer::Is(1) => Some(true),
@@ -288,91 +340,5 @@ fn text(scalar: Scalar<'_>) -> Reading {
     match text.find('\0') {
         Some(at) => Reading::Unstorable(format!("a text with a NUL character at byte {at}")),
         None => Reading::Value(Value::Text(text.into_boxed_str())),
-    }
-}
-
-fn json(doc: &Doc<'_>, scalar: &Scalar<'_>) -> Reading {
-    let json = match doc {
-        Doc::Json(json) => *json,
-        Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => *json,
-        Doc::Text(_) | Doc::Object { .. } | Doc::Array { .. } | Doc::Other => return not_a(scalar, "JSON"),
-    };
-    match unstorable_json(json) {
-        Some(what) => Reading::Unstorable(what),
-        None => Reading::Value(Value::Json(json.into())),
-    }
-}
-
-/// What PostgreSQL's jsonb refuses of valid JSON: `\u0000`, lone surrogates, numbers of more digits than `numeric` has.
-fn unstorable_json(json: &str) -> Option<String> {
-    let bytes = json.as_bytes();
-    let (mut at, mut quoted) = (0, false);
-    // Where the second half of a surrogate pair must stand.
-    let mut low_at = None;
-    while let Some(byte) = bytes.get(at) {
-        if let Some(expected) = low_at
-            && at >= expected
-            && !(at == expected && matches!(unit(json, at), Some(0xDC00..=0xDFFF)))
-        {
-            return Some(format!("JSON with a lone surrogate before byte {at}"));
-        }
-        match byte {
-            b'"' => {
-                quoted = !quoted;
-                at += 1;
-            }
-            b'\\' if quoted => match unit(json, at) {
-                Some(0) => return Some(format!("JSON with `\\u0000` at byte {at}")),
-                Some(0xD800..=0xDBFF) => {
-                    low_at = Some(at + 6);
-                    at += 6;
-                }
-                Some(0xDC00..=0xDFFF) if low_at.take().is_none() => {
-                    return Some(format!("JSON with a lone surrogate at byte {at}"));
-                }
-                Some(_) => at += 6,
-                None => at += 2,
-            },
-            b'-' | b'0'..=b'9' if !quoted => {
-                let end = json[at..].find([',', ']', '}', ' ', '\n', '\r', '\t']).map_or(json.len(), |end| at + end);
-                if !Decimal::is_numeric(&json[at..end]) {
-                    return Some(format!("JSON with a number beyond the range of the store at byte {at}"));
-                }
-                at = end;
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-/// The code unit of a `\uXXXX` at `at`.
-fn unit(json: &str, at: usize) -> Option<u16> {
-    json.get(at..at + 6)?.strip_prefix("\\u").and_then(|hex| u16::from_str_radix(hex, 16).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_that_no_store_takes_is_found() {
-        for (json, bad) in [
-            (r#"{"a":"\u0000"}"#, true),
-            (r#"{"a\u0000":1}"#, true),
-            (r#"["\\u0000"]"#, false),
-            (r#"["\ud83d\ude00"]"#, false),
-            (r#"["\ud83d"]"#, true),
-            (r#"["\ud83dx\ude00"]"#, true),
-            (r#"["\ude00"]"#, true),
-            (r#"["\ud83d\ud83d\ude00"]"#, true),
-            (r#"["\ud83d\n"]"#, true),
-            ("[1e400, 2]", false),
-            ("[1e200000]", true),
-            ("[1e-200000]", true),
-            (r#"["1e200000"]"#, false),
-        ] {
-            assert_eq!(unstorable_json(json).is_some(), bad, "{json}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::mapping::base64;
 use crate::message::Time;
 
 /// One line.
@@ -63,50 +64,4 @@ pub(super) fn time(text: &str) -> Result<Time, String> {
     text.parse::<jiff::Timestamp>()
         .map(|timestamp| Time(timestamp.as_microsecond()))
         .map_err(|_| format!("{text:?} is no time such as `2024-01-01T00:00:00Z`"))
-}
-
-/// RFC 4648, section 4; padding may be left out.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut bits, mut count) = (0_u32, 0);
-    for digit in digits.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xFF).ok()?);
-        }
-    }
-    // One digit alone holds no byte; bits that are left over are none.
-    (count < 6 && bits & ((1 << count) - 1) == 0).then_some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_read_with_and_without_padding() {
-        for (text, expected) in [
-            ("", Some(&b""[..])),
-            ("Zg==", Some(b"f")),
-            ("Zm8", Some(b"fo")),
-            ("Zm9v", Some(b"foo")),
-            ("/+8=", Some(b"\xff\xef")),
-            ("Z", None),
-            ("Zh==", None),
-            ("Zm 9v", None),
-        ] {
-            assert_eq!(base64(text).as_deref(), expected, "{text}");
-        }
-    }
 }

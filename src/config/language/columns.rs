@@ -1,6 +1,6 @@
 //! `tags`, `fields`, and what both may hold: `words`, `missing`.
 
-use crate::config::mapping::{FieldConfig, Range, TagConfig, TagSource, Word};
+use crate::config::mapping::{Decode, FieldConfig, Range, TagConfig, TagSource, Word};
 use crate::config::reader::{self, Faults, Section, check_keys};
 use crate::config::tree::{Entry, Node, Table, Value};
 use crate::config::vocabulary;
@@ -204,6 +204,8 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
     let kinds = [("gauge", Kind::Gauge), ("total", Kind::Total)];
     let ranges = [("missing", Range::Missing), ("reject", Range::Reject)];
     let path = section.one_or_more("path", faults);
+    let decodes = [("hex", Decode::Hex), ("base64", Decode::Base64), ("duration", Decode::Duration)];
+    let bit = section.whole("bit", 0..=63, faults);
     let decimals = section.whole("decimals", 0..=15, faults);
     FieldConfig {
         path: if path.is_empty() { vec![key.clone()] } else { path },
@@ -214,6 +216,9 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
         decimals: decimals.and_then(|at| u8::try_from(at.value).ok()),
         words: words(&section, faults),
         missing: missing(&section, faults),
+        decode: section.choice("decode", &decodes, faults),
+        pattern: section.text("pattern", faults),
+        bit: bit.and_then(|at| Some(At::new(u8::try_from(at.value).ok()?, at.place))),
         scale: section.number("scale", faults),
         offset: section.number("offset", faults),
         min: section.number("min", faults),
@@ -236,6 +241,9 @@ fn plain_field(name: At<String>, path: Vec<At<String>>) -> FieldConfig {
         decimals: None,
         words: vec![],
         missing: vec![],
+        decode: None,
+        pattern: None,
+        bit: None,
         scale: None,
         offset: None,
         min: None,

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Compiler;
+use super::reading::Reading;
 use super::sources::text_of;
-use crate::config::mapping::{FieldConfig, Word as Written};
+use crate::config::mapping::{Decode, FieldConfig, Word as Written};
 use crate::fault::At;
 use crate::mapping::compiled::{Field, Located};
 use crate::mapping::names::Role;
@@ -66,6 +67,7 @@ impl Compiler<'_, '_> {
             paths.push(self.default_path(written, key));
         }
         let (r#type, words) = self.words(written, key)?;
+        let reading = self.reading(written, key, r#type);
         let mut missing = Vec::new();
         for word in self.config.missing.iter().chain(&written.missing) {
             if words.get(&word.value).is_some() {
@@ -99,18 +101,23 @@ impl Compiler<'_, '_> {
                 "add one of them, or leave `range` out",
             );
         }
+        // A duration is seconds, unless `scale` makes something else of it.
+        let seconds = reading.decode == Some(Decode::Duration) && scale.is_none();
+        let unit = written.unit.as_ref().map(|unit| unit.value.clone()).or_else(|| seconds.then(|| "s".to_owned()));
         let column = schema::Field {
             name: name.value.clone(),
             kind: written.kind,
             r#type,
-            unit: written.unit.as_ref().map(|unit| unit.value.clone()),
+            unit,
             description: written.description.clone(),
             decimals: written.decimals,
             min,
             max,
         };
         let range = written.range.as_ref().map(|range| range.value);
-        let reader = Reader { r#type, words, missing, scale, offset, min, max, range, zone: self.zone.clone() };
+        let Reading { decode, pattern, bit } = reading;
+        let zone = self.zone.clone();
+        let reader = Reader { r#type, words, missing, decode, pattern, bit, scale, offset, min, max, range, zone };
         Some((Field { name: Arc::from(name.value.as_str()), paths, reader, required: written.required }, column))
     }
 
@@ -127,7 +134,8 @@ impl Compiler<'_, '_> {
 
     /// The type, as written or as `words` imply it, and the words as values of it.
     fn words(&mut self, written: &FieldConfig, key: &str) -> Option<(Type, Words<Value>)> {
-        let declared = written.r#type.as_ref().map(|declared| declared.value);
+        let bit = written.bit.is_some().then_some(Type::Bool);
+        let declared = written.r#type.as_ref().map(|declared| declared.value).or(bit);
         if written.words.is_empty() {
             return Some((declared.unwrap_or_default(), Words::default()));
         }
@@ -138,7 +146,9 @@ impl Compiler<'_, '_> {
             (Some(declared), implied) if declared == implied => declared,
             (Some(declared), implied) => {
                 let place = written.r#type.as_ref().map_or(&written.name.place, |declared| &declared.place);
-                let remedy = if matches!(declared, Type::Json | Type::Time) {
+                let remedy = if written.bit.is_some() {
+                    "write `true` and `false` as values: with `bit` the field is a bool".to_owned()
+                } else if matches!(declared, Type::Json | Type::Time) {
                     format!("leave `words` out: a {} has none", declared.word())
                 } else {
                     "leave `type` out, words imply it".to_owned()

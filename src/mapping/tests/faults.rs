@@ -109,6 +109,52 @@ fn every_fault_is_named_with_place_and_remedy() {
             "topic = \"a/{room}\"\nwhen = { rom = \"x\" }\nfields = [\"v\"]",
             "warning: mapping.m.when: `rom` is no capture",
         ),
+        (
+            "topic = \"a\"\nfields = { v = { pattern = \"seconds\" } }",
+            "config.toml:7:28: mapping.m.fields.v.pattern: no `{}`",
+        ),
+        ("topic = \"a\"\nfields = { v = { pattern = \"{} to {}\" } }", "`{}` stands twice"),
+        ("topic = \"a\"\nfields = { v = { pattern = \"{}\" } }", "leave `pattern` out"),
+        ("topic = \"a\"\nfields = { v = { pattern = \"{}*\" } }", "write a text between them"),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"json\", pattern = \"{} s\" } }",
+            "mapping.m.fields.v.pattern: `pattern` takes a value out of a text",
+        ),
+        ("topic = \"a\"\nfields = { v = { bit = 64 } }", "mapping.m.fields.v.bit: must be a whole number from 0 to 63"),
+        (
+            "topic = \"a\"\nfields = { v = { bit = 1, type = \"int\" } }",
+            "mapping.m.fields.v.bit: a bit is a bool, and the type is `int`; leave `type` out",
+        ),
+        (
+            "topic = \"a\"\nfields = { v = { bit = 1, scale = 2 } }",
+            "`scale` is for numbers, and the field is of type `bool`",
+        ),
+        ("topic = \"a\"\nfields = { v = { bit = 1, min = 0, range = \"reject\" } }", "`range` is for numbers"),
+        ("topic = \"a\"\nfields = { v = { bit = 1, words = { a = 5 } } }", "with `bit` the field is a bool"),
+        ("topic = \"a\"\nfields = { v = { bit = 1, decode = \"duration\" } }", "leave `bit` out"),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"bool\", decode = \"duration\" } }",
+            "a duration is a number of seconds, and the field is of type `bool`",
+        ),
+        ("topic = \"a\"\nfields = { v = { type = \"text\", decode = \"duration\" } }", "leave `type` out"),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"time\", decode = \"duration\" } }",
+            "a duration is a number of seconds: leave `type` out",
+        ),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"time\", decode = \"hex\" } }",
+            "mapping.m.fields.v.decode: a time is not decoded",
+        ),
+        ("topic = \"a\"\nfields = { v = { decode = \"gzip\" } }", "mapping.m.fields.v.decode: "),
+        (
+            "topic = \"a\"\nfields = { v = { decode = \"duration\", unit = \"min\" } }",
+            "mapping.m.fields.v.unit: a duration is in seconds, and the unit is `min`; leave `unit` out, or add `scale = 0.0166",
+        ),
+        (
+            "topic = \"a\"\nfields = { v = { decode = \"hex\", missing = [\"0xffff\"] } }",
+            "mapping.m.fields.v.missing: `0xffff` is compared with the number that was decoded",
+        ),
+        ("topic = \"a\"\nfields = { v = { decode = \"hex\", words = { ff = -1 } } }", "write `255`"),
         ("topic = \"a\"\nfields = [\"PM\"]", "warning: "),
     ] {
         let faults = faults(toml);

@@ -166,6 +166,40 @@ fn no_message_panics_and_rows_are_whole() {
     });
 }
 
+#[test]
+fn no_text_makes_a_decoded_field_panic() {
+    let mapping = mapping(
+        r#"
+        [mapping.m]
+        topic = "a"
+        [mapping.m.fields]
+        a = { path = "v", decode = "hex" }
+        b = { path = "v", decode = "hex", type = "text" }
+        c = { path = "v", decode = "hex", type = "json" }
+        d = { path = "v", decode = "hex", type = "int", scale = 3 }
+        e = { path = "v", decode = "base64", pattern = "a{}b*" }
+        f = { path = "v", decode = "base64", type = "json" }
+        g = { path = "v", decode = "duration", type = "int" }
+        h = { path = "v", decode = "hex", bit = 63 }
+        i = { path = "v", bit = 3 }
+        j = { path = "v", pattern = "*a {} b*", type = "text" }
+        k = { path = "v", decode = "base64", bit = 0, pattern = "{} *" }
+        "#,
+    );
+    proptest!(|(text in prop_oneof![
+        "[0-9a-fx#]{0,40}",
+        "[-0-9T:PDHMS. dhms]{0,20}",
+        "[ab* 1é]{0,12}",
+        ".{0,20}",
+        ".{0,12}".prop_map(|text| data_encoding::BASE64.encode(text.as_bytes())),
+        ".{0,12}".prop_map(|text| data_encoding::HEXLOWER.encode(text.as_bytes())),
+        json().prop_map(|json| data_encoding::BASE64URL_NOPAD.encode(json.to_string().as_bytes())),
+    ])| {
+        let payload = serde_json::json!({ "v": text }).to_string();
+        let _any = mapping.map(&message("a", payload));
+    });
+}
+
 /// A mapping of each kind, compiled once a test.
 fn everything() -> Mapping {
     mapping(

@@ -177,6 +177,179 @@ fn scale_offset_and_range_are_applied_in_this_order() {
 }
 
 #[test]
+fn a_text_in_hex_is_a_number_or_the_bytes_of_a_text() {
+    field(
+        "{ decode = \"hex\" }",
+        &[
+            ("\"0A\"", &["m | v=10.0"]),
+            ("\" 0x0a \"", &["m | v=10.0"]),
+            ("\"#ff\"", &["m | v=255.0"]),
+            // A number of JSON is taken by its digits: 12e4 is as good hex as any.
+            ("10", &["m | v=16.0"]),
+            ("12e4", &["m | v=4836.0"]),
+            ("\"10000000000000000\"", &["m | v=1.8446744073709552e19"]),
+            ("\"unknown\"", &["ignored empty"]),
+            ("\"\"", &["ignored empty"]),
+            ("\"-1\"", &["rejected field: field `v` at `$.v` got \"-1\", which is no hex"]),
+            ("\"0x\"", &["rejected field: "]),
+            ("true", &["rejected field: field `v` at `$.v` got true, which is no hex"]),
+            ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
+            ("\"100000000000000000000000000000000\"", &["rejected unstorable: "]),
+        ],
+    );
+    field(
+        "{ type = \"int\", decode = \"hex\", missing = [0xFFFF], words = { 254 = -2 } }",
+        &[
+            ("\"7fffffffffffffff\"", &["m | v=9223372036854775807"]),
+            (
+                "\"8000000000000000\"",
+                &["rejected unstorable: field `v` at `$.v` got \"9223372036854775808\": beyond 64"],
+            ),
+            ("\"10000000000000000\"", &["rejected unstorable: "]),
+            ("\"ffff\"", &["ignored empty"]),
+            ("\"0xFE\"", &["m | v=-2"]),
+        ],
+    );
+    field("{ decode = \"hex\", scale = 0.01, offset = -40 }", &[("\"0fa0\"", &["m | v=0.0"])]);
+    field("{ type = \"bool\", decode = \"hex\" }", &[("\"01\"", &["m | v=true"]), ("\"02\"", &["rejected field: "])]);
+    field(
+        "{ type = \"text\", decode = \"hex\" }",
+        &[
+            ("\"48c3A9\"", &["m | v=\"Hé\""]),
+            ("48", &["m | v=\"H\""]),
+            ("\"486\"", &["rejected field: field `v` at `$.v` got \"486\", which is no hex"]),
+            ("\"48ff\"", &["rejected field: field `v` at `$.v` got \"48ff\", whose bytes are not UTF-8 from number 1"]),
+            ("\"4800\"", &["rejected unstorable: field `v` at `$.v` got a text with a NUL character at byte 1"]),
+            ("\"\"", &["ignored empty"]),
+        ],
+    );
+}
+
+#[test]
+fn base64_is_read_as_the_type_says() {
+    field(
+        "{ decode = \"base64\" }",
+        &[
+            ("\"MjEuNQ==\"", &["m | v=21.5"]),
+            ("\"MjEuNQ\"", &["m | v=21.5"]),
+            ("\"dW5rbm93bg==\"", &["ignored empty"]),
+            ("\"unknown\"", &["ignored empty"]),
+            ("\"b24=\"", &["rejected field: field `v` at `$.v` got \"on\", which is no number"]),
+            ("\"MjEuNQ= \"", &["m | v=21.5"]),
+            ("\"M\"", &["rejected field: field `v` at `$.v` got \"M\", which is no base64"]),
+        ],
+    );
+    field("{ decode = \"base64\", words = { b = true, c = false } }", &[("\"Yg==\"", &["m | v=true"])]);
+    field("{ type = \"bool\", decode = \"base64\" }", &[("\"b24=\"", &["m | v=true"])]);
+    field("{ type = \"text\", decode = \"base64\" }", &[("\"w6k_\"", &["m | v=\"é?\""])]);
+    field(
+        "{ type = \"json\", decode = \"base64\" }",
+        &[
+            // {"a": 1.10}
+            ("\"eyJhIjogMS4xMH0=\"", &["m | v={\"a\": 1.10}"]),
+            ("\"bnVsbA==\"", &["ignored empty"]),
+            ("\"\"", &["ignored empty"]),
+            // {"a"
+            ("\"eyJhIg==\"", &["rejected field: field `v` at `$.v` got \"{\\\"a\\\"\", which is no JSON: EOF"]),
+            // "\u0000"
+            ("\"Ilx1MDAwMCI=\"", &["rejected unstorable: field `v` at `$.v` got JSON with `\\u0000`"]),
+        ],
+    );
+    let deep = format!("\"{}\"", data_encoding::BASE64.encode(&[b'['; 200_000]));
+    field("{ type = \"json\", decode = \"base64\" }", &[(&deep, &["rejected field: field `v` at `$.v` got \"[[[[["])]);
+}
+
+#[test]
+fn a_duration_is_read_in_seconds() {
+    field(
+        "{ decode = \"duration\" }",
+        &[
+            ("\"1T02:03:04\"", &["m | v=93784.0"]),
+            ("\"-00:00:01.5\"", &["m | v=-1.5"]),
+            ("90", &["m | v=90.0"]),
+            ("\"N/A\"", &["ignored empty"]),
+            ("\"soon\"", &["rejected field: field `v` at `$.v` got \"soon\", which is no duration (`1T02:03:04`"]),
+            ("\"02:03\"", &["rejected field: "]),
+            ("\"P1M\"", &["rejected field: "]),
+        ],
+    );
+    field(
+        "{ type = \"int\", decode = \"duration\", words = { never = -1 } }",
+        &[
+            ("\"1d 2h\"", &["m | v=93600"]),
+            ("\"Never\"", &["m | v=-1"]),
+            ("\"1.5s\"", &["rejected field: field `v` at `$.v` got \"1.5\", which is no whole number"]),
+        ],
+    );
+    field("{ decode = \"duration\", scale = 1000, unit = \"ms\" }", &[("\"PT0.25S\"", &["m | v=250.0"])]);
+}
+
+#[test]
+fn the_unit_of_a_duration_is_the_second_unless_it_is_scaled() {
+    let mapping = mapping(
+        "[mapping.m]\ntopic = \"a\"\n[mapping.m.fields]\na = { decode = \"duration\" }\n\
+         b = { decode = \"duration\", unit = \"seconds\" }\nc = { decode = \"duration\", scale = 1000 }\nd = {}",
+    );
+    let units: Vec<Option<&str>> =
+        mapping.schema().measurements[0].fields.iter().map(|field| field.unit.as_deref()).collect();
+    assert_eq!(units, [Some("s"), Some("seconds"), None, None]);
+}
+
+#[test]
+fn a_pattern_takes_the_value_out_of_a_text() {
+    field(
+        "{ pattern = \"{} seconds\", scale = 0.5, missing = [-1, \"no answer\"], max = 100, range = \"missing\" }",
+        &[
+            ("\"12 seconds\"", &["m | v=6.0"]),
+            ("\"-1 seconds\"", &["ignored empty"]),
+            ("\"No answer\"", &["ignored empty"]),
+            ("\"unknown\"", &["ignored empty"]),
+            ("\"nan seconds\"", &["ignored empty"]),
+            ("\"300 seconds\"", &["ignored empty"]),
+            (
+                "\"12 s\"",
+                &["rejected field: field `v` at `$.v` got \"12 s\", which does not fit `pattern` \"{} seconds\""],
+            ),
+            ("\"x seconds\"", &["rejected field: field `v` at `$.v` got \"x\", which is no number"]),
+            ("12", &["rejected field: field `v` at `$.v` got 12, which does not fit"]),
+            ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
+        ],
+    );
+    field(
+        "{ pattern = \"state={};*\", words = { up = true, down = false } }",
+        &[("\"state=Up;since=3\"", &["m | v=true"]), ("\"state=off;\"", &["m | v=false"])],
+    );
+    field("{ type = \"text\", pattern = \"v{}\" }", &[("\"v1.2\"", &["m | v=\"1.2\""])]);
+    field("{ type = \"time\", pattern = \"at {}\" }", &[("\"at 1661461942\"", &["m | v=2022-08-25T21:12:22Z"])]);
+    // {} C, from base64
+    field("{ decode = \"base64\", pattern = \"{} C\" }", &[("\"MjEuNSBD\"", &["m | v=21.5"])]);
+}
+
+#[test]
+fn a_bit_of_a_whole_number_is_a_bool() {
+    field(
+        "{ bit = 3 }",
+        &[
+            ("8", &["m | v=true"]),
+            ("\"7\"", &["m | v=false"]),
+            ("1e3", &["m | v=true"]),
+            ("-1", &["m | v=true"]),
+            ("-16", &["m | v=false"]),
+            ("null", &["ignored empty"]),
+            ("1.5", &["rejected field: field `v` at `$.v` got 1.5, which is no whole number of 64 bits"]),
+            ("18446744073709551616", &["rejected field: "]),
+            ("true", &["rejected field: field `v` at `$.v` got true, which is no whole number"]),
+            ("\"on\"", &["rejected field: "]),
+        ],
+    );
+    field("{ bit = 0, type = \"bool\" }", &[("3", &["m | v=true"]), ("2", &["m | v=false"])]);
+    field("{ bit = 63 }", &[("18446744073709551615", &["m | v=true"]), ("9223372036854775807", &["m | v=false"])]);
+    field("{ bit = 4, decode = \"hex\" }", &[("\"0x10\"", &["m | v=true"]), ("\"ef\"", &["m | v=false"])]);
+    field("{ bit = 1, pattern = \"flags {}\" }", &[("\"flags 2\"", &["m | v=true"])]);
+    field("{ bit = 1, words = { dead = false } }", &[("\"Dead\"", &["m | v=false"]), ("2", &["m | v=true"])]);
+}
+
+#[test]
 fn one_unreadable_field_among_good_ones_is_dropped_and_a_required_one_rejects() {
     check(
         "[mapping.m]\ntopic = \"a\"\nfields = { a = {}, b = {}, c = { required = true } }",
