@@ -226,6 +226,20 @@ impl<'c> Compiler<'c, '_> {
     fn located(&mut self, text: &str, place: &Place, key: &str) -> Option<Located> {
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
         let path = self.zipped(path);
+        self.single(path, place, key)
+    }
+
+    /// A path of a field; that of a pivot begins with a name, and goes on from one value.
+    fn field_path(&mut self, text: &str, place: &Place, key: &str, pivoted: bool) -> Option<Located> {
+        if !pivoted {
+            return self.located(text, place, key);
+        }
+        let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
+        self.single(path, place, key)
+    }
+
+    fn single(&mut self, path: Path, place: &Place, key: &str) -> Option<Located> {
+        let text = path.text.clone();
         let located = Located::new(path, &self.rows);
         if located.is_single() {
             return Some(located);

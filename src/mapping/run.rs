@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
 use super::document::Doc;
 use super::path::{Step, descend};
-use super::pattern::Captures;
+use super::pattern::{Captures, Pattern};
 use super::value::{Reading, Scalar};
 use crate::message::Message;
 use crate::row::{Dropped, Reason, Row};
@@ -158,6 +158,11 @@ impl<'r, 'm> Run<'r, 'm> {
                 }
                 Ok(())
             }
+            (Step::CaughtKey(pattern), Doc::Object { members, .. })
+                if pattern.slots().any(|slot| self.captures[slot].is_none()) =>
+            {
+                self.walk_uncaught(pattern, members, rest)
+            }
             (Step::Each(slot), Doc::Array { items, .. }) => {
                 for (index, child) in items {
                     if let Some(slot) = slot {
@@ -193,6 +198,30 @@ impl<'r, 'm> Run<'r, 'm> {
                 }
             }
         }
+    }
+
+    /// A capture that the message's topic lacks is caught here, so that one mapping reads `status/relay:0` and
+    /// `{"relay:0": …}`.
+    fn walk_uncaught(
+        &mut self,
+        pattern: &'r Pattern,
+        members: &'r [(Cow<'m, str>, Doc<'m>)],
+        rest: &'r [Step],
+    ) -> Result<(), TooMany> {
+        let before = self.captures.clone();
+        for (key, child) in members {
+            let captures = &mut self.captures;
+            let mut agrees = true;
+            let fits = pattern.matches(key, |slot, text| match &before[slot] {
+                Some(caught) => agrees &= caught == text,
+                None => captures[slot] = Some(Cow::Borrowed(text)),
+            });
+            if fits && agrees {
+                self.down(Taken::Key(key), child, rest)?;
+            }
+        }
+        self.captures = before;
+        Ok(())
     }
 
     fn down(&mut self, taken: Taken<'r>, child: &'r Doc<'m>, rest: &'r [Step]) -> Result<(), TooMany> {

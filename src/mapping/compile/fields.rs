@@ -54,17 +54,19 @@ impl Compiler<'_, '_> {
         for path in &written.path {
             // No path was written: then the name is the key, taken to the letter.
             if path.place == name.place && path.value == name.value {
-                paths.push(self.default_path(written, key));
+                paths.push(self.default_path(written, key, pivoted));
                 continue;
             }
-            let Some(located) = self.located(&path.value, &path.place, &format!("{key}.path")) else { continue };
+            let Some(located) = self.field_path(&path.value, &path.place, &format!("{key}.path"), pivoted) else {
+                continue;
+            };
             if pivoted {
                 self.check_pivoted(&located, &path.place, &format!("{key}.path"));
             }
             paths.push(located);
         }
         if written.path.is_empty() {
-            paths.push(self.default_path(written, key));
+            paths.push(self.default_path(written, key, pivoted));
         }
         let (r#type, words) = self.words(written, key)?;
         let reading = self.reading(written, key, r#type);
@@ -122,14 +124,15 @@ impl Compiler<'_, '_> {
     }
 
     /// The path that is the field's name.
-    fn default_path(&mut self, written: &FieldConfig, key: &str) -> Located {
+    fn default_path(&mut self, written: &FieldConfig, key: &str, pivoted: bool) -> Located {
         let name = &written.name;
         if name.value.contains(['.', '[', ']', '{', '}', '\'', '"']) {
             let what = format!("`{}` may be a key or a path, and no `path` says which", name.value);
             let remedy = format!("write `name = \"'{0}'\"` for the key, `name = \"{0}\"` for the path", name.value);
             self.fault(&name.place, key, what, remedy);
         }
-        Located::new(self.zipped(Path::key(&name.value)), &self.rows)
+        let path = Path::key(&name.value);
+        Located::new(if pivoted { path } else { self.zipped(path) }, &self.rows)
     }
 
     /// The type, as written or as `words` imply it, and the words as values of it.

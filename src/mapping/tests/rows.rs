@@ -105,6 +105,29 @@ fn members_are_rows_and_their_names_tags() {
 }
 
 #[test]
+fn a_capture_that_the_topic_lacks_is_caught_in_the_rows() {
+    check(
+        r#"
+        [mapping.m]
+        topic = ["{device}/status/switch:{n}", "{device}/events"]
+        rows = ["params.switch:{n}", "."]
+        fields = ["power"]
+        "#,
+        &[
+            ("a/status/switch:1", r#"{"power":5}"#, &["m device=a n=1 | power=5.0"]),
+            (
+                "a/events",
+                r#"{"params":{"switch:0":{"power":6},"ts":1,"switch:2":{"power":7}}}"#,
+                &["m device=a n=0 | power=6.0", "m device=a n=2 | power=7.0"],
+            ),
+            // What the topic says is not caught anew.
+            ("a/status/switch:1", r#"{"params":{"switch:0":{"power":6}},"power":5}"#, &["m device=a n=1 | power=5.0"]),
+            ("a/events", r#"{"params":{"cloud":{"power":6}}}"#, &["ignored empty"]),
+        ],
+    );
+}
+
+#[test]
 fn when_is_presence_or_one_of_some_values() {
     check(
         r#"
@@ -201,6 +224,24 @@ fn a_pivot_makes_fields_of_pairs_and_joins_them() {
             "a",
             r#"{"DC Power":{"T1":1,"T2":2},"DC Voltage":{"T1":3,"T2":4},"x":5}"#,
             &["m tracker=T1 | dc=1.0 volt=3.0", "m tracker=T2 | dc=2.0 volt=4.0"],
+        )],
+    );
+}
+
+#[test]
+fn a_pivot_makes_fields_of_parallel_arrays() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "a"
+        rows = "*[]"
+        pivot = { name = "names", value = "values" }
+        fields = { temp = {}, hum = "h", x = "pos.x" }
+        "#,
+        &[(
+            "a",
+            r#"{"names":["temp","h","pos","other"],"values":[21.5,40,{"x":3},5]}"#,
+            &["m | temp=21.5 hum=40.0 x=3.0"],
         )],
     );
 }
