@@ -14,6 +14,7 @@ mod groups;
 mod merge;
 mod names;
 mod number;
+mod others;
 mod path;
 mod pattern;
 mod run;
@@ -376,7 +377,7 @@ impl Mapping {
 fn bare(mapping: &Compiled) -> String {
     match mapping.fields.first() {
         Some(field) => format!("write `{} = {{ path = \".\" }}` if it is the value", field.name),
-        None => String::new(),
+        None => "add `fields = { value = { path = \".\" } }` if it is the value".to_owned(),
     }
 }
 

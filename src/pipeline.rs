@@ -276,7 +276,7 @@ impl Mapper {
             Outcome::Rejected(_) => {}
         }
         for dropped in &mapped.dropped {
-            self.metrics.fields_dropped.with_label_values(&[&dropped.mapping, &dropped.field]).inc();
+            self.metrics.fields_dropped.with_label_values(&[&dropped.mapping, &dropped.field]).inc_by(dropped.count);
         }
     }
 

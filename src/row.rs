@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Time;
+use crate::schema::Type;
 
 /// A value that both stores can hold: `mapping` has seen to it that floats are finite and texts hold no NUL.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,20 @@ pub enum Value {
     /// A JSON document that PostgreSQL's jsonb takes too: no `\u0000`, no lone surrogate.
     Json(Box<str>),
     Time(Time),
+}
+
+impl Value {
+    #[must_use]
+    pub const fn r#type(&self) -> Type {
+        match self {
+            Self::Float(_) => Type::Float,
+            Self::Int(_) => Type::Int,
+            Self::Bool(_) => Type::Bool,
+            Self::Text(_) => Type::Text,
+            Self::Json(_) => Type::Json,
+            Self::Time(_) => Type::Time,
+        }
+    }
 }
 
 /// One set of tag values, in the order of `Measurement::tags`; `""` where one is absent.
@@ -68,24 +83,24 @@ pub struct Row {
     pub time: Time,
     pub time_source: TimeSource,
     pub tags: Tags,
-    /// In the order of `Measurement::fields`; at least one is a value.
+    /// In the order of `Measurement::fields`.
     pub fields: Vec<Option<Value>>,
+    /// What no field names and gets a column all the same (`others = "add"`): by name, ascending, each once. Here or
+    /// in `fields` is at least one value.
+    pub others: Vec<(Box<str>, Value)>,
 }
 
 impl Row {
     /// About what it weighs in a statement.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let texts: usize = self
-            .fields
-            .iter()
-            .flatten()
-            .map(|value| match value {
-                Value::Text(text) | Value::Json(text) => text.len(),
-                Value::Float(_) | Value::Int(_) | Value::Bool(_) | Value::Time(_) => 0,
-            })
-            .sum();
-        32 + self.tags.bytes() + 12 * self.fields.len() + texts
+        let text = |value: &Value| match value {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            Value::Float(_) | Value::Int(_) | Value::Bool(_) | Value::Time(_) => 0,
+        };
+        let texts: usize = self.fields.iter().flatten().map(text).sum();
+        let others: usize = self.others.iter().map(|(name, value)| 12 + name.len() + text(value)).sum();
+        32 + self.tags.bytes() + 12 * self.fields.len() + texts + others
     }
 }
 
@@ -185,8 +200,11 @@ impl Ignored {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dropped {
     pub mapping: Arc<str>,
+    /// `others` for values that no field names: devices choose their names, and this one is a label.
     pub field: Arc<str>,
     pub detail: String,
+    /// How many values.
+    pub count: u64,
 }
 
 /// What mapping made of one message.

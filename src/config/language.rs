@@ -30,6 +30,9 @@ pub(super) fn mapping(
         ("topic", read.topic.is_empty(), "`topic = \"home/{room}/climate\"`"),
         ("fields", read.fields.is_empty(), "`fields = [\"temperature\"]`"),
     ] {
+        if key == "fields" && read.others != Others::Ignore {
+            continue;
+        }
         whole &= !empty;
         if section.lacks(key, vocabulary::MAPPING) && !faults.any_syntax() {
             faults.push(Fault::new(&name.place, section.path(key), super::MISSING, format!("write {example}")));
@@ -67,6 +70,8 @@ fn join(mut own: Table, defaults: &Table) -> Table {
 }
 
 fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> MappingConfig {
+    let others = [("ignore", Others::Ignore), ("add", Others::Add), ("json", Others::Json)];
+    let others = section.choice("others", &others, faults).map_or(Others::default(), |at| at.value);
     let outside = [("received", Outside::Received), ("reject", Outside::Reject)];
     let retained = [("skip", RetainedPolicy::Skip), ("store", RetainedPolicy::Store)];
     let later = |section: &Section<'_>, key: &str, faults: &mut Faults| {
@@ -91,14 +96,14 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
             None => section.one_or_more("rows", faults),
         },
         pivot: pivot(section, faults),
-        others: section.choice("others", &[("ignore", Others::Ignore)], faults).map_or(Others::Ignore, |at| at.value),
+        others,
         time: time(section, faults),
         zone: section.text("zone", faults),
         not_before: moment(section, "not_before", faults),
         not_after: section.duration("not_after", (Duration::ZERO, MOST_AHEAD), faults).map(|at| at.value),
         outside: section.choice("outside", &outside, faults).map_or(Outside::default(), |at| at.value),
         tags: columns::tags(section, faults),
-        fields: columns::fields(section, faults),
+        fields: columns::fields(section, others != Others::Ignore, faults),
         missing: columns::missing(section, faults),
         retained: section.choice("retained", &retained, faults).map_or(RetainedPolicy::default(), |at| at.value),
         qos: settings::qos(section, faults),

@@ -34,6 +34,7 @@ pub struct MappingConfig {
     pub not_after: Option<std::time::Duration>,
     pub outside: Outside,
     pub tags: Vec<TagConfig>,
+    /// Not empty unless `others` gives columns.
     pub fields: Vec<FieldConfig>,
     pub missing: Vec<At<String>>,
     pub retained: RetainedPolicy,
@@ -78,11 +79,15 @@ pub enum Encoding {
     Zlib,
 }
 
-/// What becomes of values that no field names; `add` and `json` come later.
+/// What becomes of values that no field names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Others {
     #[default]
     Ignore,
+    /// A column for each.
+    Add,
+    /// All in one column.
+    Json,
 }
 
 /// `pivot`: a name and a value make a field.

@@ -113,8 +113,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("format", "cbor"),
     ("format", "msgpack"),
     ("format", "senml"),
-    ("others", "add"),
-    ("others", "json"),
     ("value", "rows as a table"),
 ];
 

@@ -3,6 +3,7 @@
 //! What several mappings must agree on (measurements, types, units) is in `merge`.
 
 mod fields;
+mod others;
 mod reading;
 mod sources;
 mod target;
@@ -38,7 +39,7 @@ const MAX_MEASUREMENTS: usize = 1_000;
 pub(super) struct Draft<'c> {
     pub config: &'c MappingConfig,
     pub compiled: Compiled,
-    /// As columns; in the order of `Compiled::fields`.
+    /// As columns; in the order of `Compiled::fields`, and behind them the one that holds all others.
     pub columns: Vec<schema::Field>,
     pub target: DraftTarget,
 }
@@ -85,14 +86,15 @@ impl<'c> Compiler<'c, '_> {
         let not_before = config.not_before.as_ref().map_or(Some(NOT_BEFORE), |at| {
             self.ok(time::bound(&at.value, self.zone.as_ref()), &at.place, "not_before")
         });
-        let (fields, columns) = self.fields(pivot.is_some());
+        let (fields, mut columns) = self.fields(pivot.is_some());
+        columns.extend(self.others_column());
         let tags = self.tags();
         self.tag_and_field_names_differ(&tags, &columns);
         let takes_scalars = self.takes_scalars(&fields, pivot.as_ref());
         if config.format == Format::Text {
             self.text_has_no_members(&fields, pivot.as_ref());
         }
-        Some(Draft {
+        let mut draft = Draft {
             config,
             columns,
             target: target?,
@@ -117,9 +119,12 @@ impl<'c> Compiler<'c, '_> {
                 reject_outside: config.outside == Outside::Reject,
                 tags,
                 fields,
+                others: None,
                 group: 0,
             },
-        })
+        };
+        draft.compiled.others = self.others(&draft.compiled);
+        Some(draft)
     }
 
     fn path(&self, key: &str) -> String {

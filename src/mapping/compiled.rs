@@ -1,12 +1,13 @@
 //! A mapping ready to run: every text of the configuration taken apart, every name a position.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::decode::Form;
 use super::document::Want;
+use super::others::{Others, Taken};
 use super::path::{Path, Step};
 use super::pattern::{CaptureNames, Pattern};
 use super::template::Template;
@@ -41,6 +42,8 @@ pub(super) struct Compiled {
     pub reject_outside: bool,
     pub tags: Vec<Tag>,
     pub fields: Vec<Field>,
+    /// What becomes of the values that no field names; `None`: nothing.
+    pub others: Option<Others>,
     /// Position of its payload group: mappings of one form that share a topic template read a payload together.
     pub group: usize,
 }
@@ -64,6 +67,10 @@ pub(super) struct Layout {
     pub fields: Vec<usize>,
     /// For each tag of the measurement its position in the mapping, if the mapping has it.
     pub tags: Vec<Option<usize>>,
+    /// Names that no other value may have, in lower case.
+    pub reserved: HashSet<String>,
+    /// Position in the measurement of the column that holds all others.
+    pub others: Option<usize>,
 }
 
 /// A path from a row or from the root, as seen from rows.
@@ -195,10 +202,37 @@ impl Compiled {
                     }
                 }
             }
-            if !row_is_kept {
+            // What the others are read from: the row as it was sent, or the value of the pivot.
+            if self.others.is_some() {
+                let value = self.pivot.as_ref().map(|pivot| &pivot.value.path);
+                let start = if value.is_some_and(|value| value.root) { &[][..] } else { &row.steps };
+                want.add(start.iter().chain(value.iter().flat_map(|value| &value.steps)));
+            } else if !row_is_kept {
                 want.add(row.steps.iter());
             }
         }
+    }
+
+    /// What the paths lead to, as seen from the rows of each alternative of `rows`.
+    pub fn taken(&self) -> Vec<Taken> {
+        let mut all: Vec<Taken> = Vec::new();
+        let fields = self.fields.iter().flat_map(|field| &field.paths);
+        if self.pivot.is_some() {
+            let mut taken = Taken::default();
+            fields.filter(|located| !located.path.root).for_each(|located| taken.add(&located.path.steps));
+            return vec![taken];
+        }
+        for (alternative, row) in self.rows.iter().enumerate() {
+            let mut taken = Taken::default();
+            for located in self.plain_paths().chain(fields.clone()) {
+                let shared = located.shared[alternative];
+                if !located.path.root || shared == row.steps.len() {
+                    taken.add(&located.path.steps[shared..]);
+                }
+            }
+            all.push(taken);
+        }
+        all
     }
 
     /// All paths but those of the fields.

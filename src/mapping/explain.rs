@@ -71,6 +71,9 @@ fn looked_for(made: &Made, mapping: &Compiled) -> String {
     } else {
         ("no row at", mapping.rows.iter().map(|path| &*path.text).collect())
     };
+    if paths.is_empty() {
+        return "no value in it".to_owned();
+    }
     let more = if paths.len() > MAX_PATHS { format!(" and {} more", paths.len() - MAX_PATHS) } else { String::new() };
     format!("{what} {}{more}", list(&paths[..paths.len().min(MAX_PATHS)]))
 }

@@ -1,6 +1,6 @@
 //! Measurements from mappings: tags and fields of all that feed one are united, and must agree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::compile::{Draft, DraftTarget};
 use super::compiled::{Compiled, Layout, Target};
@@ -33,7 +33,13 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
             let whole = &schema.measurements[*measurement];
             let tag = |name: &String| mapping.tags.iter().position(|tag| *tag.name == **name);
             let tags = whole.tags.iter().map(tag).collect();
-            Layout { measurement: *measurement, width: whole.fields.len(), fields: fields.clone(), tags }
+            let own = fields.len().min(mapping.fields.len());
+            let (reserved, others) = match &mapping.others {
+                None => (HashSet::new(), None),
+                Some(_) => (reserved(whole, &mapping), fields.get(own).copied()),
+            };
+            let fields = fields[..own].to_vec();
+            Layout { measurement: *measurement, width: whole.fields.len(), fields, tags, reserved, others }
         };
         let mut layouts: Vec<Layout> = places.iter().map(layout).collect();
         mapping.target = match draft.target {
@@ -45,6 +51,15 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         compiled.push(mapping);
     }
     (schema, compiled)
+}
+
+/// Names that no other value of `mapping` may have: of tags, and of its own fields. A field of another mapping is open
+/// to it, unless only the case differs, which SQLite does not see.
+fn reserved(measurement: &Measurement, mapping: &Compiled) -> HashSet<String> {
+    let tags = measurement.tags.iter().map(|tag| tag.to_lowercase());
+    let own = mapping.fields.iter().map(|field| field.name.to_lowercase());
+    let fields = measurement.fields.iter().map(|field| (&field.name, field.name.to_lowercase()));
+    tags.chain(own).chain(fields.filter(|(name, lower)| *name != lower).map(|(_, lower)| lower)).collect()
 }
 
 struct Merge<'f> {
@@ -87,6 +102,8 @@ impl Merge<'_> {
             self.tag(index, &tag.name, place, &path);
         }
         let places = config.fields.iter().filter(|field| !field.removed).map(|field| &field.name.place);
+        // Behind them the column of all others.
+        let places = places.chain(std::iter::once(&config.name.place));
         let fields = draft
             .columns
             .iter()

@@ -124,7 +124,7 @@ impl Role {
 }
 
 /// PostgreSQL cuts identifiers at 63 bytes, and two names cut alike would be one.
-const MAX_BYTES: usize = 63;
+pub(super) const MAX_BYTES: usize = 63;
 /// The longest suffix that a measurement's tables bear.
 const SUFFIX: &str = "_series";
 /// Columns that every measurement has.
@@ -135,6 +135,13 @@ const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "
 const VIEWS: [&str; 4] = ["measurements", "fields", "rejects", "devices"];
 /// Prefixes of Amber's, sqlx's and SQLite's own tables.
 const PREFIXES: [&str; 3] = ["store_", "sqlite_", "_sqlx_"];
+
+/// Whether a field may be called so. As `check`, for names that nobody has written down.
+pub(super) fn is_column(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let is_reserved = OWN_COLUMNS.contains(&&*lower) || SYSTEM_COLUMNS.contains(&&*lower);
+    !name.is_empty() && name.len() <= MAX_BYTES && !is_reserved && !name.chars().any(char::is_control)
+}
 
 /// What is wrong with `name`, if anything is.
 pub(super) fn check(role: Role, name: &str) -> Option<(Severity, Wrong)> {
@@ -241,6 +248,7 @@ mod tests {
             (Role::Field, "a\nb", Some(Severity::Fault)),
         ] {
             assert_eq!(check(role, name).map(|(severity, _)| severity), expected, "{role:?} {name}");
+            assert!(role == Role::Measurement || is_column(name) == (expected != Some(Severity::Fault)), "{name}");
         }
     }
 

@@ -11,16 +11,19 @@ use std::sync::Arc;
 
 use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
 use super::document::Doc;
+use super::others::Found;
 use super::path::{Step, descend};
 use super::pattern::{Captures, Pattern};
 use super::value::{Reading, Scalar};
 use crate::message::Message;
-use crate::row::{Dropped, Reason, Row};
+use crate::row::{Dropped, Reason, Row, Value};
 
 /// Elements that one message may bring to one mapping; a device sends some dozens.
 pub(super) const MAX_ROWS: usize = 10_000;
 /// Tag values are indexed, and PostgreSQL's index takes 2,704 bytes for all of a series.
 pub(super) const MAX_TAG_BYTES: usize = 255;
+/// What values that no field names are counted under.
+const OTHERS: &str = "others";
 /// Details beyond these are counted, not written out: they would weigh more than the message.
 const MAX_DETAILS: usize = 100;
 
@@ -36,6 +39,8 @@ pub(super) struct Made {
     pub unmet: Option<String>,
     /// For people: whether `rows` led anywhere.
     pub found_rows: bool,
+    /// Values that no field names and no column can have; and why the first of them.
+    pub others_dropped: (u64, String),
 }
 
 /// Rows that could not be made, for one reason.
@@ -122,6 +127,7 @@ impl<'r, 'm> Run<'r, 'm> {
                 self.made.rows.clear();
                 self.made.dropped.clear();
                 self.made.refusals.clear();
+                self.made.others_dropped = Default::default();
                 self.made
                     .refuse(Reason::TooManyRows, || format!("more than {MAX_ROWS} rows in `rows` `{}`", rows.text));
             }
@@ -131,6 +137,12 @@ impl<'r, 'm> Run<'r, 'm> {
         }
         if mapping.pivot.is_some() {
             join::join_rows(&mut self.made.rows);
+        }
+        let (count, detail) = std::mem::take(&mut self.made.others_dropped);
+        if count > 0 {
+            let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+            let (mapping, field) = (Arc::clone(&mapping.name), Arc::from(OTHERS));
+            self.made.dropped.push(Dropped { mapping, field, detail: format!("others: {detail}{more}"), count });
         }
         self.made
     }
@@ -276,6 +288,17 @@ impl<'r, 'm> Run<'r, 'm> {
                 }
             }
         }
+        let mut others = self.others(layout, row, pivot.as_ref());
+        if let Some(slot) = layout.others {
+            fields[slot] = others.json.take().map(Value::Json);
+        }
+        some |= !others.columns.is_empty() || layout.others.is_some_and(|slot| fields[slot].is_some());
+        if !some && unreadable.is_empty() && others.dropped > 0 && absent_required.is_none() {
+            let detail = others.detail.unwrap_or_default();
+            let more = if others.dropped > 1 { format!(" (and {} more)", others.dropped - 1) } else { String::new() };
+            let at = self.at_row();
+            return self.made.refuse(Reason::Field, || format!("no value can be a column{at}: {detail}{more}"));
+        }
         if !some && unreadable.is_empty() {
             // A member that only happens to fit the pattern of `rows` is no row that lacks something.
             let found_by_name =
@@ -310,7 +333,15 @@ impl<'r, 'm> Run<'r, 'm> {
                 mapping: Arc::clone(&mapping.name),
                 field: Arc::clone(&field.name),
                 detail,
+                count: 1,
             });
+        }
+        if others.dropped > 0 {
+            let (count, first) = &mut self.made.others_dropped;
+            if *count == 0 {
+                *first = others.detail.unwrap_or_default();
+            }
+            *count += others.dropped;
         }
         self.made.rows.push(Row {
             measurement: layout.measurement,
@@ -319,7 +350,18 @@ impl<'r, 'm> Run<'r, 'm> {
             time_source,
             tags,
             fields,
+            others: others.columns,
         });
+    }
+
+    /// What of `row`, or of the pivot, no path of the mapping leads to.
+    fn others(&self, layout: &Layout, row: &'r Doc<'m>, pivot: Option<&(Cow<'r, str>, &'r Doc<'m>)>) -> Found {
+        let Some(others) = &self.mapping.others else { return Found::default() };
+        let is_free = |name: &str| !layout.reserved.contains(name);
+        match pivot {
+            Some((name, value)) => others.of_pivot(name, value, &self.captures, is_free),
+            None => others.of_row(row, self.alternative, &self.captures, is_free),
+        }
     }
 
     fn layout(&self) -> Option<&'r Layout> {

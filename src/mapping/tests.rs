@@ -10,6 +10,7 @@ use crate::row::{TimeSource, Value};
 mod corpus;
 mod faults;
 mod formats;
+mod others;
 mod payloads;
 mod properties;
 mod rows;
@@ -68,12 +69,13 @@ fn lines(mapping: &Mapping, message: &Message) -> Vec<String> {
 fn line(mapping: &Mapping, row: &Row) -> String {
     let measurement = &mapping.schema().measurements[row.measurement];
     assert_eq!(row.fields.len(), measurement.fields.len(), "a row has all fields of its measurement");
-    assert!(row.fields.iter().any(Option::is_some), "a row has a value");
+    assert!(row.fields.iter().any(Option::is_some) || !row.others.is_empty(), "a row has a value");
     let tags = measurement.tags.iter().zip(row.tags.iter()).filter(|(_, value)| !value.is_empty());
     let tags: Vec<String> = tags.map(|(name, value)| format!("{name}={value}")).collect();
     let fields = measurement.fields.iter().zip(&row.fields);
-    let fields: Vec<String> =
-        fields.filter_map(|(field, value)| Some(format!("{}={}", field.name, shown(value.as_ref()?)))).collect();
+    let fields = fields.filter_map(|(field, value)| Some(format!("{}={}", field.name, shown(value.as_ref()?))));
+    let others = row.others.iter().map(|(name, value)| format!("{name}={}", shown(value)));
+    let fields: Vec<String> = fields.chain(others).collect();
     let time = match row.time_source {
         TimeSource::Payload => format!(" @ {}", row.time),
         TimeSource::Receipt => String::new(),

@@ -3,7 +3,7 @@
 
 pub(super) mod decode;
 mod duration;
-mod json;
+pub(super) mod json;
 pub(super) mod pattern;
 
 use std::borrow::Cow;

@@ -265,6 +265,7 @@ mod tests {
                 time_source: TimeSource::Receipt,
                 tags: Tags::new([*device]),
                 fields: vec![],
+                others: vec![],
             };
             let message = Message {
                 topic: "x".into(),

@@ -62,16 +62,17 @@ impl Serialize for ShownRow<'_> {
         };
         map.serialize_field("time_source", source)?;
         let tags = measurement.tags.iter().zip(row.tags.iter()).filter(|(_, value)| !value.is_empty());
-        map.serialize_field("tags", &Ordered(tags.collect()))?;
+        map.serialize_field("tags", &Ordered(tags.map(|(name, value)| (&**name, value)).collect()))?;
         let fields = measurement.fields.iter().zip(&row.fields);
-        let fields = fields.filter_map(|(field, value)| Some((&field.name, ShownValue(value.as_ref()?))));
-        map.serialize_field("fields", &Ordered(fields.collect()))?;
+        let fields = fields.filter_map(|(field, value)| Some((&*field.name, ShownValue(value.as_ref()?))));
+        let others = row.others.iter().map(|(name, value)| (&**name, ShownValue(value)));
+        map.serialize_field("fields", &Ordered(fields.chain(others).collect()))?;
         map.end()
     }
 }
 
 /// A map in the order of the columns.
-struct Ordered<'a, V>(Vec<(&'a String, V)>);
+struct Ordered<'a, V>(Vec<(&'a str, V)>);
 
 impl<V: Serialize> Serialize for Ordered<'_, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

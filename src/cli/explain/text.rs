@@ -137,6 +137,10 @@ fn shown(row: &Row, measurement: &Measurement, style: Style, out: &mut impl Writ
         let word = style.faint(field.r#type.word());
         writeln!(out, "    {label} {} = {}{unit} {word}", field.name, style.good(typed(value)))?;
     }
+    for (name, value) in &row.others {
+        let (label, word) = (style.faint("field"), style.faint(value.r#type().word()));
+        writeln!(out, "    {label} {name} = {} {word}", style.good(typed(value)))?;
+    }
     Ok(())
 }
 

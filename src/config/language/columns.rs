@@ -134,16 +134,18 @@ fn swallowed(path: &str, key: &At<String>, node: &Node, table: &str, faults: &mu
     true
 }
 
-pub(super) fn fields(section: &Section<'_>, faults: &mut Faults) -> Vec<FieldConfig> {
+/// `may_be_empty`: what is not listed is kept all the same (`others`).
+pub(super) fn fields(section: &Section<'_>, may_be_empty: bool, faults: &mut Faults) -> Vec<FieldConfig> {
     let Some(node) = section.get("fields") else { return vec![] };
     let path = section.path("fields");
     match &node.value {
         Value::Table(table) => {
-            if table.entries.is_empty() {
+            if table.entries.is_empty() && !may_be_empty {
                 faults.push(Fault::new(&node.place, path.as_str(), "the table is empty", "name at least one field"));
             }
             table.entries.iter().filter_map(|entry| field(&path, entry, faults)).collect()
         }
+        Value::List(list) if list.is_empty() && may_be_empty => vec![],
         Value::List(_) => {
             let mut fields: Vec<FieldConfig> = vec![];
             for name in section.texts("fields", faults) {

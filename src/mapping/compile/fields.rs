@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Compiler;
 use super::reading::Reading;
 use super::sources::text_of;
-use crate::config::mapping::{Decode, FieldConfig, Word as Written};
+use crate::config::mapping::{Decode, FieldConfig, Others, Word as Written};
 use crate::fault::At;
 use crate::mapping::compiled::{Field, Located};
 use crate::mapping::names::Role;
@@ -37,7 +37,7 @@ impl Compiler<'_, '_> {
             fields.push(field);
             columns.push(column);
         }
-        if !config.fields.iter().any(|field| !field.removed) {
+        if config.others == Others::Ignore && !config.fields.iter().any(|field| !field.removed) {
             self.fault(
                 &config.name.place,
                 "fields",

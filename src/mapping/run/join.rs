@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::mapping::others::MAX_OTHERS;
 use crate::message::Time;
 use crate::row::{Row, Tags, Value};
 
@@ -15,10 +16,14 @@ pub(super) fn join_rows(rows: &mut Vec<Row>) {
     for row in rows.drain(..) {
         let key = (row.measurement, row.time, row.tags.clone());
         let place = known.get(&key).copied();
-        match place.map(|index| &mut joined[index].fields) {
-            Some(fields) if are_apart(fields, &row.fields) => {
-                for (field, value) in fields.iter_mut().zip(row.fields) {
+        match place.map(|index| &mut joined[index]) {
+            Some(known) if are_apart(&known.fields, &row.fields) && have_room(&known.others, &row.others) => {
+                for (field, value) in known.fields.iter_mut().zip(row.fields) {
                     *field = field.take().or(value);
+                }
+                for (name, value) in row.others {
+                    let place = known.others.partition_point(|(known, _)| *known < name);
+                    known.others.insert(place, (name, value));
                 }
             }
             Some(_) | None => {
@@ -28,6 +33,12 @@ pub(super) fn join_rows(rows: &mut Vec<Row>) {
         }
     }
     *rows = joined;
+}
+
+/// Whether both have no name in common, and one row may have all.
+fn have_room(one: &[(Box<str>, Value)], other: &[(Box<str>, Value)]) -> bool {
+    one.len() + other.len() <= MAX_OTHERS
+        && other.iter().all(|(name, _)| one.binary_search_by(|(known, _)| known.cmp(name)).is_err())
 }
 
 fn are_apart(one: &[Option<Value>], other: &[Option<Value>]) -> bool {

@@ -148,8 +148,21 @@ fn no_message_panics_and_rows_are_whole() {
             for row in rows {
                 let measurement = &mapping.schema().measurements[row.measurement];
                 prop_assert_eq!(row.fields.len(), measurement.fields.len());
-                prop_assert!(row.fields.iter().any(Option::is_some));
+                prop_assert!(row.fields.iter().any(Option::is_some) || !row.others.is_empty());
                 prop_assert!(measurement.tags.is_empty() || row.tags.iter().count() == measurement.tags.len());
+                prop_assert!(row.others.is_sorted_by(|(one, _), (other, _)| one < other));
+                for (name, value) in &row.others {
+                    prop_assert!(crate::mapping::names::is_column(name), "{name:?}");
+                    let fits = match value {
+                        Value::Float(number) => number.is_finite(),
+                        Value::Text(text) => !text.contains('\0') && !text.trim().is_empty(),
+                        Value::Bool(_) => true,
+                        Value::Int(_) | Value::Json(_) | Value::Time(_) => false,
+                    };
+                    prop_assert!(fits, "{name} is {value:?}");
+                    let columns = measurement.tags.iter().chain(measurement.fields.iter().map(|field| &field.name));
+                    prop_assert!(columns.into_iter().all(|column| **column != **name), "{name}");
+                }
                 for (value, field) in row.fields.iter().zip(&measurement.fields) {
                     let fits = match value {
                         None => true,
@@ -223,6 +236,23 @@ fn everything() -> Mapping {
         topic = "b/{name}/#"
         pivot = "{name}"
         fields = { x = { type = "bool" }, ab = { path = "a.b", type = "float" } }
+        [mapping.add]
+        topic = ["a/{x}/#", "+/{name}/{x}-{_y}/#"]
+        rows = ["{m}", "a[{i}]", "."]
+        others = "add"
+        fields = { a = "b.c", d = "$.a[{i}].{x}", aa_b = false, "b.a" = false }
+        missing = [7]
+        [mapping.json]
+        topic = ["b/{x}/#", "\u00e9/{x}/#"]
+        rows = ["a[]", "."]
+        others = "json"
+        tags = { tag = "a.c" }
+        fields = { b = "'c'", "a[0]" = false }
+        [mapping.added]
+        topic = "b/{name}/#"
+        pivot = "{name}"
+        others = "add"
+        fields = { x = "x.a" }
         [mapping.rest]
         topic = "\u00e9/#"
         fallback = true

@@ -36,7 +36,7 @@ fn storable(json: &str) -> Reading {
 }
 
 /// What PostgreSQL's jsonb refuses of valid JSON: `\u0000`, lone surrogates, numbers of more digits than `numeric` has.
-fn unstorable(json: &str) -> Option<String> {
+pub(in crate::mapping) fn unstorable(json: &str) -> Option<String> {
     let bytes = json.as_bytes();
     let (mut at, mut quoted) = (0, false);
     // Where the second half of a surrogate pair must stand.

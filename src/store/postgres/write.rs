@@ -270,6 +270,7 @@ mod tests {
                 time_source: TimeSource::Receipt,
                 tags: Tags::new([]),
                 fields: vec![Some(Value::Text("x".repeat(1 << 20).into()))],
+                others: vec![],
             };
             let message = Message {
                 topic: "x".into(),

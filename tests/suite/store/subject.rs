@@ -178,6 +178,7 @@ pub fn row(measurement: usize, tags: &[&str], fields: Vec<Option<Value>>) -> Row
         time_source: TimeSource::Payload,
         tags: Tags::new(tags.iter().copied()),
         fields,
+        others: Vec::new(),
     }
 }
 
