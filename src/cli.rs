@@ -8,6 +8,7 @@ pub mod explain;
 mod health;
 mod leave;
 mod run;
+mod test;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Config, LogFormat};
 use crate::fault::{Fault, Severity};
 use crate::mapping::Mapping;
+use crate::message::Time;
 use crate::status::told;
 
 /// Keeps what sensors say: MQTT in, typed rows in PostgreSQL or SQLite, every message once.
@@ -39,6 +41,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Say which mapping takes a message and which rows it gives, or why none
     Explain(explain::ExplainArgs),
+    /// Run the examples that stand beside the mappings, or write one
+    Test(test::TestArgs),
     /// Ask a running Amber whether it is alive (exit code 0 or 1), for container checks
     Health,
     /// End the session at the broker, and its queue, before Amber is removed
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&args),
         Command::Check(check) => check::check(&args, check),
         Command::Explain(explain) => explain_command(&args, explain),
+        Command::Test(test) => test_command(&args, test),
         Command::Health => health::health(&args),
         Command::Leave(leave) => leave::leave(&args, leave),
         Command::Demo(demo) => demo::demo(demo),
@@ -74,6 +79,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Wrong>() => ExitCode::from(2),
+        Err(error) if error.is::<test::Failed>() => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("amber: {}", told(&error));
@@ -93,6 +99,13 @@ fn explain_command(args: &Args, explain: &explain::ExplainArgs) -> anyhow::Resul
     let (config, mapping, _) = compiled(loaded)?;
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     explain::explain(explain, &mapping, config.broker.max_payload_bytes, &mut std::io::stdout().lock(), colour)
+}
+
+fn test_command(args: &Args, test: &test::TestArgs) -> anyhow::Result<()> {
+    let mut loaded = loaded(args);
+    loaded.needs_no_connections();
+    let (config, mapping, _) = compiled(loaded)?;
+    test::test(test, &config, &mapping, Time::now(), &mut std::io::stdout().lock())
 }
 
 /// Reads and compiles the configuration; prints every fault to standard error. Warnings are given back.

@@ -5,6 +5,7 @@
 //! faults of the same kind; `cli` prints both together.
 
 pub mod certificates;
+mod example;
 mod include;
 mod language;
 mod load;

@@ -1,10 +1,10 @@
 //! `amber explain`: what becomes of a message, and why. No broker, no store; the outcome never changes the exit code.
 
-mod captured;
+pub(super) mod captured;
 #[cfg(test)]
 mod documented;
 mod json;
-mod text;
+pub(super) mod text;
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -54,16 +54,17 @@ pub fn explain(
     out: &mut impl Write,
     colour: bool,
 ) -> anyhow::Result<()> {
-    let limited = |mut message: Message| {
-        let payload_bytes = message.payload.len();
-        message.malformed = (payload_bytes > max_payload_bytes).then_some(Malformed::TooLarge { payload_bytes });
-        message
-    };
     let Some(file) = &args.file else {
         let topic = args.topic.as_deref().unwrap_or_default();
         let payload = payload(args.payload.as_deref().unwrap_or_default())?;
         let received_at = args.received_at.unwrap_or_else(Time::now);
-        return one(&limited(message(topic, payload, args.retain, received_at)), args.json, mapping, out, colour);
+        return one(
+            &limited(message(topic, payload, args.retain, received_at), max_payload_bytes),
+            args.json,
+            mapping,
+            out,
+            colour,
+        );
     };
     let name = file.display();
     let lines: Box<dyn BufRead> = if file.as_os_str() == "-" {
@@ -92,7 +93,7 @@ pub fn explain(
         }
         let received_at = captured.received_at.or(args.received_at).unwrap_or_else(Time::now);
         let message = message(&captured.topic, captured.payload, captured.retain || args.retain, received_at);
-        one(&limited(message), args.json, mapping, out, colour)?;
+        one(&limited(message, max_payload_bytes), args.json, mapping, out, colour)?;
     }
     Ok(())
 }
@@ -107,7 +108,14 @@ fn one(message: &Message, json: bool, mapping: &Mapping, out: &mut impl Write, c
     Ok(())
 }
 
-fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Message {
+/// The message as `run` would have it: one that is too long says so.
+pub(super) fn limited(mut message: Message, max_payload_bytes: usize) -> Message {
+    let payload_bytes = message.payload.len();
+    message.malformed = (payload_bytes > max_payload_bytes).then_some(Malformed::TooLarge { payload_bytes });
+    message
+}
+
+pub(super) fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Message {
     Message {
         topic: topic.into(),
         payload: Bytes::from(payload),
@@ -120,7 +128,7 @@ fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Me
 }
 
 /// MQTT 4.7.1 and 4.7.3: no wildcard, at least one character, no NUL.
-fn topic_name(text: &str) -> Result<String, String> {
+pub(super) fn topic_name(text: &str) -> Result<String, String> {
     if text.contains(['+', '#']) {
         return Err("a topic name has no wildcards (MQTT 4.7.1); write a topic that a device publishes to".to_owned());
     }
@@ -131,7 +139,7 @@ fn topic_name(text: &str) -> Result<String, String> {
 }
 
 /// The bytes that the argument stands for.
-fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) fn payload(argument: &str) -> anyhow::Result<Vec<u8>> {
     if argument == "-" {
         return bounded(std::io::stdin()).context("the payload cannot be read from standard input");
     }

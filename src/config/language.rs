@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::mapping::{Condition, MappingConfig, Others, Outside, Pivot, Redelivery, RetainedPolicy, TimeConfig};
 use super::reader::{self, Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
-use super::{settings, vocabulary};
+use super::{example, settings, vocabulary};
 use crate::fault::{At, Fault};
 
 /// Reads one mapping; `defaults` begin with the nearest. `None` if it has no topic or no fields to go on with.
@@ -46,13 +46,18 @@ pub(super) fn check_defaults(entry: &Entry, faults: &mut Faults) {
     if let Value::Table(table) = &entry.node.value {
         let section = Section { path: "defaults".to_owned(), place: entry.key.place.clone(), table };
         check_keys(&section, "mapping", vocabulary::MAPPING, faults);
+        if let Some(example) = table.get("example") {
+            let what = "an example stands below the mapping whose rows it shows";
+            let remedy = "write `[[mapping.<name>.example]]`";
+            faults.push(Fault::new(&example.key.place, section.path("example"), what, remedy));
+        }
         read(&At::new(String::new(), entry.key.place.clone()), &section, faults);
     }
 }
 
 /// Adds what `own` lacks; tables of tags and of fields join, own entries first.
 fn join(mut own: Table, defaults: &Table) -> Table {
-    for entry in &defaults.entries {
+    for entry in defaults.entries.iter().filter(|entry| entry.key.value != "example") {
         let joins = entry.key.value == "tags" || entry.key.value == "fields";
         match own.entries.iter_mut().find(|own| own.key.value == entry.key.value) {
             None => own.entries.push(entry.clone()),
@@ -111,6 +116,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
             .choice("redelivery", &[("skip", Redelivery::Skip), ("store", Redelivery::Store)], faults)
             .map_or(Redelivery::default(), |at| at.value),
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
+        example: example::examples(&name.value, section, faults),
     }
 }
 

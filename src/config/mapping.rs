@@ -6,6 +6,8 @@ use crate::fault::At;
 use crate::message::Qos;
 use crate::schema::{Kind, Type};
 
+pub use super::example::{Example, Expected, ExpectedRow};
+
 /// One mapping.
 #[derive(Clone, Debug)]
 pub struct MappingConfig {
@@ -42,6 +44,8 @@ pub struct MappingConfig {
     pub redelivery: Redelivery,
     /// Series of its measurement; default `schema::MAX_SERIES`.
     pub max_series: Option<At<u64>>,
+    /// For `amber test`; nothing else reads them.
+    pub example: Vec<Example>,
 }
 
 /// One entry of `when`: `key` is a capture's name, else a path; empty `values` means present.

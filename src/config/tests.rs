@@ -1,5 +1,6 @@
 //! What a person sees: a text in, a configuration or faults out.
 
+mod example;
 mod formats;
 mod vocabulary;
 

@@ -62,6 +62,7 @@ pub(super) const MAPPING: &[&str] = &[
     "qos",
     "redelivery",
     "max_series",
+    "example",
 ];
 
 pub(super) const FIELD: &[&str] = &[
@@ -87,6 +88,9 @@ pub(super) const FIELD: &[&str] = &[
 pub(super) const TAG: &[&str] = &["path", "value", "words", "required"];
 pub(super) const TIME: &[&str] = &["path", "format", "zone", "unit", "since"];
 pub(super) const PIVOT: &[&str] = &["name", "value"];
+pub(super) const EXAMPLE: &[&str] =
+    &["topic", "payload", "payload_base64", "retain", "received_at", "rows", "outcome", "reason"];
+pub(super) const EXAMPLE_ROW: &[&str] = &["mapping", "measurement", "time", "time_source", "tags", "fields"];
 
 /// The keys of `format = { … }`, by the format.
 pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
@@ -104,7 +108,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("mapping", "retention"),
     ("mapping", "table"),
     ("mapping", "columns"),
-    ("mapping", "example"),
     ("field", "deadband"),
     ("field", "heartbeat"),
     ("format", "csv"),

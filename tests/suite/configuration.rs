@@ -77,6 +77,40 @@ fn mappings_alone_are_enough_to_explain_and_not_to_run() {
 }
 
 #[test]
+fn the_exit_code_of_test_says_whether_the_examples_pass() {
+    let folder = Folder::new();
+    let mapping = "[mapping.climate]\ntopic = \"home/{room}/climate\"\nfields = [\"temperature\"]\n";
+    let example = |temperature: &str| {
+        format!(
+            "{mapping}[[mapping.climate.example]]\ntopic = 'home/hall/climate'\npayload = '{{\"temperature\": 21.5}}'\n\
+             rows = [{{ fields = {{ temperature = {temperature} }} }}]\n"
+        )
+    };
+    for (included, code, part) in [
+        (mapping.to_owned(), 0, "no mapping has an example"),
+        (example("21.5"), 0, "1 example of 1 mapping: all pass"),
+        (example("2.15"), 1, "FAIL  climate: mappings.toml:4:1: home/hall/climate"),
+        (example("'"), 2, ""),
+    ] {
+        folder.write("mappings.toml", &included);
+        folder.write("config.toml", "include = [\"mappings.toml\"]\n");
+        for file in ["mappings.toml", "config.toml"] {
+            let output = binary::command(folder.path(), &["test", "--config", file]);
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{file}: {said}");
+            assert!(said.contains(part), "{file}: {said}");
+        }
+    }
+    folder.write("mappings.toml", mapping);
+    let written = binary::command(
+        folder.path(),
+        &["test", "--config", "mappings.toml", "--write", "home/hall/climate", r#"{"temperature": 1}"#],
+    );
+    folder.write("mappings.toml", &format!("{mapping}{}", String::from_utf8(written.stdout).unwrap()));
+    assert!(binary::command(folder.path(), &["test", "--config", "mappings.toml"]).status.success());
+}
+
+#[test]
 fn faults_of_the_environment_name_the_variable() {
     let mut amber = Amber::new(&numbers::config("mqtt://127.0.0.1", "sqlite:amber.db", ""));
     amber.env("AMBER__BROKER__QOS", "7").env("AMBER__STORE__URI", "sqlite:x.db");

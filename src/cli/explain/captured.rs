@@ -60,7 +60,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Captured, String> {
 }
 
 /// RFC 3339.
-pub(super) fn time(text: &str) -> Result<Time, String> {
+pub(in crate::cli) fn time(text: &str) -> Result<Time, String> {
     text.parse::<jiff::Timestamp>()
         .map(|timestamp| Time(timestamp.as_microsecond()))
         .map_err(|_| format!("{text:?} is no time such as `2024-01-01T00:00:00Z`"))

@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{ExplainArgs, explain};
-use crate::config;
+use crate::cli::test::{self, TestArgs};
+use crate::config::{self, Config};
 use crate::fault::Severity;
 use crate::mapping::Mapping;
 
@@ -32,18 +33,23 @@ fn blocks() -> Vec<(&'static str, usize, String)> {
     blocks
 }
 
-fn compiled(toml: &str, line: usize) -> Mapping {
-    let start = if toml.contains("[broker]") {
-        ""
-    } else {
-        "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:x.db\"\n"
-    };
-    let loaded = config::load_text("mapping.md", &format!("{start}{toml}"), []);
-    let (mapping, faults) = Mapping::new(&loaded.config.unwrap().mappings);
+fn compiled(toml: &str, line: usize) -> (Config, Mapping) {
+    let mut loaded = config::load_text("config.toml", toml, []);
+    loaded.needs_no_connections();
+    let config = loaded.config.unwrap();
+    let (mapping, faults) = Mapping::new(&config.mappings);
     let faults = loaded.faults.iter().chain(&faults).filter(|fault| fault.severity == Severity::Fault);
     let faults: Vec<String> = faults.map(ToString::to_string).collect();
     assert!(faults.is_empty(), "the configuration at line {line}:\n{}", faults.join("\n"));
-    mapping.unwrap()
+    (config, mapping.unwrap())
+}
+
+/// What `amber test` prints.
+fn tested(config: &Config, mapping: &Mapping) -> (String, bool) {
+    let mut out = Vec::new();
+    let now = super::captured::time("2024-01-01T00:00:00Z").unwrap();
+    let passed = test::test(&TestArgs::default(), config, mapping, now, &mut out).is_ok();
+    (String::from_utf8(out).unwrap(), passed)
 }
 
 fn explained(mapping: &Mapping, command: &str) -> Value {
@@ -86,7 +92,7 @@ fn every_example_of_the_document_gives_what_it_says() {
         if *language != "toml" {
             continue;
         }
-        let mapping = compiled(text, *line);
+        let (_, mapping) = compiled(text, *line);
         let [(sh, _, messages), (json, place, documented)] = &blocks[index + 1..index + 3] else {
             panic!("line {line}")
         };
@@ -104,6 +110,23 @@ fn every_example_of_the_document_gives_what_it_says() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(commands > 20, "the examples were found");
+}
+
+#[test]
+fn the_examples_of_the_document_pass_and_what_is_printed_is_shown() {
+    let blocks = blocks();
+    let of = |language: &'static str| blocks.iter().filter(move |(found, ..)| *found == language);
+    let (_, line, toml) = of("toml").find(|(.., text)| text.contains("example]]")).unwrap();
+    let printed = |toml: &str| {
+        let (config, mapping) = compiled(toml, *line);
+        tested(&config, &mapping)
+    };
+    let shown = |language: &'static str, begin: &str| {
+        of(language).find(|(.., text)| text.starts_with(begin)).unwrap().2.clone()
+    };
+    assert_eq!(printed(toml), (shown("text", "ok "), true));
+    let (said, passed) = printed(&toml.replace("scale = 0.1", "scale = 0.01"));
+    assert!(!passed && said.starts_with(&shown("diff", "FAIL ")), "{said}");
 }
 
 #[test]

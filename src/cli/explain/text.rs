@@ -90,33 +90,51 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The topics that are most like the one that none of them matches.
-fn nearest(topic: &str, mapping: &Mapping, style: Style, out: &mut impl Write) -> io::Result<()> {
+/// The topics that are most like `topic`, which none of them matches, each with its mapping.
+pub(in crate::cli) fn nearest_topics<'m>(
+    topic: &str,
+    mapping: &'m Mapping,
+) -> impl Iterator<Item = (&'m str, &'m str)> {
     let mut topics: Vec<(usize, &str, &str)> =
         mapping.topics().map(|(name, template)| (strsim::osa_distance(topic, template), name, template)).collect();
     topics.sort_by_key(|(distance, ..)| *distance);
-    for (_, name, template) in topics.iter().take(MAX_TOPICS) {
+    topics.into_iter().take(MAX_TOPICS).map(|(_, name, template)| (name, template))
+}
+
+fn nearest(topic: &str, mapping: &Mapping, style: Style, out: &mut impl Write) -> io::Result<()> {
+    for (name, template) in nearest_topics(topic, mapping) {
         writeln!(out, "    {} {} {template}", style.faint("nearest:"), style.faint(name))?;
     }
     Ok(())
 }
 
 fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::Result<()> {
+    let told = told(&one.verdict);
     let verdict = match &one.verdict {
-        Verdict::Took { rows: 1, rejected: 0 } => style.good("1 row"),
-        Verdict::Took { rows, rejected: 0 } => style.good(format!("{rows} rows")),
-        Verdict::Took { rows, rejected } => style.odd(format!("{rows} rows, {rejected} rejected")),
-        Verdict::Rejected { reason, .. } => style.bad(format!("rejects it ({})", reason.word())),
-        Verdict::Empty(why) => style.odd(format!("takes it, and gets nothing: {why}")),
-        Verdict::Unmet(why) => style.faint(format!("does not take it: {}", plain(why))),
-        Verdict::Excepted => style.faint("does not take it: `except` names the topic"),
-        Verdict::Retained => style.faint("skips it: the message is retained (`retained = \"store\"` takes those)"),
-        Verdict::NotNeeded => style.faint("is a fallback, and another mapping took it"),
+        Verdict::Took { rejected: 0, .. } => style.good(told),
+        Verdict::Took { .. } | Verdict::Empty(_) => style.odd(told),
+        Verdict::Rejected { .. } => style.bad(told),
+        Verdict::Unmet(_) | Verdict::Excepted | Verdict::Retained | Verdict::NotNeeded => style.faint(told),
     };
     let captures: Vec<String> = one.captures.iter().map(|(name, text)| format!("{name} = {}", plain(text))).collect();
     let captures = if captures.is_empty() { String::new() } else { format!(" ({})", captures.join(", ")) };
     let topic = style.faint(format!("{}{captures}", one.topic));
     writeln!(out, "  mapping {} {topic}: {verdict}", style.strong(&one.mapping))
+}
+
+/// A verdict in words that go on from the mapping's name.
+pub(in crate::cli) fn told(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Took { rows: 1, rejected: 0 } => "1 row".to_owned(),
+        Verdict::Took { rows, rejected: 0 } => format!("{rows} rows"),
+        Verdict::Took { rows, rejected } => format!("{rows} rows, {rejected} rejected"),
+        Verdict::Rejected { reason, .. } => format!("rejects it ({})", reason.word()),
+        Verdict::Empty(why) => format!("takes it, and gets nothing: {}", plain(why)),
+        Verdict::Unmet(why) => format!("does not take it: {}", plain(why)),
+        Verdict::Excepted => "does not take it: `except` names the topic".to_owned(),
+        Verdict::Retained => "skips it: the message is retained (`retained = \"store\"` takes those)".to_owned(),
+        Verdict::NotNeeded => "is a fallback, and another mapping took it".to_owned(),
+    }
 }
 
 fn shown(row: &Row, measurement: &Measurement, style: Style, out: &mut impl Write) -> io::Result<()> {
@@ -156,6 +174,6 @@ fn typed(value: &Value) -> String {
 }
 
 /// Text from outside, so that no device writes escape sequences to a terminal.
-fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
