@@ -148,8 +148,8 @@ pub struct TagConfig {
 
 #[derive(Clone, Debug)]
 pub enum TagSource {
-    /// A path, or with braces a template.
-    Path(At<String>),
+    /// Paths, or with braces templates: the first that holds a value.
+    Paths(Vec<At<String>>),
     /// `value = "…"`, the same for every row.
     Value(At<String>),
     /// `{ words = … }` alone: the capture of that name.

@@ -288,7 +288,7 @@ fn defaults_join_tags_and_fields_and_give_way_in_the_rest() {
     assert_eq!(fields, [("x", "own"), ("y", "own"), ("battery", "battery")]);
     let tags: Vec<&str> = mapping.tags.iter().map(|tag| tag.name.value.as_str()).collect();
     assert_eq!(tags, ["room", "site"]);
-    assert!(matches!(&mapping.tags[0].source, TagSource::Path(path) if path.value == "own"));
+    assert!(matches!(&mapping.tags[0].source, TagSource::Paths(paths) if paths[0].value == "own"));
     let listed = one_mapping("[defaults]\nfields = { battery = {} }\n[mapping.a]\ntopic = 'a'\nfields = ['x']\n");
     assert_eq!(listed.fields.len(), 1, "a list overrides");
 }

@@ -155,7 +155,8 @@ pub(super) struct TimeSource {
 #[derive(Debug)]
 pub(super) struct Tag {
     pub name: Box<str>,
-    pub source: TagSource,
+    /// The first that holds a value counts.
+    pub sources: Vec<TagSource>,
     pub words: Words<Box<str>>,
     pub required: bool,
 }
@@ -245,7 +246,7 @@ impl Compiled {
         }
         let when = self.when.iter().filter_map(|when| subject(&when.subject));
         let times = self.times.iter().flat_map(|time| subject(&time.subject).into_iter().chain(&time.since));
-        let tags = self.tags.iter().filter_map(|tag| match &tag.source {
+        let tags = self.tags.iter().flat_map(|tag| &tag.sources).filter_map(|source| match source {
             TagSource::Path(located) => Some(located),
             TagSource::Capture(_) | TagSource::Template(_) | TagSource::Value(_) => None,
         });

@@ -81,30 +81,33 @@ fn tag(path: &str, Entry { key, node }: &Entry, inline: bool, faults: &mut Fault
     match &node.value {
         // Below `[mapping.x.tags]` every line is a tag; in braces nobody means anything else.
         Value::Text(_) | Value::List(_) if !inline && swallowed(&path, key, node, "tags", faults) => None,
-        Value::Text(text) => simple(TagSource::Path(At::new(text.clone(), node.place.clone()))),
+        Value::Text(_) | Value::List(_) => {
+            let paths = reader::texts(&path, node, true, faults);
+            if paths.is_empty() { None } else { simple(TagSource::Paths(paths)) }
+        }
         Value::Bool(false) => simple(TagSource::Removed),
         Value::Table(table) => {
             let section = Section { path, place: key.place.clone(), table };
             check_keys(&section, "tag", vocabulary::TAG, faults);
-            let (path, value) = (section.text("path", faults), section.text("value", faults));
+            let (paths, value) = (section.one_or_more("path", faults), section.text("value", faults));
             let words = words(&section, faults);
             let required = section.flag("required", faults).unwrap_or_default();
-            let source = match (path, value) {
-                (Some(_), Some(value)) => {
+            let source = match (paths.is_empty(), value) {
+                (false, Some(value)) => {
                     let what = "a tag is either read (`path`) or given (`value`)";
                     faults.push(Fault::new(&value.place, section.path("value"), what, "keep one of them"));
                     return None;
                 }
-                (Some(path), None) => TagSource::Path(path),
-                (None, Some(value)) => TagSource::Value(value),
+                (false, None) => TagSource::Paths(paths),
+                (true, Some(value)) => TagSource::Value(value),
                 // One of them is there and wrong: said already.
-                (None, None) if section.get("path").or(section.get("value")).is_some() => return None,
-                (None, None) => TagSource::Capture,
+                (true, None) if section.get("path").or(section.get("value")).is_some() => return None,
+                (true, None) => TagSource::Capture,
             };
             Some(TagConfig { name: key.clone(), source, words, required })
         }
         other => {
-            let what = format!("must be a path, a table or `false`, not {}", other.kind());
+            let what = format!("must be a path, a list of paths, a table or `false`, not {}", other.kind());
             let remedy = match other {
                 Value::Bool(_) => "captures of the topic are tags by themselves".to_owned(),
                 Value::Int(_) | Value::Float(_) => {

@@ -2,6 +2,7 @@
 
 use super::{Compiler, begins_with_a_name};
 use crate::config::mapping::{self as config, TagConfig, TimeConfig, Word as Written};
+use crate::fault::At;
 use crate::mapping::compiled::{Located, Pivot, Tag, TagSource, TimeSource, Wanted};
 use crate::mapping::names::Role;
 use crate::mapping::path::{Path, list};
@@ -103,8 +104,8 @@ impl Compiler<'_, '_> {
                         let fault = crate::fault::Fault::new(place, self.path("topic"), wrong.what, remedy);
                         self.faults.push(crate::fault::Fault { severity, ..fault });
                     }
-                    let source = TagSource::Capture(slot);
-                    tags.push(Tag { name: name.as_str().into(), source, words: Words::default(), required: false });
+                    let sources = vec![TagSource::Capture(slot)];
+                    tags.push(Tag { name: name.as_str().into(), sources, words: Words::default(), required: false });
                 }
             }
         }
@@ -135,7 +136,7 @@ impl Compiler<'_, '_> {
         let name = &written.name;
         let key = format!("tags.{}", name.value);
         let capture = self.names.find(&name.value);
-        let source = match &written.source {
+        let sources = match &written.source {
             config::TagSource::Removed => {
                 if capture.is_none() {
                     self.fault(
@@ -148,7 +149,7 @@ impl Compiler<'_, '_> {
                 return None;
             }
             config::TagSource::Capture => match capture {
-                Some(slot) => TagSource::Capture(slot),
+                Some(slot) => vec![TagSource::Capture(slot)],
                 None => {
                     let captures = list(&self.names.0);
                     let remedy = if captures.is_empty() {
@@ -174,16 +175,10 @@ impl Compiler<'_, '_> {
                         "shorten it",
                     );
                 }
-                TagSource::Value(value.value.as_str().into())
+                vec![TagSource::Value(value.value.as_str().into())]
             }
-            config::TagSource::Path(path) => {
-                // Braces make a template; what begins at the root is a path with captures put in.
-                if path.value.contains(['{', '}']) && !path.value.starts_with("$.") && !path.value.starts_with("$[") {
-                    let template = self.template(&path.value);
-                    TagSource::Template(self.ok(template, &path.place, &key)?)
-                } else {
-                    TagSource::Path(self.located(&path.value, &path.place, &key)?)
-                }
+            config::TagSource::Paths(paths) => {
+                paths.iter().map(|path| self.tag_source(path, &key)).collect::<Option<Vec<_>>>()?
             }
         };
         self.name(Role::Tag, &name.value, &name.place, &key);
@@ -198,7 +193,16 @@ impl Compiler<'_, '_> {
                 );
             }
         }
-        Some(Tag { name: name.value.as_str().into(), source, words, required: written.required })
+        Some(Tag { name: name.value.as_str().into(), sources, words, required: written.required })
+    }
+
+    /// Braces make a template; what begins at the root is a path with captures put in.
+    fn tag_source(&mut self, path: &At<String>, key: &str) -> Option<TagSource> {
+        if path.value.contains(['{', '}']) && !path.value.starts_with("$.") && !path.value.starts_with("$[") {
+            let template = self.template(&path.value);
+            return Some(TagSource::Template(self.ok(template, &path.place, key)?));
+        }
+        Some(TagSource::Path(self.located(&path.value, &path.place, key)?))
     }
 
     /// A text with captures in it.

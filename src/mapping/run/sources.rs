@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{MAX_TAG_BYTES, Run};
-use crate::mapping::compiled::{Layout, Located, Subject, TagSource, TimeSource as Written};
+use crate::mapping::compiled::{Layout, Located, Subject, Tag, TagSource, TimeSource as Written};
 use crate::mapping::document::Doc;
 use crate::mapping::time::{self, Moment};
 use crate::mapping::value::Scalar;
@@ -129,38 +129,39 @@ impl<'r, 'm> Run<'r, 'm> {
         }
     }
 
+    fn tag_value(&self, tag: &Tag, source: &'r TagSource, row: &'r Doc<'m>) -> Result<Cow<'_, str>, (Reason, String)> {
+        let located = match source {
+            TagSource::Value(value) => return Ok(Cow::Borrowed(&**value)),
+            TagSource::Capture(slot) => {
+                return Ok(self.captures[*slot].as_deref().map(Cow::Borrowed).unwrap_or_default());
+            }
+            TagSource::Template(pattern) => return Ok(Cow::Owned(pattern.fill_or_empty(&self.captures))),
+            TagSource::Path(located) => located,
+        };
+        let got = |what: &str| format!("tag `{}` at `{}` got {what}", tag.name, self.place(located));
+        match self.locate(located, row).map(Scalar::of) {
+            None | Some(Scalar::Null) => Ok(Cow::Borrowed("")),
+            Some(Scalar::Text(text)) => Ok(text),
+            Some(Scalar::Number(digits)) => Ok(Cow::Borrowed(digits)),
+            Some(Scalar::Bool(value)) => Ok(Cow::Borrowed(if value { "true" } else { "false" })),
+            Some(other @ Scalar::Composite(_)) => {
+                Err((Reason::Tag, format!("{}, which is no text", got(&other.shown()))))
+            }
+            Some(other @ Scalar::Broken) => Err((Reason::Unstorable, got(&other.shown()))),
+        }
+    }
+
     /// The tag values of `row`, in the order of the measurement.
     pub(super) fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
         let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
         for tag in &self.mapping.tags {
-            let mut value = match &tag.source {
-                TagSource::Value(value) => Cow::Borrowed(&**value),
-                TagSource::Capture(slot) => self.captures[*slot].as_deref().map(Cow::Borrowed).unwrap_or_default(),
-                TagSource::Template(pattern) => Cow::Owned(pattern.fill_or_empty(&self.captures)),
-                TagSource::Path(located) => match self.locate(located, row).map(Scalar::of) {
-                    None | Some(Scalar::Null) => Cow::Borrowed(""),
-                    Some(Scalar::Text(text)) => text,
-                    Some(Scalar::Number(digits)) => Cow::Borrowed(digits),
-                    Some(Scalar::Bool(value)) => Cow::Borrowed(if value { "true" } else { "false" }),
-                    Some(other @ Scalar::Composite(_)) => {
-                        return Err((
-                            Reason::Tag,
-                            format!(
-                                "tag `{}` at `{}` got {}, which is no text",
-                                tag.name,
-                                self.place(located),
-                                other.shown()
-                            ),
-                        ));
-                    }
-                    Some(other @ Scalar::Broken) => {
-                        return Err((
-                            Reason::Unstorable,
-                            format!("tag `{}` at `{}` got {}", tag.name, self.place(located), other.shown()),
-                        ));
-                    }
-                },
-            };
+            let mut value = Cow::Borrowed("");
+            for source in &tag.sources {
+                value = self.tag_value(tag, source, row)?;
+                if !value.is_empty() {
+                    break;
+                }
+            }
             if !tag.words.is_empty()
                 && let Some(word) = tag.words.get(value.trim())
             {

@@ -128,6 +128,33 @@ fn a_capture_that_the_topic_lacks_is_caught_in_the_rows() {
 }
 
 #[test]
+fn a_tag_is_the_first_of_its_sources_that_holds_a_value() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "n/{driver}"
+        rows = ["values.{tag}", "tags[]"]
+        tags = { tag = ["{tag}", "id", "name"], unit = { path = ["u", "$.unit"], words = { c = "°C" } } }
+        fields = { value = ["value", "."] }
+        "#,
+        &[
+            (
+                "n/d",
+                r#"{"values":{"t1":1,"t2":2}}"#,
+                &["m driver=d tag=t1 | value=1.0", "m driver=d tag=t2 | value=2.0"],
+            ),
+            (
+                "n/d",
+                r#"{"unit":"c","tags":[{"name":"t1","id":7,"value":1,"u":"K"},{"name":"t2","id":null,"value":2}]}"#,
+                &["m driver=d tag=7 unit=K | value=1.0", "m driver=d tag=t2 unit=°C | value=2.0"],
+            ),
+            ("n/d", r#"{"tags":[{"value":1}]}"#, &["m driver=d | value=1.0"]),
+            ("n/d", r#"{"tags":[{"id":{},"name":"x","value":1}]}"#, &["rejected tag: tag `tag` at `$.tags[0].id`…"]),
+        ],
+    );
+}
+
+#[test]
 fn when_is_presence_or_one_of_some_values() {
     check(
         r#"
