@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bytes::Bytes;
 
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, base64};
 use crate::message::{Malformed, Message, Qos, Time};
 
 /// What a packet holds at most (MQTT 2.2.3): what is longer, a device that never ends included, is no payload.
@@ -29,6 +29,9 @@ pub struct ExplainArgs {
     /// Payload; `-` reads it from standard input, `@FILE` from a file. Without one the payload is empty
     #[arg(allow_negative_numbers = true, conflicts_with = "file")]
     pub payload: Option<String>,
+    /// PAYLOAD is in base64, for payloads that are no text
+    #[arg(long, requires = "payload")]
+    pub base64: bool,
     /// Captured messages, one `{"topic", "payload" | "payload_base64", "retain"?, "received_at"?}` a line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -56,7 +59,11 @@ pub fn explain(
 ) -> anyhow::Result<()> {
     let Some(file) = &args.file else {
         let topic = args.topic.as_deref().unwrap_or_default();
-        let payload = payload(args.payload.as_deref().unwrap_or_default())?;
+        let argument = args.payload.as_deref().unwrap_or_default();
+        let payload = match args.base64 {
+            true => base64(argument).context("the payload is no base64; leave out `--base64` if it is a text")?,
+            false => payload(argument)?,
+        };
         let received_at = args.received_at.unwrap_or_else(Time::now);
         return one(
             &limited(message(topic, payload, args.retain, received_at), max_payload_bytes),
@@ -242,6 +249,14 @@ mod tests {
         assert!(text.contains("no mapping") && text.contains("home/{room}/climate"), "{text}");
         let text = run(&["home/bath/climate", "{"]).unwrap();
         assert!(text.contains("rejected") && text.contains("not JSON"), "{text}");
+    }
+
+    #[test]
+    fn a_payload_that_is_no_text_is_given_in_base64() {
+        let row = run(&["home/bath/climate", "--base64", "eyJ0ZW1wZXJhdHVyZSI6Mn0=", "--json"]).unwrap();
+        assert!(row.contains(r#""fields":{"temperature":2.0}"#), "{row}");
+        assert!(run(&["home/bath/climate", "--base64", "{}"]).unwrap_err().contains("no base64"));
+        assert!(run(&["home/bath/climate", "--base64"]).is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub enum Word {
     Bool(bool),
 }
 
-/// How the payload is read. A format that has settings holds them; csv and pairs come later.
+/// How the payload is read. Csv and pairs come later, with settings.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Format {
     /// JSON if it parses, otherwise text where a path is the payload.
@@ -72,6 +72,9 @@ pub enum Format {
     Auto,
     Json,
     Text,
+    Cbor,
+    MsgPack,
+    Xml,
 }
 
 /// How the bytes of a payload are packed.

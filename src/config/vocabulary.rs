@@ -95,7 +95,7 @@ pub(super) const EXAMPLE_ROW: &[&str] = &["mapping", "measurement", "time", "tim
 /// The keys of `format = { … }`, by the format.
 pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
     match format {
-        Format::Auto | Format::Json | Format::Text => &["type"],
+        Format::Auto | Format::Json | Format::Text | Format::Cbor | Format::MsgPack | Format::Xml => &["type"],
     }
 }
 
@@ -112,9 +112,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("field", "heartbeat"),
     ("format", "csv"),
     ("format", "pairs"),
-    ("format", "xml"),
-    ("format", "cbor"),
-    ("format", "msgpack"),
     ("format", "senml"),
     ("value", "rows as a table"),
 ];

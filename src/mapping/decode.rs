@@ -4,11 +4,15 @@
 //! JSON itself, so that paths, types and rows are one code for all. Whatever comes, nothing here panics, and no payload
 //! becomes more than `MAX_BYTES`.
 
+mod cbor;
+mod json;
+mod msgpack;
 mod unpack;
+mod xml;
 
 use std::borrow::Cow;
 
-use super::document::{Doc, Want};
+use super::document::{Doc, MAX_DEPTH, Want};
 use crate::config::mapping::{Encoding, Format};
 use crate::row::Reason;
 
@@ -62,9 +66,18 @@ pub(super) fn text<'p>(payload: &'p [u8], form: &Form) -> Result<Cow<'p, str>, U
         None => Cow::Borrowed(payload),
         Some(encoding) => Cow::Owned(unpack::unpack(payload, encoding)?),
     };
-    match form.format {
+    let text = match form.format {
         Format::Auto | Format::Json | Format::Text => utf8(bytes),
-    }
+        Format::Cbor => cbor::json(&bytes).map(Cow::Owned),
+        Format::MsgPack => msgpack::json(&bytes).map(Cow::Owned),
+        Format::Xml => xml::json(&bytes).map(Cow::Owned),
+    };
+    text.map_err(|mut error| {
+        if form.encoding.is_some() {
+            error.detail.push_str(" (of what was unpacked)");
+        }
+        error
+    })
 }
 
 /// Reads the `text` of a payload as far as it is wanted.
@@ -75,6 +88,9 @@ pub(super) fn document<'t>(text: &'t str, format: &Format, want: &Want) -> Resul
     match format {
         Format::Auto | Format::Json => {
             want.read(text).map_err(|error| Unreadable::new(format!("is not JSON: {error}")))
+        }
+        Format::Cbor | Format::MsgPack | Format::Xml => {
+            want.read(text).map_err(|error| Unreadable::new(format!("stands for JSON that cannot be read: {error}")))
         }
         Format::Text => Ok(Doc::Text(Cow::Borrowed(text))),
     }

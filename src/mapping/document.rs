@@ -18,7 +18,7 @@ use super::path::Step;
 use super::pattern::Pattern;
 
 /// As deep as serde_json goes.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// A place in a payload, with what is wanted of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,13 +35,24 @@ pub(super) enum Doc<'p> {
         json: Option<&'p str>,
         items: Vec<(usize, Doc<'p>)>,
     },
+    /// Something that stands alone where it might be repeated, in a format that makes no lists of one: read as what it
+    /// is, and as a list of it.
+    Alone(Box<Doc<'p>>),
     /// A scalar where only a member of it was asked for.
     Other,
 }
 
 impl<'p> Doc<'p> {
-    pub fn member(&self, key: &str) -> Option<&Self> {
+    /// What it is where no list is asked for.
+    pub fn itself(&self) -> &Self {
         match self {
+            Self::Alone(doc) => doc.itself(),
+            doc => doc,
+        }
+    }
+
+    pub fn member(&self, key: &str) -> Option<&Self> {
+        match self.itself() {
             Self::Object { members, .. } => members.iter().find(|(name, _)| name == key).map(|(_, doc)| doc),
             _ => None,
         }
@@ -53,6 +64,7 @@ impl<'p> Doc<'p> {
                 Some((at, doc)) if *at == index => Some(doc),
                 _ => items.binary_search_by_key(&index, |(at, _)| *at).ok().map(|found| &items[found].1),
             },
+            Self::Alone(doc) if index == 0 => Some(doc),
             _ => None,
         }
     }
@@ -61,6 +73,7 @@ impl<'p> Doc<'p> {
     pub fn is_scalar(&self) -> bool {
         match self {
             Self::Json(text) => !text.starts_with(['{', '[']),
+            Self::Alone(doc) => doc.is_scalar(),
             Self::Text(_) | Self::Other => true,
             Self::Object { .. } | Self::Array { .. } => false,
         }
@@ -79,6 +92,8 @@ pub(super) struct Want {
     fitting: Option<Box<Want>>,
     indexes: Vec<(usize, Want)>,
     each: Option<Box<Want>>,
+    /// What is wanted of something that stands alone where elements are wanted; only where lists of one are not written.
+    alone: Option<Box<Want>>,
 }
 
 impl Want {
@@ -163,6 +178,20 @@ impl Want {
         if self.keys.len() > 12 {
             self.key_index = self.keys.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
         }
+    }
+
+    /// Takes what stands alone for a list of one, too. To be called once it is finished.
+    pub fn alone_is_a_list(&mut self) {
+        if let Some(element) = self.of_index(0) {
+            let mut alone =
+                Self { indexes: Vec::new(), each: None, key_index: HashMap::new(), alone: None, ..self.clone() };
+            alone.merge(element);
+            alone.finish();
+            alone.alone_is_a_list();
+            self.alone = Some(Box::new(alone));
+        }
+        let parts = self.keys.iter_mut().map(|(_, want)| want).chain(self.indexes.iter_mut().map(|(_, want)| want));
+        parts.chain(self.fitting.as_deref_mut()).chain(self.each.as_deref_mut()).for_each(Self::alone_is_a_list);
     }
 
     fn of_key(&self, key: &str) -> Option<&Self> {
@@ -255,10 +284,17 @@ impl<'de> DeserializeSeed<'de> for Project<'_> {
     type Value = Doc<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Doc<'de>, D::Error> {
-        if !self.want.keep && !self.careful {
+        if !self.want.keep && !self.careful && self.want.alone.is_none() {
             return deserializer.deserialize_any(self);
         }
         let json = <&RawValue>::deserialize(deserializer)?.get();
+        if let Some(alone) = &self.want.alone
+            && !json.starts_with('[')
+        {
+            let mut element = serde_json::Deserializer::from_str(json);
+            let doc = self.part(alone).deserialize(&mut element).map_err(D::Error::custom)?;
+            return Ok(Doc::Alone(Box::new(doc)));
+        }
         if !self.want.wants_parts() || !json.starts_with(['{', '[']) {
             return Ok(if self.want.keep { Doc::Json(json) } else { Doc::Other });
         }

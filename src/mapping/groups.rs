@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::compiled::Compiled;
 use super::decode::{self, Form, Unreadable};
 use super::document::{Doc, Want};
+use crate::config::mapping::Format;
 
 /// Puts mappings that share a topic template and read it in one form into one group, so that a payload is read once
 /// for all of them.
@@ -32,6 +33,12 @@ pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
         mapping.add_to(&mut wants[group]);
     }
     wants.iter_mut().for_each(Want::finish);
+    for (group, want) in wants.iter_mut().enumerate() {
+        // Those of a group are of one form.
+        if mappings.iter().any(|mapping| mapping.group == group && mapping.form.format == Format::Xml) {
+            want.alone_is_a_list();
+        }
+    }
     wants
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Others {
     pub taken: Vec<Taken>,
     /// `x = false`: names of columns that are not wanted.
     pub removed: Vec<Box<str>>,
+    /// The format knows texts alone, so that what looks like a number is one.
+    pub untyped: bool,
     /// Words for "no value", besides those that every number knows.
     pub missing: Vec<Word>,
 }
@@ -171,7 +173,7 @@ impl<'w> Walk<'w> {
     }
 
     fn doc(&mut self, doc: &Doc<'_>, taken: &[&'w Taken]) {
-        match doc {
+        match doc.itself() {
             Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
                 self.json(&mut Cursor::new(json), taken);
             }
@@ -187,7 +189,7 @@ impl<'w> Walk<'w> {
                 }
             }
             Doc::Text(text) => self.untyped(text),
-            Doc::Other => {}
+            Doc::Alone(_) | Doc::Other => {}
         }
     }
 
@@ -207,7 +209,10 @@ impl<'w> Walk<'w> {
                 index += 1;
             }
         } else {
-            self.scalar(&Scalar::of(&Doc::Json(cursor.scalar())));
+            match Scalar::of(&Doc::Json(cursor.scalar())) {
+                Scalar::Text(text) if self.others.untyped => self.untyped(&text),
+                scalar => self.scalar(&scalar),
+            }
         }
     }
 

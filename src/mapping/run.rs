@@ -157,7 +157,18 @@ impl<'r, 'm> Run<'r, 'm> {
             self.row(doc);
             return Ok(());
         };
-        match (step, doc) {
+        match (step, doc.itself()) {
+            (Step::Each(slot), _) if matches!(doc, Doc::Alone(_)) => {
+                let Some(child) = doc.item(0) else { return Ok(()) };
+                if let Some(slot) = slot {
+                    self.captures[*slot] = Some(Cow::Borrowed("0"));
+                }
+                let result = self.down(Taken::Index(0), child, rest);
+                if let Some(slot) = slot {
+                    self.captures[*slot] = None;
+                }
+                result
+            }
             (Step::Members(pattern), Doc::Object { members, .. }) => {
                 for (key, child) in members {
                     let captures = &mut self.captures;
@@ -448,6 +459,7 @@ impl<'r, 'm> Run<'r, 'm> {
 /// The length of the longest array among `members`.
 fn longest(members: &[(Cow<'_, str>, Doc<'_>)]) -> usize {
     let length = |doc: &Doc<'_>| match doc {
+        Doc::Alone(_) => 1,
         Doc::Array { items, .. } => items.last().map_or(0, |(index, _)| index + 1),
         Doc::Json(_) | Doc::Text(_) | Doc::Object { .. } | Doc::Other => 0,
     };

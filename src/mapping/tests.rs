@@ -16,6 +16,7 @@ mod properties;
 mod rows;
 mod times;
 mod topics;
+mod transcoded;
 mod values;
 
 /// 2024-01-01T00:00:00Z

@@ -34,11 +34,12 @@ pub(super) enum Scalar<'p> {
 
 impl<'p> Scalar<'p> {
     pub fn of(doc: &'p Doc<'_>) -> Self {
-        let json = match doc {
+        let json = match doc.itself() {
             Doc::Json(json) => json,
             Doc::Text(text) => return Self::Text(Cow::Borrowed(text)),
             Doc::Object { json, .. } | Doc::Array { json, .. } => return Self::Composite(json.unwrap_or_default()),
-            Doc::Other => return Self::Null,
+            // Nothing is alone twice.
+            Doc::Alone(_) | Doc::Other => return Self::Null,
         };
         match json.as_bytes().first() {
             Some(b'"') => {

@@ -55,10 +55,13 @@ fn tested(config: &Config, mapping: &Mapping) -> (String, bool) {
 fn explained(mapping: &Mapping, command: &str) -> Value {
     let rest = command.strip_prefix("amber explain ").unwrap_or_else(|| panic!("{command}"));
     let (topic, payload) = rest.split_once(' ').unwrap_or((rest, ""));
+    let packed = payload.strip_prefix("--base64 ");
+    let payload = packed.unwrap_or(payload);
     let payload = payload.strip_prefix('\'').and_then(|payload| payload.strip_suffix('\'')).unwrap_or(payload);
     let args = ExplainArgs {
         topic: Some(topic.to_owned()),
         payload: Some(payload.to_owned()),
+        base64: packed.is_some(),
         received_at: Some(super::captured::time("2024-01-01T00:00:00Z").unwrap()),
         json: true,
         ..ExplainArgs::default()

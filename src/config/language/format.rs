@@ -7,8 +7,15 @@ use crate::config::{MISSING, vocabulary};
 use crate::fault::Fault;
 
 /// Every format with its default settings.
-fn words() -> [(&'static str, Format); 3] {
-    [("auto", Format::Auto), ("json", Format::Json), ("text", Format::Text)]
+fn words() -> [(&'static str, Format); 6] {
+    [
+        ("auto", Format::Auto),
+        ("json", Format::Json),
+        ("text", Format::Text),
+        ("xml", Format::Xml),
+        ("cbor", Format::Cbor),
+        ("msgpack", Format::MsgPack),
+    ]
 }
 
 /// `format = "json"`, or `format = { type = "json" }` with the settings of that format.

@@ -78,6 +78,7 @@ impl Compiler<'_, '_> {
             }
         }
         let missing = config.missing.iter().map(|word| Word::new(&word.value)).collect();
-        Some(Others { shape, taken, removed, missing })
+        let untyped = config.format == config::Format::Xml;
+        Some(Others { shape, taken, removed, missing, untyped })
     }
 }

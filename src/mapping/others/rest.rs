@@ -58,7 +58,7 @@ impl<'w> Walk<'w> {
 
     /// Writes what is left of `doc`.
     fn write_doc(&mut self, doc: &Doc<'_>, taken: &[&'w Taken], out: &mut String) -> Left {
-        match doc {
+        match doc.itself() {
             Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
                 self.write(&mut Cursor::new(json), taken, out)
             }
@@ -89,7 +89,7 @@ impl<'w> Walk<'w> {
                 out.push_str(&quoted(text));
                 Left { some: !text.trim().is_empty(), whole: true }
             }
-            Doc::Other => Left::NOTHING,
+            Doc::Alone(_) | Doc::Other => Left::NOTHING,
         }
     }
 
