@@ -47,7 +47,7 @@ use groups::{Document, Read};
 use pattern::Captures;
 use run::{Made, Run};
 use template::Levels;
-use trie::Trie;
+use trie::{Numbers, Trie};
 
 pub(crate) use value::decode::base64;
 
@@ -183,10 +183,9 @@ impl Mapping {
             return rejected(None, reason, detail);
         }
         let topic = Levels::new(&message.topic);
-        let candidates = self.candidates(&topic);
-        let mut takers: Vec<Candidate<'_>> = Vec::with_capacity(candidates.len());
+        let mut takers = self.candidates(&topic);
         let mut any_retained = false;
-        for candidate in candidates {
+        takers.retain(|candidate| {
             let mapping = &self.mappings[candidate.mapping];
             let verdict = if mapping.except.iter().any(|template| template.takes(&topic)) {
                 Verdict::Excepted
@@ -194,13 +193,13 @@ impl Mapping {
                 any_retained = true;
                 Verdict::Retained
             } else {
-                takers.push(candidate);
-                continue;
+                return true;
             };
             if let Some(told) = told.as_deref_mut() {
-                told.push(self.explained(&candidate, verdict));
+                told.push(self.explained(candidate, verdict));
             }
-        }
+            false
+        });
         if takers.is_empty() {
             return ignored(match any_retained {
                 true => Ignored::Retained,
@@ -221,7 +220,7 @@ impl Mapping {
 
     /// The mappings whose topic matches, in the order of the configuration, each with its first template that does.
     fn candidates<'m>(&self, topic: &Levels<'m>) -> Vec<Candidate<'m>> {
-        let mut numbers = Vec::new();
+        let mut numbers = Numbers::new();
         self.trie.candidates(topic, &mut numbers);
         let mut candidates: Vec<Candidate<'m>> = Vec::with_capacity(numbers.len());
         for number in numbers {

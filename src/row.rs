@@ -39,9 +39,11 @@ pub struct Tags(Box<str>);
 
 impl Tags {
     /// Joins `values`, which must not contain NUL.
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut joined = String::new();
-        for (index, value) in values.into_iter().enumerate() {
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a str, IntoIter: Clone>) -> Self {
+        let values = values.into_iter();
+        // Of the right size from the start: growing and shrinking it cost more than the copy.
+        let mut joined = String::with_capacity(values.clone().map(|value| value.len() + 1).sum::<usize>().max(1) - 1);
+        for (index, value) in values.enumerate() {
             if index > 0 {
                 joined.push('\0');
             }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use crate::topic;
 
 use super::pattern::{CaptureNames, Captures, Pattern, Piece, Wrong, pieces};
@@ -13,12 +15,12 @@ use super::pattern::{CaptureNames, Captures, Pattern, Piece, Wrong, pieces};
 pub(super) struct Levels<'m> {
     text: &'m str,
     /// Start of each level, and one past the end of the text plus one.
-    starts: Vec<usize>,
+    starts: SmallVec<[usize; 12]>,
 }
 
 impl<'m> Levels<'m> {
     pub fn new(text: &'m str) -> Self {
-        let mut starts = Vec::with_capacity(10);
+        let mut starts = SmallVec::new();
         starts.push(0);
         starts.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at + 1));
         starts.push(text.len() + 1);

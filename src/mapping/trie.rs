@@ -4,8 +4,13 @@
 
 use std::collections::HashMap;
 
+use smallvec::SmallVec;
+
 use super::pattern::Pattern;
 use super::template::{Level, Levels, Template};
+
+/// Numbers of templates; more than these few of one topic cost an allocation.
+pub(super) type Numbers = SmallVec<[usize; 8]>;
 
 /// Templates by their levels; a template is known by the number that it was added under.
 #[derive(Debug, Default)]
@@ -50,7 +55,7 @@ impl Trie {
     }
 
     /// The numbers of all templates that may fit, in order.
-    pub fn candidates(&self, topic: &Levels<'_>, found: &mut Vec<usize>) {
+    pub fn candidates(&self, topic: &Levels<'_>, found: &mut Numbers) {
         found.clear();
         self.root.walk(topic, 0, found);
         found.sort_unstable();
@@ -58,7 +63,7 @@ impl Trie {
 }
 
 impl Node {
-    fn walk(&self, topic: &Levels<'_>, depth: usize, found: &mut Vec<usize>) {
+    fn walk(&self, topic: &Levels<'_>, depth: usize, found: &mut Numbers) {
         found.extend_from_slice(&self.tails);
         if depth == topic.len() {
             found.extend_from_slice(&self.ends);
@@ -99,11 +104,11 @@ mod tests {
         for topic in ["a", "a/b", "a/b1", "a/b/c", "x/b", "$SYS/x", "$SYS/b", "é/b", "a/x/y/c", "", "/", "b"] {
             let levels = Levels::new(topic);
             let fits = |number: &usize| templates[*number].matches(&levels, &mut vec![None; 2]);
-            let mut found = Vec::new();
+            let mut found = Numbers::new();
             trie.candidates(&levels, &mut found);
-            found.retain(fits);
+            found.retain(|number| fits(number));
             let all: Vec<_> = (0..templates.len()).filter(fits).collect();
-            assert_eq!(found, all, "{topic}");
+            assert_eq!(found.to_vec(), all, "{topic}");
         }
     }
 }
