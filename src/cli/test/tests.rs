@@ -51,6 +51,25 @@ fn climate(payload: &str, expected: &str) -> (String, bool) {
 }
 
 #[test]
+fn columns_that_no_field_names_are_compared_and_written_like_fields() {
+    let all = "[mapping.all]\ntopic = \"all/{d}\"\nothers = \"add\"\nfields = [\"a\"]\n";
+    let payload = r#"{"a": 1, "roomName": "hall"}"#;
+    for (fields, passes) in [
+        (r#"{ a = 1, room_name = "hall" }"#, true),
+        ("{ a = 1 }", false),
+        (r#"{ a = 1, room_name = "hall", b = 2 }"#, false),
+    ] {
+        let example = format!(
+            "{all}[[mapping.all.example]]\ntopic = \"all/x\"\npayload = '{payload}'\nrows = [{{ fields = {fields} }}]\n"
+        );
+        let (printed, passed) = amber_test(&example, &[]);
+        assert_eq!(passed, passes, "{fields}\n{printed}");
+    }
+    let (printed, _) = amber_test(all, &["--write", "all/x", payload]);
+    assert!(printed.contains(r#"fields = { a = 1.0, room_name = "hall" }"#), "{printed}");
+}
+
+#[test]
 fn what_is_as_the_example_says_passes() {
     for (payload, expected) in [
         (r#"{"temperature": 21.5}"#, "rows = [{ fields = { temperature = 21.5 } }]"),

@@ -128,7 +128,9 @@ fn said(mapping: &Mapping, message: &Message) -> Vec<String> {
         let tags: BTreeMap<_, _> =
             measurement.tags.iter().zip(row.tags.iter()).filter(|tag| !tag.1.is_empty()).collect();
         let fields = measurement.fields.iter().zip(&row.fields);
-        let fields: BTreeMap<_, _> = fields.filter_map(|(field, value)| Some((&field.name, value.as_ref()?))).collect();
+        let fields = fields.filter_map(|(field, value)| Some((field.name.as_str(), value.as_ref()?)));
+        let others = row.others.iter().map(|(name, value)| (&**name, value));
+        let fields: BTreeMap<_, _> = fields.chain(others).collect();
         format!("{} {tags:?} {fields:?} {} {:?}", measurement.name, row.time, row.time_source)
     };
     let mut said: Vec<String> = rows.iter().map(row).collect();
