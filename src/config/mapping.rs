@@ -64,7 +64,7 @@ pub enum Word {
     Bool(bool),
 }
 
-/// How the payload is read. Csv and pairs come later, with settings.
+/// How the payload is read. A format that has settings holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Format {
     /// JSON if it parses, otherwise text where a path is the payload.
@@ -75,6 +75,38 @@ pub enum Format {
     Cbor,
     MsgPack,
     Xml,
+    /// A list of lines, each a list of cells.
+    Csv(Csv),
+    /// `a=1,b=2`
+    Pairs(Pairs),
+}
+
+/// Settings of csv.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Csv {
+    /// A blank stands for any number of blanks.
+    pub separator: char,
+    pub names: ColumnNames,
+}
+
+/// Where the names of columns come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ColumnNames {
+    /// There are none: cells are found by their position.
+    None,
+    /// The first line.
+    Header,
+    /// The configuration; an empty name skips a column.
+    Listed(Vec<String>),
+}
+
+/// Settings of pairs; neither text is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pairs {
+    /// Between the pieces. A blank stands for any number of blanks.
+    pub separator: String,
+    /// Between name and value.
+    pub assign: String,
 }
 
 /// How the bytes of a payload are packed.

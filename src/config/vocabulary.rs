@@ -96,6 +96,8 @@ pub(super) const EXAMPLE_ROW: &[&str] = &["mapping", "measurement", "time", "tim
 pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
     match format {
         Format::Auto | Format::Json | Format::Text | Format::Cbor | Format::MsgPack | Format::Xml => &["type"],
+        Format::Csv(_) => &["type", "separator", "header", "columns"],
+        Format::Pairs(_) => &["type", "separator", "assign"],
     }
 }
 
@@ -110,8 +112,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("mapping", "columns"),
     ("field", "deadband"),
     ("field", "heartbeat"),
-    ("format", "csv"),
-    ("format", "pairs"),
     ("format", "senml"),
     ("value", "rows as a table"),
 ];
@@ -134,6 +134,10 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("jsonb", "json"),
     ("gz", "gzip"),
     ("deflate", "zlib"),
+    ("tsv", "csv"),
+    ("delimiter", "separator"),
+    ("sep", "separator"),
+    ("names", "columns"),
     ("timestamp", "time"),
     ("datetime", "time"),
     ("counter", "total"),

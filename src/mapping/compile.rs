@@ -2,6 +2,7 @@
 //!
 //! What several mappings must agree on (measurements, types, units) is in `merge`.
 
+mod cells;
 mod fields;
 mod others;
 mod reading;
@@ -222,16 +223,18 @@ impl<'c> Compiler<'c, '_> {
             let remedy = "make two mappings of it that feed one `measurement`";
             self.fault(&place, "rows", "`*[]` stands alone: paths mean something else in its rows", remedy);
         }
+        self.rows_of_cells();
         if self.rows.is_empty() {
             self.rows.push(Path { text: ".".into(), root: false, steps: Vec::new() });
         }
     }
 
-    /// A path that leads to one place.
+    /// A path that leads to one place, and under formats of cells to a cell.
     fn located(&mut self, text: &str, place: &Place, key: &str) -> Option<Located> {
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
         let path = self.zipped(path);
-        self.single(path, place, key)
+        let located = self.single(path, place, key)?;
+        self.leads_to_a_cell(&located, place, key).then_some(located)
     }
 
     /// A path of a field; that of a pivot begins with a name, and goes on from one value.
@@ -240,7 +243,12 @@ impl<'c> Compiler<'c, '_> {
             return self.located(text, place, key);
         }
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
-        self.single(path, place, key)
+        let located = self.single(path, place, key)?;
+        if located.path.root {
+            return self.leads_to_a_cell(&located, place, key).then_some(located);
+        }
+        self.cell_has_no_parts(&located, place, key);
+        Some(located)
     }
 
     fn single(&mut self, path: Path, place: &Place, key: &str) -> Option<Located> {

@@ -5,8 +5,10 @@
 //! becomes more than `MAX_BYTES`.
 
 mod cbor;
+mod csv;
 mod json;
 mod msgpack;
+mod pairs;
 mod unpack;
 mod xml;
 
@@ -67,7 +69,7 @@ pub(super) fn text<'p>(payload: &'p [u8], form: &Form) -> Result<Cow<'p, str>, U
         Some(encoding) => Cow::Owned(unpack::unpack(payload, encoding)?),
     };
     let text = match form.format {
-        Format::Auto | Format::Json | Format::Text => utf8(bytes),
+        Format::Auto | Format::Json | Format::Text | Format::Csv(_) | Format::Pairs(_) => utf8(bytes),
         Format::Cbor => cbor::json(&bytes).map(Cow::Owned),
         Format::MsgPack => msgpack::json(&bytes).map(Cow::Owned),
         Format::Xml => xml::json(&bytes).map(Cow::Owned),
@@ -84,7 +86,7 @@ pub(super) fn text<'p>(payload: &'p [u8], form: &Form) -> Result<Cow<'p, str>, U
 ///
 /// # Errors
 /// What is not of the format.
-pub(super) fn document<'t>(text: &'t str, format: &Format, want: &Want) -> Result<Doc<'t>, Unreadable> {
+pub(super) fn document<'t>(text: &'t str, format: &'t Format, want: &Want) -> Result<Doc<'t>, Unreadable> {
     match format {
         Format::Auto | Format::Json => {
             want.read(text).map_err(|error| Unreadable::new(format!("is not JSON: {error}")))
@@ -93,6 +95,8 @@ pub(super) fn document<'t>(text: &'t str, format: &Format, want: &Want) -> Resul
             want.read(text).map_err(|error| Unreadable::new(format!("stands for JSON that cannot be read: {error}")))
         }
         Format::Text => Ok(Doc::Text(Cow::Borrowed(text))),
+        Format::Csv(settings) => csv::document(text, settings, want),
+        Format::Pairs(settings) => Ok(pairs::document(text, settings, want)),
     }
 }
 

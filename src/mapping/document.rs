@@ -30,6 +30,8 @@ pub(super) enum Doc<'p> {
     Object {
         json: Option<&'p str>,
         members: Vec<(Cow<'p, str>, Doc<'p>)>,
+        /// Parts that are found by position beside those that have names; JSON has none.
+        items: Vec<(usize, Doc<'p>)>,
     },
     Array {
         json: Option<&'p str>,
@@ -60,7 +62,7 @@ impl<'p> Doc<'p> {
 
     pub fn item(&self, index: usize) -> Option<&Self> {
         match self {
-            Self::Array { items, .. } => match items.get(index) {
+            Self::Array { items, .. } | Self::Object { items, .. } => match items.get(index) {
                 Some((at, doc)) if *at == index => Some(doc),
                 _ => items.binary_search_by_key(&index, |(at, _)| *at).ok().map(|found| &items[found].1),
             },
@@ -194,7 +196,13 @@ impl Want {
         parts.chain(self.fitting.as_deref_mut()).chain(self.each.as_deref_mut()).for_each(Self::alone_is_a_list);
     }
 
-    fn of_key(&self, key: &str) -> Option<&Self> {
+    /// Whether all of the place is wanted.
+    pub fn keeps(&self) -> bool {
+        self.keep
+    }
+
+    /// What is wanted of the member `key`, if anything.
+    pub fn of_key(&self, key: &str) -> Option<&Self> {
         let found = if self.key_index.is_empty() {
             // Most keys differ in their last character: cheaper than to compare each as a whole.
             let last = key.as_bytes().last();
@@ -209,7 +217,8 @@ impl Want {
         }
     }
 
-    fn of_index(&self, index: usize) -> Option<&Self> {
+    /// What is wanted of the element at `index`, if anything.
+    pub fn of_index(&self, index: usize) -> Option<&Self> {
         let found = self.indexes.iter().find(|(known, _)| *known == index).map(|(_, want)| want);
         found.or(self.each.as_deref())
     }
@@ -352,7 +361,7 @@ impl<'de> Visitor<'de> for Project<'_> {
             }
         }
         last_of_each(&mut members);
-        Ok(Doc::Object { json: None, members })
+        Ok(Doc::Object { json: None, members, items: Vec::new() })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Doc<'de>, A::Error> {
@@ -373,7 +382,7 @@ impl<'de> Visitor<'de> for Project<'_> {
 }
 
 /// Leaves the last value of a key that comes twice, at the place of the first.
-fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
+pub(super) fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
     if members.len() <= 16 {
         let mut index = 1;
         while index < members.len() {

@@ -178,7 +178,7 @@ impl<'w> Walk<'w> {
                 self.json(&mut Cursor::new(json), taken);
             }
             // Formats without types give no JSON: texts, and what looks like a number is one.
-            Doc::Object { json: None, members } => {
+            Doc::Object { json: None, members, .. } => {
                 for (key, doc) in members {
                     self.part(Part::Key(key), taken, |walk, taken| walk.doc(doc, taken));
                 }

@@ -186,7 +186,7 @@ impl<'r, 'm> Run<'r, 'm> {
             {
                 self.walk_uncaught(pattern, members, rest)
             }
-            (Step::Each(slot), Doc::Array { items, .. }) => {
+            (Step::Each(slot), Doc::Array { items, .. } | Doc::Object { items, .. }) => {
                 for (index, child) in items {
                     if let Some(slot) = slot {
                         self.captures[*slot] = Some(Cow::Owned(index.to_string()));

@@ -7,6 +7,7 @@ use crate::config;
 use crate::message::Time;
 use crate::row::{TimeSource, Value};
 
+mod cells;
 mod corpus;
 mod faults;
 mod formats;

@@ -57,7 +57,11 @@ fn explained(mapping: &Mapping, command: &str) -> Value {
     let (topic, payload) = rest.split_once(' ').unwrap_or((rest, ""));
     let packed = payload.strip_prefix("--base64 ");
     let payload = packed.unwrap_or(payload);
-    let payload = payload.strip_prefix('\'').and_then(|payload| payload.strip_suffix('\'')).unwrap_or(payload);
+    // `$'…'` is the shell's writing of texts with ends of lines.
+    let lines =
+        payload.strip_prefix("$'").and_then(|payload| payload.strip_suffix('\'')).map(|p| p.replace("\\n", "\n"));
+    let quoted = payload.strip_prefix('\'').and_then(|payload| payload.strip_suffix('\''));
+    let payload = lines.as_deref().or(quoted).unwrap_or(payload);
     let args = ExplainArgs {
         topic: Some(topic.to_owned()),
         payload: Some(payload.to_owned()),

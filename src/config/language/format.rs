@@ -1,17 +1,21 @@
 //! `format` and `encoding`: a word, or a table of a format and its settings.
 
-use crate::config::mapping::{Encoding, Format};
+use crate::config::mapping::{ColumnNames, Csv, Encoding, Format, Pairs};
 use crate::config::reader::{self, Faults, Section, check_keys};
 use crate::config::tree::{Node, Value};
 use crate::config::{MISSING, vocabulary};
 use crate::fault::Fault;
 
 /// Every format with its default settings.
-fn words() -> [(&'static str, Format); 6] {
+fn words() -> [(&'static str, Format); 8] {
+    let csv = Csv { separator: ',', names: ColumnNames::None };
+    let pairs = Pairs { separator: ",".to_owned(), assign: "=".to_owned() };
     [
         ("auto", Format::Auto),
         ("json", Format::Json),
         ("text", Format::Text),
+        ("csv", Format::Csv(csv)),
+        ("pairs", Format::Pairs(pairs)),
         ("xml", Format::Xml),
         ("cbor", Format::Cbor),
         ("msgpack", Format::MsgPack),
@@ -34,7 +38,69 @@ pub(super) fn format(section: &Section<'_>, faults: &mut Faults) -> Format {
     let Some(format) = of_type(&settings.path("type"), r#type, faults) else { return Format::default() };
     check_keys(&settings, "format", vocabulary::format_settings(&format), faults);
     // What has settings reads them here.
-    format
+    match format {
+        Format::Auto | Format::Json | Format::Text | Format::Cbor | Format::MsgPack | Format::Xml => format,
+        Format::Csv(defaults) => Format::Csv(csv(defaults, &settings, faults)),
+        Format::Pairs(defaults) => Format::Pairs(pairs(defaults, &settings, faults)),
+    }
+}
+
+fn csv(defaults: Csv, settings: &Section<'_>, faults: &mut Faults) -> Csv {
+    let mut separator = defaults.separator;
+    if let Some(written) = settings.text("separator", faults) {
+        let mut characters = written.value.chars();
+        match (characters.next(), characters.next()) {
+            (Some(one), None) if !matches!(one, '"' | '\n' | '\r') => separator = one,
+            _ => {
+                let what = format!("must be one character, and no quote or end of a line, not {:?}", written.value);
+                let remedy = "write `\",\"`, `\";\"`, `\"\\t\"`, or `\" \"` for blanks";
+                faults.push(Fault::new(&written.place, settings.path("separator"), what, remedy));
+            }
+        }
+    }
+    let header = settings.flag("header", faults);
+    let Some(columns) = columns(settings, faults) else {
+        let names = if header == Some(true) { ColumnNames::Header } else { defaults.names };
+        return Csv { separator, names };
+    };
+    if header == Some(true) {
+        let what = "`columns` names the columns, and so would the first line of the payload (`header`)";
+        faults.push(Fault::new(&settings.place, settings.path("header"), what, "keep one of them"));
+    }
+    Csv { separator, names: ColumnNames::Listed(columns) }
+}
+
+/// Names, each once; an empty one skips a column.
+fn columns(settings: &Section<'_>, faults: &mut Faults) -> Option<Vec<String>> {
+    settings.get("columns")?;
+    let written = settings.texts("columns", faults);
+    for (index, name) in written.iter().enumerate() {
+        if !name.value.is_empty() && written[..index].iter().any(|known| known.value == name.value) {
+            let what = format!("`{}` is named twice", name.value);
+            let remedy = "keep one; an empty name, `\"\"`, skips a column";
+            faults.push(Fault::new(&name.place, settings.path("columns"), what, remedy));
+        }
+    }
+    Some(written.into_iter().map(|name| name.value).collect())
+}
+
+fn pairs(defaults: Pairs, settings: &Section<'_>, faults: &mut Faults) -> Pairs {
+    let mut text = |key: &str, default: String| {
+        let Some(written) = settings.text(key, faults) else { return default };
+        if written.value.is_empty() {
+            let what = "is empty, and nothing could be told apart by it";
+            faults.push(Fault::new(&written.place, settings.path(key), what, format!("write `{key} = {default:?}`")));
+            return default;
+        }
+        written.value
+    };
+    let pairs = Pairs { separator: text("separator", defaults.separator), assign: text("assign", defaults.assign) };
+    if pairs.assign.contains(&pairs.separator) {
+        let what = format!("`separator` {:?} would take `assign` {:?} apart", pairs.separator, pairs.assign);
+        let remedy = "`separator` stands between the pieces, `assign` between a name and its value";
+        faults.push(Fault::new(&settings.place, settings.path("assign"), what, remedy));
+    }
+    pairs
 }
 
 fn of_type(path: &str, node: &Node, faults: &mut Faults) -> Option<Format> {

@@ -132,7 +132,11 @@ impl Compiler<'_, '_> {
             self.fault(&name.place, key, what, remedy);
         }
         let path = Path::key(&name.value);
-        Located::new(if pivoted { path } else { self.zipped(path) }, &self.rows)
+        let located = Located::new(if pivoted { path } else { self.zipped(path) }, &self.rows);
+        if !pivoted {
+            self.leads_to_a_cell(&located, &name.place, key);
+        }
+        located
     }
 
     /// The type, as written or as `words` imply it, and the words as values of it.

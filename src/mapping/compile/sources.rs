@@ -44,7 +44,9 @@ impl Compiler<'_, '_> {
                 }
                 let name = self.subject(text, &written.place, "pivot")?;
                 let whole = Path { text: ".".into(), root: false, steps: Vec::new() };
-                Some(Pivot { name, value: Located::new(whole, &self.rows) })
+                let value = Located::new(whole, &self.rows);
+                self.leads_to_a_cell(&value, &written.place, "pivot");
+                Some(Pivot { name, value })
             }
             config::Pivot::Pair { name, value } => {
                 let name = self.subject(&name.value, &name.place, "pivot.name");

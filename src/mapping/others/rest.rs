@@ -62,7 +62,7 @@ impl<'w> Walk<'w> {
             Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
                 self.write(&mut Cursor::new(json), taken, out)
             }
-            Doc::Object { json: None, members } => {
+            Doc::Object { json: None, members, .. } => {
                 let mut list = List::open('{', out);
                 for (key, doc) in members {
                     let start = list.begin(out);
