@@ -26,14 +26,18 @@ fields      = { all = { path = "v", type = "json" } }
 
 /// What `amber test ARGS` prints, and whether all passed, with `examples` below the mappings.
 fn amber_test(examples: &str, args: &[&str]) -> (String, bool) {
+    amber_test_of("config.toml", &format!("{START}{MAPPINGS}{examples}"), args)
+}
+
+fn amber_test_of(name: &str, text: &str, args: &[&str]) -> (String, bool) {
     #[derive(clap::Parser)]
     struct Command {
         #[command(flatten)]
         args: TestArgs,
     }
     let args = <Command as clap::Parser>::try_parse_from(["test"].iter().chain(args)).unwrap().args;
-    let loaded = config::load_text("config.toml", &format!("{START}{MAPPINGS}{examples}"), []);
-    assert!(!loaded.is_faulty(), "{examples}\n{:?}", loaded.faults.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let loaded = config::load_text(name, text, []);
+    assert!(!loaded.is_faulty(), "{text}\n{:?}", loaded.faults.iter().map(ToString::to_string).collect::<Vec<_>>());
     let config = loaded.config.unwrap();
     let mapping = Mapping::new(&config.mappings).0.unwrap();
     let now = captured::time("2024-01-01T00:00:00Z").unwrap();
@@ -273,5 +277,18 @@ fn a_topic_alone_is_a_usage_fault() {
     for args in [&["a"][..], &["--write"], &["--write", "a/#"], &["--retain"], &["--write", "a", "--json"]] {
         let parsed = <Command as clap::Parser>::try_parse_from(["test"].iter().chain(args));
         assert!(parsed.map(|command| command.args).is_err(), "{args:?}");
+    }
+}
+
+#[test]
+fn the_examples_of_the_ready_mappings_pass_alone_and_together() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder.join("mappings")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    for name in names.chain(["*.toml".to_owned()]) {
+        let text = format!("include = [\"mappings/{name}\"]\n{START}");
+        let (said, passed) = amber_test_of(folder.join("config.toml").to_str().unwrap(), &text, &[]);
+        assert!(passed, "{name}: {said}");
+        assert!(said.contains("all pass") || said.contains("no mapping has an example"), "{name}: {said}");
     }
 }
