@@ -15,6 +15,7 @@ mod merge;
 mod names;
 mod number;
 mod others;
+mod own;
 mod path;
 mod pattern;
 mod run;

@@ -59,6 +59,46 @@ pub struct Measurement {
     pub fields: Vec<Field>,
     /// Beyond it no series is made any more; those that are retired do not count.
     pub max_series: u64,
+    /// The table of somebody else's that its rows go into; `None`: Amber makes tables for it.
+    pub own: Option<Own>,
+}
+
+/// A table of the user's own, and which of its columns takes what. Flat: no series, no view; Amber never changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub table: TableName,
+    pub time: String,
+    /// `None`: not written.
+    pub received_at: Option<String>,
+    /// In step with `Measurement::tags`; `None`: left out.
+    pub tags: Vec<Option<String>>,
+    /// In step with `Measurement::fields`.
+    pub fields: Vec<String>,
+}
+
+impl Own {
+    /// The columns that are written.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let some = self.received_at.iter().chain(self.tags.iter().flatten()).chain(&self.fields);
+        [self.time.as_str()].into_iter().chain(some.map(String::as_str))
+    }
+
+    /// Our names and their columns, in the order in which they are written.
+    pub fn named<'a>(&'a self, measurement: &'a Measurement) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let tags = measurement.tags.iter().zip(&self.tags);
+        let tags = tags.filter_map(|(tag, column)| Some((tag.as_str(), column.as_deref()?)));
+        let fields = measurement.fields.iter().zip(&self.fields);
+        let fields = fields.map(|(field, column)| (field.name.as_str(), column.as_str()));
+        let received_at = self.received_at.as_deref().map(|column| ("received_at", column));
+        [("time", self.time.as_str())].into_iter().chain(received_at).chain(tags).chain(fields)
+    }
+}
+
+/// The name of a table, and of its schema if that was written. Both as the catalogue has them, without quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TableName {
+    pub schema: Option<String>,
+    pub name: String,
 }
 
 /// `max_series` unless a mapping says otherwise: more than anybody has of sensors of one kind, and few enough to live with

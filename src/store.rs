@@ -96,6 +96,8 @@ pub struct Plan {
     pub statements: Vec<String>,
     /// Changes that Amber does not make by itself, each with both remedies.
     pub conflicts: Vec<String>,
+    /// What is good to know: of tables that are not Amber's.
+    pub notes: Vec<String>,
 }
 
 impl Plan {

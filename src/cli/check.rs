@@ -80,6 +80,9 @@ async fn plan(config: &Config, mapping: &Mapping) -> anyhow::Result<Plan> {
 }
 
 fn print(plan: &Plan, against: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    for note in &plan.notes {
+        writeln!(out, "-- {}", note.replace('\n', "\n-- "))?;
+    }
     if plan.is_empty() {
         writeln!(out, "-- the store has all that the mappings need")?;
         return Ok(());

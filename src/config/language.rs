@@ -55,10 +55,10 @@ pub(super) fn check_defaults(entry: &Entry, faults: &mut Faults) {
     }
 }
 
-/// Adds what `own` lacks; tables of tags and of fields join, own entries first.
+/// Adds what `own` lacks; tables of tags, of fields and of columns join, own entries first.
 fn join(mut own: Table, defaults: &Table) -> Table {
     for entry in defaults.entries.iter().filter(|entry| entry.key.value != "example") {
-        let joins = entry.key.value == "tags" || entry.key.value == "fields";
+        let joins = ["tags", "fields", "columns"].contains(&entry.key.value.as_str());
         match own.entries.iter_mut().find(|own| own.key.value == entry.key.value) {
             None => own.entries.push(entry.clone()),
             Some(Entry { node: Node { value: Value::Table(own), .. }, .. }) if joins => {
@@ -116,6 +116,8 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
             .choice("redelivery", &[("skip", Redelivery::Skip), ("store", Redelivery::Store)], faults)
             .map_or(Redelivery::default(), |at| at.value),
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
+        table: section.text("table", faults),
+        columns: columns::columns(section, faults),
         example: example::examples(&name.value, section, faults),
     }
 }

@@ -46,6 +46,10 @@ pub struct MappingConfig {
     pub max_series: Option<At<u64>>,
     /// For `amber test`; nothing else reads them.
     pub example: Vec<Example>,
+    /// A table of the user's own, as SQL writes it.
+    pub table: Option<At<String>>,
+    /// Our name and the column of that table; `None`: left out.
+    pub columns: Vec<(At<String>, At<Option<String>>)>,
 }
 
 /// One entry of `when`: `key` is a capture's name, else a path; empty `values` means present.

@@ -62,6 +62,8 @@ pub(super) const MAPPING: &[&str] = &[
     "qos",
     "redelivery",
     "max_series",
+    "table",
+    "columns",
     "example",
 ];
 
@@ -108,8 +110,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("http", "token_file"),
     ("mapping", "on_duplicate"),
     ("mapping", "retention"),
-    ("mapping", "table"),
-    ("mapping", "columns"),
     ("field", "deadband"),
     ("field", "heartbeat"),
     ("format", "senml"),

@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use super::compiled::{Compiled, Field, Layout, Located, Pivot, Subject, Tag, Target, When};
 use super::decode::Form;
 use super::names::{self, Role};
+use super::own;
 use super::path::{Catching, Path, Step, list};
 use super::pattern::{CaptureNames, Pattern, Wrong};
 use super::template::{Level, Template};
@@ -78,6 +79,7 @@ impl<'c> Compiler<'c, '_> {
         let config = self.config;
         let topics = self.topics();
         let except = self.except(&topics);
+        own::faults(config, self.faults);
         self.zone = config.zone.as_ref().and_then(|zone| self.ok(time::zone(&zone.value), &zone.place, "zone"));
         self.rows();
         let pivot = self.pivot();
@@ -142,7 +144,11 @@ impl<'c> Compiler<'c, '_> {
     }
 
     fn name(&mut self, role: Role, name: &str, place: &Place, key: &str) {
-        if let Some((severity, wrong)) = names::check(role, name) {
+        // What a table of the user's own calls it is another matter.
+        let is_own = self.config.table.is_some();
+        if let Some((severity, wrong)) = names::check(role, name)
+            && !(is_own && severity == Severity::Warning)
+        {
             self.faults.push(Fault { severity, ..Fault::new(place, self.path(key), wrong.what, wrong.remedy) });
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::compile::{Draft, DraftTarget};
 use super::compiled::{Compiled, Layout, Target};
+use super::own::Tables;
 use crate::fault::{At, Fault, Place};
 use crate::schema::{Field, Kind, MAX_SERIES, Measurement, Schema};
 
@@ -14,6 +15,7 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         by_name: HashMap::new(),
         first: HashMap::new(),
         bounds: HashMap::new(),
+        tables: Tables::default(),
         faults,
     };
     let mut compiled: Vec<Compiled> = Vec::with_capacity(drafts.len());
@@ -26,7 +28,8 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         layouts.push(names.iter().map(|name| merge.feed(draft, name)).collect::<Vec<_>>());
     }
     // Only now is every measurement complete.
-    let schema = merge.schema;
+    let mut schema = merge.schema;
+    merge.tables.finish(&mut schema, merge.faults);
     for (draft, places) in drafts.into_iter().zip(layouts) {
         let mut mapping = draft.compiled;
         let layout = |(measurement, fields): &(usize, Vec<usize>)| {
@@ -62,7 +65,7 @@ fn reserved(measurement: &Measurement, mapping: &Compiled) -> HashSet<String> {
     tags.chain(own).chain(fields.filter(|(name, lower)| *name != lower).map(|(_, lower)| lower)).collect()
 }
 
-struct Merge<'f> {
+struct Merge<'c, 'f> {
     schema: Schema,
     /// By name in lower case: SQLite's names are without case.
     by_name: HashMap<String, usize>,
@@ -70,18 +73,20 @@ struct Merge<'f> {
     first: HashMap<(usize, String), (String, Place)>,
     /// Who said first how many series a measurement may have.
     bounds: HashMap<usize, (String, Place)>,
+    /// Tables of the user's own.
+    tables: Tables<'c>,
     faults: &'f mut Vec<Fault>,
 }
 
-impl Merge<'_> {
+impl<'c> Merge<'c, '_> {
     /// Adds what `draft` says to measurement `name`; its position, and those of the draft's fields in it.
-    fn feed(&mut self, draft: &Draft<'_>, name: &str) -> (usize, Vec<usize>) {
+    fn feed(&mut self, draft: &Draft<'c>, name: &str) -> (usize, Vec<usize>) {
         let config = draft.config;
         let place = config.measurement.as_ref().map_or(&config.name.place, |measurement| &measurement.place);
         let path = format!("mapping.{}", config.name.value);
         let index = *self.by_name.entry(name.to_lowercase()).or_insert_with(|| {
             let (name, max_series) = (name.to_owned(), MAX_SERIES);
-            self.schema.measurements.push(Measurement { name, tags: vec![], fields: vec![], max_series });
+            self.schema.measurements.push(Measurement { name, tags: vec![], fields: vec![], max_series, own: None });
             self.schema.measurements.len() - 1
         });
         let known = self.schema.measurements[index].name.clone();
@@ -95,6 +100,7 @@ impl Merge<'_> {
                 format!("write `{known}` in both, or another name"),
             ));
         }
+        self.tables.feed(index, name, config, self.faults);
         if let Some(bound) = &config.max_series {
             self.bound(index, bound, &config.name.value);
         }

@@ -12,6 +12,7 @@ mod corpus;
 mod faults;
 mod formats;
 mod others;
+mod own;
 mod payloads;
 mod properties;
 mod rows;

@@ -1,4 +1,7 @@
 //! What the store writes about the measurements for dashboards and people: the rows of `measurement` and `field`.
+//!
+//! Of tables of the user's own nothing is written: each row promises a view of its name with the columns that it
+//! names, and dashboards rely on that.
 
 use super::plan::Table;
 use crate::schema::{Kind, Schema};
@@ -27,12 +30,14 @@ pub(super) struct FieldRow<'a> {
 
 impl<'a> Catalogue<'a> {
     pub(super) fn new(schema: &'a Schema, tables: &[Table]) -> Self {
-        let names = schema.measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+        let ours = || schema.measurements.iter().filter(|measurement| measurement.own.is_none());
+        let names = ours().map(|measurement| measurement.name.as_str()).collect();
         let tags = tables
             .iter()
+            .filter(|table| table.own.is_none())
             .map(|table| serde_json::Value::from(table.all_tags().collect::<Vec<_>>()).to_string())
             .collect();
-        let fields = schema.measurements.iter().flat_map(|measurement| {
+        let fields = ours().flat_map(|measurement| {
             measurement.fields.iter().zip(0..).map(|(field, position)| FieldRow {
                 measurement: &measurement.name,
                 name: &field.name,

@@ -9,7 +9,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type as SqlxType};
 
-use super::plan::Table;
+use super::plan::{Source, Table};
 use super::series::Rows;
 use crate::message::Time;
 use crate::row::{Row, Value};
@@ -158,6 +158,7 @@ impl ColumnBuf {
             Some(Value::Int(value)) => self.int(*value),
             Some(Value::Bool(value)) => self.bool(*value),
             Some(Value::Text(value)) => self.text(value),
+            Some(Value::Json(value)) if self.element == Element::Text => self.text(value),
             Some(Value::Json(value)) => self.json(value),
             Some(Value::Time(value)) => self.time(*value),
         }
@@ -219,22 +220,41 @@ pub(super) fn check(row: &Row, tables: &[Table]) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of one table: time, series, receipt, fields.
+/// The rows of one table: time, series, receipt, fields; or as a table of the user's own has them.
 #[derive(Debug)]
 pub(super) struct Block {
     columns: Vec<ColumnBuf>,
+    own: Option<Vec<Source>>,
 }
 
 impl Block {
     pub(super) fn new(table: &Table) -> Self {
+        if let Some(own) = &table.own {
+            let columns = own.columns.iter().map(|column| ColumnBuf::new(column.element())).collect();
+            return Self { columns, own: Some(own.columns.iter().map(|column| column.source).collect()) };
+        }
         let fixed = [Element::Timestamptz, Element::Int8, Element::Timestamptz];
         let fields = table.fields.iter().map(|(_, r#type)| Element::from(*r#type));
-        Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect() }
+        Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect(), own: None }
     }
 
     /// Replaces its content by the rows at `positions` of the batch.
     pub(super) fn fill(&mut self, Rows { batch, series }: Rows<'_>, positions: &[usize]) {
         self.columns.iter_mut().for_each(ColumnBuf::clear);
+        if let Some(sources) = &self.own {
+            for &position in positions {
+                let (origin, row) = &batch.rows[position];
+                for (column, source) in self.columns.iter_mut().zip(sources) {
+                    match *source {
+                        Source::Time => column.time(row.time),
+                        Source::ReceivedAt => column.time(batch.messages[*origin].received_at),
+                        Source::Tag(n) => column.text(row.tags.iter().nth(n).unwrap_or_default()),
+                        Source::Field(n) => column.value(row.fields[n].as_ref()),
+                    }
+                }
+            }
+            return;
+        }
         let [time, id, received, fields @ ..] = self.columns.as_mut_slice() else {
             unreachable!("a block has three columns and its fields");
         };

@@ -47,6 +47,8 @@ pub(super) const LEDGER_GONE: &str = "the tables of Amber were dropped, or a sto
 
 const SCHEMA_GRANTS: &str = "`grant usage, create on schema amber, amber_store to {user}`";
 const TABLE_GRANTS: &str = "`grant select, insert, update on all tables in schema amber_store to {user}; grant delete on amber_store.reject to {user}; grant usage on all sequences in schema amber_store to {user}`";
+/// Where some tables are the user's own.
+const OWN_GRANTS: &str = "grant what is missing: of a table of your own `grant insert on … to {user}`, of Amber's `grant select, insert, update on all tables in schema amber_store to {user}`";
 /// All that is needed where an administrator makes the tables, as docs/operation.md has it.
 const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`";
 
@@ -90,6 +92,15 @@ impl Failure {
     /// Where Amber makes no tables, what it may not do asks for no more than the least grants.
     pub(super) fn without_ddl(self) -> Self {
         if [SCHEMA_GRANTS, TABLE_GRANTS].contains(&self.advice) { self.with_advice(LEAST_GRANTS) } else { self }
+    }
+
+    /// Where some tables are the user's own, what it may not do is perhaps there; the next plan looks.
+    pub(super) fn with_own_tables(self) -> Self {
+        if [SCHEMA_GRANTS, TABLE_GRANTS].contains(&self.advice) {
+            Self { stale: true, ..self.with_advice(OWN_GRANTS) }
+        } else {
+            self
+        }
     }
 
     /// And the connection is of no use.
@@ -255,6 +266,7 @@ fn postgres_advice(code: &str, message: &str) -> &'static str {
         "42501" if message.contains("for database") => {
             "`grant create on database … to {user}`, or make the schemas for it: `create schema amber authorization {user}; create schema amber_store authorization {user}`"
         }
+        "42501" if message.contains("for sequence") => "`grant usage on sequence … to {user}`",
         "42501" if message.contains("for schema") => SCHEMA_GRANTS,
         "42501" => TABLE_GRANTS,
         "28P01" | "28000" => "set the user and its password in [store] url, or the password in `password_file`",

@@ -10,6 +10,7 @@
 //! person's own. A tag of another mapping is part of the key, so this one writes `''` there.
 
 mod dialect;
+pub(super) mod own;
 mod planner;
 mod remedy;
 #[cfg(test)]
@@ -18,9 +19,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::{Plan, migrations};
-use crate::schema::{Field, Measurement, Schema, Type};
+use crate::schema::{Field, Measurement, Own, Schema, Type};
 
 pub(super) use dialect::Dialect;
+pub(super) use own::{Form, OwnTable, Source};
 pub(super) use remedy::EXACT_INT;
 
 /// What the database has of one measurement.
@@ -124,6 +126,8 @@ pub(super) struct Table {
     /// In the order of a row's values.
     pub(super) fields: Vec<(String, Type)>,
     pub(super) max_series: u64,
+    /// The user's own; then there are no series, and none of Amber's tables.
+    pub(super) own: Option<OwnTable>,
 }
 
 impl Table {
@@ -135,12 +139,17 @@ impl Table {
 
 /// What an empty store would be given.
 pub(super) fn for_empty(dialect: Dialect, schema: &Schema) -> Plan {
-    let mut all = Plan { statements: Vec::new(), conflicts: names(dialect, &schema.measurements) };
+    let mut all = Plan { conflicts: names(dialect, &schema.measurements), ..Plan::default() };
     if dialect == Dialect::Postgres {
         all.statements.extend(["create schema amber_store".to_owned(), "create schema amber".to_owned()]);
     }
     all.statements.extend(migrations::pending(dialect, None).expect("an empty store has nothing that is not known"));
     for wanted in &schema.measurements {
+        if let Some(own) = &wanted.own {
+            all.notes.push(own::note(own));
+            all.notes.push(format!("such a table is: {}", own::proposal(dialect, wanted, own)));
+            continue;
+        }
         let (plan, _) = measurement(dialect, wanted, &Found::default());
         all.statements.extend(plan.statements);
         all.conflicts.extend(plan.conflicts);
@@ -161,7 +170,26 @@ pub(super) fn measurement(dialect: Dialect, wanted: &Measurement, found: &Found)
     let plan = planner.plan;
     let fields = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
-    (plan, Table { name, tags, other_tags, fields, max_series })
+    (plan, Table { name, tags, other_tags, fields, max_series, own: None })
+}
+
+/// What stands in the way of writing into a table of the user's own; `None`: it is not there.
+pub(super) fn own_measurement(
+    dialect: Dialect,
+    wanted: &Measurement,
+    own: &Own,
+    found: Result<&own::FoundOwn, Option<&str>>,
+) -> (Vec<String>, Table) {
+    let (conflicts, own) = match found {
+        Ok(found) => own::plan(dialect, wanted, own, found),
+        Err(like) => {
+            let nowhere = OwnTable { target: own::shown(&own.table), columns: vec![] };
+            (vec![own::missing(dialect, wanted, own, like)], nowhere)
+        }
+    };
+    let fields = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
+    let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
+    (conflicts, Table { name, tags, other_tags: vec![], fields, max_series, own: Some(own) })
 }
 
 impl Shape {
@@ -176,6 +204,8 @@ impl Shape {
 
 /// Names that the database cannot take, or cannot tell apart.
 pub(super) fn names(dialect: Dialect, measurements: &[Measurement]) -> Vec<String> {
+    // A table of the user's own has its own names.
+    let measurements: Vec<&Measurement> = measurements.iter().filter(|measurement| measurement.own.is_none()).collect();
     let mut conflicts = Vec::new();
     let mut check = |place: &str, names: Vec<&str>, max_bytes: usize| {
         let mut seen = BTreeMap::new();
@@ -205,7 +235,7 @@ pub(super) fn names(dialect: Dialect, measurements: &[Measurement]) -> Vec<Strin
     };
     let names = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
     check("the measurements ", names, MAX_NAME - "_series".len());
-    for measurement in measurements {
+    for measurement in &measurements {
         let fields = measurement.fields.iter().map(|field| field.name.as_str());
         let names = measurement.tags.iter().map(String::as_str).chain(fields).collect();
         check(&format!("in `{}`, ", measurement.name), names, MAX_NAME);

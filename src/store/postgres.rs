@@ -7,6 +7,7 @@
 mod apart;
 mod around;
 mod connect;
+mod own;
 mod prepare;
 mod series;
 mod text;
@@ -124,6 +125,7 @@ impl Postgres {
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids };
         let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
+        let outcome = self.of_own_tables(outcome);
         let passed = self.link.passed(connection, outcome, sent);
         self.link.wrote(number, passed, resolved.into_written(batch))
     }
@@ -141,8 +143,14 @@ impl Postgres {
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let outcome = apart::write(&mut connection, gate, tables, kept, (batch, &mut resolved), &mut sent).await;
+        let outcome = self.of_own_tables(outcome);
         let passed = self.link.passed(connection, outcome, sent);
         self.link.wrote(number, passed, resolved.into_written(batch))
+    }
+
+    fn of_own_tables<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        let some_are_own = self.tables.iter().any(|table| table.own.is_some());
+        outcome.map_err(|failure| if some_are_own { failure.with_own_tables() } else { failure })
     }
 
     pub(super) fn take_doubtful(&mut self) -> Option<Written> {

@@ -168,8 +168,10 @@ impl Cache {
         let mut seen: HashSet<(usize, &Tags)> = HashSet::new();
         let mut misses: BTreeMap<usize, Vec<Tags>> = BTreeMap::new();
         for (_, row) in &batch.rows {
+            // A table of the user's own has no series.
+            let is_own = tables.get(row.measurement).is_some_and(|table| table.own.is_some());
             let known = self.measurements.get(row.measurement).is_none_or(|cache| cache.contains_key(&row.tags));
-            if !known && check(row, tables).is_ok() && seen.insert((row.measurement, &row.tags)) {
+            if !known && !is_own && check(row, tables).is_ok() && seen.insert((row.measurement, &row.tags)) {
                 misses.entry(row.measurement).or_default().push(row.tags.clone());
             }
         }
@@ -211,6 +213,7 @@ impl Cache {
             let known = self.measurements.get(row.measurement).and_then(|cache| cache.get(&row.tags));
             let reason = match check(row, tables) {
                 Err(fault) => Some(fault.into()),
+                Ok(()) if tables[row.measurement].own.is_some() => None,
                 Ok(()) if known.is_some() => None,
                 Ok(()) => {
                     let reason = made.refused.get(&(row.measurement, row.tags.clone())).cloned();
@@ -252,7 +255,7 @@ mod tests {
 
     fn tables() -> Vec<Table> {
         let (name, tags) = ("m".into(), vec!["device".into()]);
-        vec![Table { name, tags, other_tags: vec![], fields: vec![], max_series: 10 }]
+        vec![Table { name, tags, other_tags: vec![], fields: vec![], max_series: 10, own: None }]
     }
 
     fn batch(devices: &[&str]) -> Batch {

@@ -4,6 +4,7 @@
 //! would be lost. Every transaction begins `immediate`: one that reads first and then writes fails at once if another
 //! process wrote meanwhile. As for PostgreSQL a connection is dropped when its state is unknown.
 
+mod own;
 mod prepare;
 mod series;
 mod text;
@@ -96,7 +97,13 @@ impl Sqlite {
         // A plan changes nothing: it makes no file, and reads one that is there on a connection of its own.
         if !self.path.exists() {
             self.folder_exists()?;
-            return Ok(plan::for_empty(Dialect::Sqlite, schema));
+            let mut plan = plan::for_empty(Dialect::Sqlite, schema);
+            for measurement in &schema.measurements {
+                let Some(its) = &measurement.own else { continue };
+                let missing = || plan::own::missing(Dialect::Sqlite, measurement, its, None);
+                plan.conflicts.push(own::name(its).unwrap_or_else(missing));
+            }
+            return Ok(plan);
         }
         // The log is beside the file that a link leads to.
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());

@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod ddl;
+mod own;
 mod refused;
 mod rejects;
 mod schema;

@@ -258,3 +258,34 @@ fn plain_field(name: At<String>, path: Vec<At<String>>) -> FieldConfig {
         removed: false,
     }
 }
+
+/// `columns = { time = "ts", room = false }`
+pub(super) fn columns(section: &Section<'_>, faults: &mut Faults) -> Vec<(At<String>, At<Option<String>>)> {
+    let Some(node) = section.get("columns") else { return vec![] };
+    let path = section.path("columns");
+    let Value::Table(table) = &node.value else {
+        let what = format!("must be a table, not {}", node.value.kind());
+        let remedy = "write `columns = { time = \"ts\" }`: our name, and the column of your table";
+        faults.push(Fault::new(&node.place, path, what, remedy));
+        return vec![];
+    };
+    if table.entries.is_empty() {
+        let remedy = "leave the key out where the columns have our names";
+        faults.push(Fault::new(&node.place, path.as_str(), "the table is empty", remedy));
+    }
+    let mut columns = vec![];
+    for Entry { key, node } in &table.entries {
+        let column = match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            Value::Bool(false) => None,
+            other => {
+                let what =
+                    format!("must be the name of a column, or `false` for a tag without one, not {}", other.kind());
+                faults.push(Fault::new(&node.place, format!("{path}.{}", reader::quoted(&key.value)), what, ""));
+                continue;
+            }
+        };
+        columns.push((key.clone(), At::new(column, node.place.clone())));
+    }
+    columns
+}

@@ -12,6 +12,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
         fields: fields.iter().map(|(name, r#type)| field(name, *r#type)).collect(),
         max_series: 10,
+        own: None,
     }
 }
 

@@ -66,7 +66,7 @@ async fn split(
             Err(failure) => return Err(failure),
         }
         if split.hopeless() {
-            let target = Dialect::Postgres.data(&tables[table].name);
+            let target = tables[table].target(Dialect::Postgres);
             return Err(Failure::standing(format!("{target} takes no row at all: {}", split.last_reason())));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::around;
+use super::{around, own};
 use crate::schema::Schema;
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
@@ -19,11 +19,12 @@ use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Tab
 
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
-    let mut all = Plan { statements: missing_schemas(connection).await?, conflicts: Vec::new() };
+    let mut all = Plan { statements: missing_schemas(connection).await?, ..Plan::default() };
     all.statements.extend(pending(connection).await?);
     let (measurements, tables) = plan_measurements(connection, schema).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
+    all.notes.extend(measurements.notes);
     Ok((all, tables))
 }
 
@@ -90,9 +91,16 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, Failure> 
 
 async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let mut found = find(connection, schema).await?;
-    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Postgres, &schema.measurements) };
+    let mut all = Plan { conflicts: plan::names(Dialect::Postgres, &schema.measurements), ..Plan::default() };
     let mut tables = Vec::new();
     for measurement in &schema.measurements {
+        if let Some(its) = &measurement.own {
+            let (conflicts, table) = own::plan(connection, measurement, its).await?;
+            all.conflicts.extend(conflicts);
+            all.notes.push(plan::own::note(its));
+            tables.push(table);
+            continue;
+        }
         let mut found = found.remove(&measurement.name).unwrap_or_default();
         let retyped = found.retyped(Dialect::Postgres, measurement);
         if !retyped.is_empty() {
@@ -170,7 +178,7 @@ async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<
     Ok(found)
 }
 
-fn shape(kind: &str) -> Shape {
+pub(super) fn shape(kind: &str) -> Shape {
     match kind {
         "r" | "p" => Shape::Table,
         "v" => Shape::View,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::store::columns::Element;
-use crate::store::plan::{Dialect, Table};
+use crate::store::plan::{Dialect, Form, OwnTable, Table};
 use crate::store::sql::{list, literal, quote};
 
 /// Shuts out statements of older connections, sees that the database has not gone back in time, and takes the number.
@@ -37,6 +37,9 @@ struct Insert {
     target: String,
     columns: String,
     arrays: String,
+    /// What is selected of `u`, and the names of its columns.
+    values: String,
+    names: String,
     first: usize,
     next: usize,
 }
@@ -49,16 +52,36 @@ impl Insert {
             target,
             columns: list(columns.iter().map(|(name, _)| *name)),
             arrays: arrays.join(", "),
+            values: "u.*".to_owned(),
+            names: "u".to_owned(),
             first,
             next: first + columns.len(),
         }
     }
 
     fn rows(table: &Table, first: usize) -> Self {
+        if let Some(own) = &table.own {
+            return Self::own(own, first);
+        }
         let mut columns =
             vec![("time", Element::Timestamptz), ("series_id", Element::Int8), ("received_at", Element::Timestamptz)];
         columns.extend(table.fields.iter().map(|(name, r#type)| (name.as_str(), Element::from(*r#type))));
         Self::new(Dialect::Postgres.data(&table.name), &columns, first)
+    }
+
+    /// Into a table of the user's own.
+    fn own(own: &OwnTable, first: usize) -> Self {
+        let columns: Vec<(&str, Element)> =
+            own.columns.iter().map(|column| (column.name.as_str(), column.element())).collect();
+        let names: Vec<String> = (1..=columns.len()).map(|n| format!("c{n}")).collect();
+        let values = own.columns.iter().zip(&names).map(|(column, name)| match &column.form {
+            Form::Plain | Form::Text | Form::TagNumber | Form::Seconds => format!("u.{name}"),
+            Form::Digits => format!("u.{name}::text::numeric"),
+            Form::Cast(r#type) => format!("u.{name}::{}", r#type),
+            Form::TagCast(r#type) => format!("nullif(u.{name}, '')::{}", r#type),
+        });
+        let values = values.collect::<Vec<_>>().join(", ");
+        Self { values, names: format!("u({})", names.join(", ")), ..Self::new(own.target.clone(), &columns, first) }
     }
 
     fn rejects(first: usize) -> Self {
@@ -67,7 +90,8 @@ impl Insert {
 
     /// On its own, in a transaction that has passed the gate.
     fn alone(&self) -> String {
-        format!("insert into {} ({})\nselect u.* from unnest({}) as u", self.target, self.columns, self.arrays)
+        let Self { target, columns, arrays, values, names, .. } = self;
+        format!("insert into {target} ({columns})\nselect {values} from unnest({arrays}) as {names}")
     }
 }
 
@@ -88,11 +112,11 @@ pub(super) fn batch(tables: &[&Table], rejects: bool) -> String {
     }
     let mut text = format!("with l as ({GATE} returning 1)");
     let (mut answers, mut counts) = (String::from("n.l"), String::from("(select count(*) from l) as l"));
-    for (n, Insert { target, columns, arrays, first, .. }) in inserts.iter().enumerate() {
+    for (n, Insert { target, columns, arrays, values, names, first, .. }) in inserts.iter().enumerate() {
         let said = literal(&kept_away(target));
         write!(
             text,
-            ",\nt{n} as (insert into {target} ({columns}) select u.* from l, unnest({arrays}) as u returning 1)"
+            ",\nt{n} as (insert into {target} ({columns}) select {values} from l, unnest({arrays}) as {names} returning 1)"
         )
         .expect("a String takes every write");
         write!(

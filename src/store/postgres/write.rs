@@ -105,7 +105,7 @@ pub(super) async fn write(
     kept.trim();
     let mut parts = by_table(rows.batch, &[]);
     in_index_order(&mut parts, rows.series);
-    let parameters: usize = parts.iter().map(|(table, _)| 3 + tables[*table].fields.len()).sum();
+    let parameters: usize = parts.iter().map(|(table, _)| tables[*table].width()).sum();
     if parts.len() > MAX_TABLES || parameters > MAX_PARAMETERS {
         return write_parts(connection, gate, tables, kept, rows, &parts, sent).await;
     }
@@ -218,7 +218,7 @@ pub(super) async fn insert_rows(
     if stored == positions.len() as u64 {
         return Ok(());
     }
-    let target = Dialect::Postgres.data(&tables[table].name);
+    let target = tables[table].target(Dialect::Postgres);
     Err(Failure::refused(format!("{}{stored} of {}", text::kept_away(&target), positions.len())))
 }
 
@@ -259,6 +259,7 @@ mod tests {
             other_tags: vec![],
             fields: fields.clone(),
             max_series: 1,
+            own: None,
         };
         let tables: Vec<Table> = (0..1_000).map(table).collect();
         let mut kept = Kept::default();

@@ -4,6 +4,7 @@
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
+use super::own;
 use super::text::NOW;
 use crate::schema::{Field, Measurement, Schema, Type};
 use crate::store::Plan;
@@ -15,10 +16,11 @@ use crate::store::sql::quote;
 
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
-    let mut all = Plan { statements: pending(connection).await?, conflicts: Vec::new() };
+    let mut all = Plan { statements: pending(connection).await?, ..Plan::default() };
     let (measurements, tables) = plan_measurements(connection, schema).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
+    all.notes.extend(measurements.notes);
     Ok((all, tables))
 }
 
@@ -71,9 +73,16 @@ async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, F
 
 async fn plan_measurements(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
     let has_catalogue = exists(connection, "store_field").await?;
-    let mut all = Plan { statements: Vec::new(), conflicts: plan::names(Dialect::Sqlite, &schema.measurements) };
+    let mut all = Plan { conflicts: plan::names(Dialect::Sqlite, &schema.measurements), ..Plan::default() };
     let mut tables = Vec::new();
     for measurement in &schema.measurements {
+        if let Some(its) = &measurement.own {
+            let (conflicts, table) = own::plan(connection, measurement, its).await?;
+            all.conflicts.extend(conflicts);
+            all.notes.push(plan::own::note(its));
+            tables.push(table);
+            continue;
+        }
         let found = find(connection, measurement, has_catalogue).await?;
         let (plan, table) = plan::measurement(Dialect::Sqlite, measurement, &found);
         all.statements.extend(plan.statements);

@@ -29,14 +29,19 @@ fn values(rows: usize, columns: usize) -> String {
 
 /// Columns of a reading.
 pub(super) fn row_columns(table: &Table) -> usize {
-    3 + table.fields.len()
+    table.width()
 }
 
 pub(super) fn insert_rows(table: &Table, rows: usize) -> String {
-    let columns =
-        ["time", "series_id", "received_at"].into_iter().chain(table.fields.iter().map(|(name, _)| name.as_str()));
-    let target = Dialect::Sqlite.data(&table.name);
-    format!("insert into {target} ({}) values {}", list(columns), values(rows, row_columns(table)))
+    let columns = match &table.own {
+        Some(own) => list(own.columns.iter().map(|column| column.name.as_str())),
+        None => {
+            let fields = table.fields.iter().map(|(name, _)| name.as_str());
+            list(["time", "series_id", "received_at"].into_iter().chain(fields))
+        }
+    };
+    let target = table.target(Dialect::Sqlite);
+    format!("insert into {target} ({columns}) values {}", values(rows, row_columns(table)))
 }
 
 pub(super) const REJECT_COLUMNS: usize = 9;

@@ -9,10 +9,11 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::text::{self, NOW};
 use crate::batch::Batch;
-use crate::row::Value;
+use crate::message::Time;
+use crate::row::{Row, Value};
 use crate::store::error::{Class, Failure, Refusal};
 use crate::store::link::{Gate, Passed};
-use crate::store::plan::{Dialect, Table};
+use crate::store::plan::{Dialect, Form, OwnTable, Source, Table};
 use crate::store::rejects::{self, RejectRow};
 use crate::store::series::{Resolved, Rows};
 use crate::store::split::{Split, by_table, in_index_order};
@@ -75,6 +76,8 @@ pub(super) async fn write(
             *sent = true;
             match super::command(connection, "commit").await {
                 Ok(()) => Ok(Passed::Stored),
+                // A foreign key that waits for COMMIT, in a table of the user's own: the transaction is still open.
+                Err(failure) if failure.class == Class::Refused => Err(super::roll_back(connection, failure).await),
                 // Whether it is done, only a look at the file tells.
                 Err(failure) => Err(Failure { lost: true, ..failure }),
             }
@@ -114,6 +117,10 @@ async fn insert_rows(
         let mut query = sqlx::query(AssertSqlSafe(kept.text(tables, table, block.len())));
         for &position in block {
             let (origin, row) = &batch.rows[position];
+            if let Some(own) = &tables[table].own {
+                query = bind_own(query, own, row, batch.messages[*origin].received_at);
+                continue;
+            }
             query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
             for value in &row.fields {
                 query = bind(query, value.as_ref());
@@ -121,7 +128,7 @@ async fn insert_rows(
         }
         let stored = super::answered(query.execute(&mut *connection)).await?.rows_affected();
         if stored != block.len() as u64 {
-            let target = Dialect::Sqlite.data(&tables[table].name);
+            let target = tables[table].target(Dialect::Sqlite);
             return Err(Failure::refused(format!(
                 "a trigger on {target} keeps rows away; rows let through: {stored} of {}",
                 block.len()
@@ -129,6 +136,52 @@ async fn insert_rows(
         }
     }
     Ok(())
+}
+
+/// A row as a table of the user's own has it.
+fn bind_own<'q>(
+    mut query: Query<'q, Sqlite, SqliteArguments>,
+    own: &OwnTable,
+    row: &'q Row,
+    received_at: Time,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    for column in &own.columns {
+        query = match column.source {
+            Source::Time => bind_time(query, row.time, &column.form),
+            Source::ReceivedAt => bind_time(query, received_at, &column.form),
+            Source::Tag(n) => {
+                let tag = row.tags.iter().nth(n).unwrap_or_default();
+                query.bind((column.form != Form::TagNumber || !tag.is_empty()).then_some(tag))
+            }
+            Source::Field(n) => match row.fields[n].as_ref() {
+                Some(Value::Time(time)) => bind_time(query, *time, &column.form),
+                value => bind(query, value),
+            },
+        };
+    }
+    query
+}
+
+fn bind_time<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    time: Time,
+    form: &Form,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    match form {
+        Form::Text => query.bind(six_decimals(time)),
+        #[expect(clippy::cast_precision_loss, reason = "a float of seconds tells microseconds apart until 2255")]
+        Form::Seconds => query.bind(time.0 as f64 / 1e6),
+        Form::Plain | Form::Digits | Form::Cast(_) | Form::TagCast(_) | Form::TagNumber => query.bind(time.0),
+    }
+}
+
+/// `2026-11-25T18:20:19.500000Z`: of one length, so that texts are in the order of their times.
+fn six_decimals(time: Time) -> String {
+    match jiff::Timestamp::from_microsecond(time.0) {
+        Ok(timestamp) => format!("{timestamp:.6}"),
+        // Beyond the year 9999, which no mapping lets through.
+        Err(_) => time.to_string(),
+    }
 }
 
 fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, value: Option<&'q Value>) -> Query<'q, Sqlite, SqliteArguments> {
@@ -190,7 +243,7 @@ async fn split(
             Err(failure) => return Err(failure),
         }
         if split.hopeless() {
-            let target = Dialect::Sqlite.data(&tables[table].name);
+            let target = tables[table].target(Dialect::Sqlite);
             return Err(Failure::standing(format!("{target} takes no row at all: {}", split.last_reason())));
         }
     }
