@@ -20,7 +20,7 @@ pub const MAX_REJECT_PAYLOAD: usize = 64 << 10;
 /// What one transaction stores.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Those that have a row or a reject in it, in order of receipt.
+    /// Those that have a row or a reject in it, or had one that need not be stored; in order of receipt.
     pub messages: Vec<Message>,
     /// Each with the position of its message in `messages`; in order of receipt.
     pub rows: Vec<(usize, Row)>,

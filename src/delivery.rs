@@ -11,6 +11,7 @@
 //!
 //! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
 
+mod deadband;
 mod old_rejects;
 mod rate;
 mod report;
@@ -24,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use self::deadband::{Deadbands, LeftOut, Trust};
 use self::rate::{Rate, Unkept};
 use self::report::Report;
 use crate::backoff::Backoff;
@@ -87,6 +89,9 @@ pub struct Delivery {
     /// What the store remembers of what is subscribed; `None` if that is not known.
     remembered: Option<String>,
     rate: Rate,
+    deadbands: Deadbands,
+    /// Of each measurement: values that were as before, and rows of which nothing else was left.
+    unchanged: Vec<(IntCounter, IntCounter)>,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
 }
@@ -111,6 +116,11 @@ impl Delivery {
             .iter()
             .map(|measurement| metrics.rows_written.with_label_values(&[&measurement.name]))
             .collect();
+        let unchanged = schema.measurements.iter().map(|measurement| {
+            let labels = [measurement.name.as_str()];
+            (metrics.fields_unchanged.with_label_values(&labels), metrics.rows_unchanged.with_label_values(&labels))
+        });
+        let unchanged = unchanged.collect();
         let mut delivery = Self {
             store,
             report: Report { metrics: metrics.clone(), status },
@@ -122,6 +132,8 @@ impl Delivery {
             ledger_bytes: 0,
             remembered: None,
             rate: Rate::new(rejects.per_minute),
+            deadbands: Deadbands::new(schema),
+            unchanged,
             reject_bytes: watch::channel(0).0,
         };
         let adopted = loop {
@@ -193,26 +205,30 @@ impl Delivery {
         let mut unkept = Unkept::new();
         let rejects = std::mem::take(&mut batch.rejects);
         batch.rejects = self.rate.keep(&batch.messages, rejects, &mut unkept);
-        let stored = self.store_under(&mut batch, number, in_hand, &mut unkept).await?;
+        let (stored, left_out) = self.store_under(&mut batch, number, in_hand, &mut unkept).await?;
         self.settled = number;
         self.count(&batch, stored.as_ref(), unkept);
+        self.learn(&batch, stored.as_ref(), &left_out);
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
         Ok(())
     }
 
-    /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then. `None`: the
-    /// database has the number, but from no statement that was in doubt, so that what is written is not known.
+    /// Returns once the batch is stored under `number`; rows of too many series are rejects of it then, and what was as
+    /// before is left out of it. `None`: the database has the number, but from no statement that was in doubt, so that
+    /// what is written is not known.
     async fn store_under(
         &mut self,
         batch: &mut Batch,
         number: i64,
         in_hand: &InHand,
         unkept: &mut Unkept,
-    ) -> Result<Option<Written>, Fenced> {
+    ) -> Result<(Option<Written>, LeftOut), Fenced> {
         let mut in_doubt = false;
         let mut apart = false;
+        let mut trust = Trust::All;
+        let mut left_out = self.deadbands.leave_out(batch, trust);
         loop {
             if !self.store.is_adopted() {
                 let adopted = self.adopt_again().await?;
@@ -220,9 +236,11 @@ impl Delivery {
                     // What ledger is in the store now is not known, but that it may shrink.
                     self.ledger_bytes = usize::MAX;
                     self.up();
-                    return Ok(self.store.take_doubtful());
+                    return Ok((self.store.take_doubtful(), left_out));
                 }
                 in_doubt = false;
+                // The store may have gone back, and what was stored with it.
+                left_out = self.leave_out_anew(batch, left_out, trust);
             }
             let packets = in_hand.snapshot(batch.deliveries(), number);
             let result = if apart {
@@ -234,17 +252,26 @@ impl Delivery {
                 Ok(written) => {
                     self.ledger_bytes = packets.len();
                     self.up();
-                    return Ok(Some(written));
+                    return Ok((Some(written), left_out));
                 }
                 Err(WriteError::Refused(why)) if !apart => {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
                     debug!(number, rows = batch.rows.len(), reason = told(&why), "a row was refused; writing apart");
-                    apart = true;
+                    (apart, trust) = (true, Trust::Stored);
+                    left_out = self.leave_out_anew(batch, left_out, trust);
                     batch.bound_refused(self.rate.room(batch));
                 }
+                Err(WriteError::TooManySeries(_)) if trust == Trust::All && !left_out.is_empty() => {
+                    // What was left out of these series would be missed among the rejects.
+                    trust = Trust::Stored;
+                    left_out = self.leave_out_anew(batch, left_out, trust);
+                }
                 Err(WriteError::TooManySeries(rows)) => {
+                    let rows = left_out.in_whole(rows);
+                    left_out.put_back(batch);
                     let rejects = batch.reject(rows, Reason::TooManySeries);
                     batch.add_rejects(self.rate.keep(&batch.messages, rejects, unkept));
+                    left_out = self.deadbands.leave_out(batch, trust);
                 }
                 // The gate's answer alone does not tell whose the row is; the next adoption does.
                 Err(WriteError::Fenced) if !self.store.is_adopted() => in_doubt = true,
@@ -253,6 +280,22 @@ impl Delivery {
                     self.wait_out(error).await?;
                 }
             }
+        }
+    }
+
+    /// Compares the rows of the batch again: with something else, or more carefully.
+    fn leave_out_anew(&self, batch: &mut Batch, left_out: LeftOut, trust: Trust) -> LeftOut {
+        left_out.put_back(batch);
+        self.deadbands.leave_out(batch, trust)
+    }
+
+    /// The next rows are compared with what this batch has stored.
+    fn learn(&mut self, batch: &Batch, stored: Option<&Written>, left_out: &LeftOut) {
+        let Some(written) = stored else { return self.deadbands.forget() };
+        self.deadbands.stored(batch, &written.refused);
+        for (measurement, (fields, rows)) in left_out.counts(batch) {
+            self.unchanged[measurement].0.inc_by(fields);
+            self.unchanged[measurement].1.inc_by(rows);
         }
     }
 
@@ -270,6 +313,7 @@ impl Delivery {
                             "the store went back in time (restored, or a late replica): what it confirmed since is gone"
                         );
                         self.settled = adopted.seq;
+                        self.deadbands.forget();
                     }
                     return Ok(adopted);
                 }

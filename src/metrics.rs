@@ -84,6 +84,10 @@ metrics! {
     times_received: IntCounterVec = "amber_times_received_total" { "reason" };
     /// Rows committed, by measurement.
     rows_written: IntCounterVec = "amber_rows_written_total" { "measurement" };
+    /// Values left out because they differ from the last stored one by at most the field's `deadband`, by measurement.
+    fields_unchanged: IntCounterVec = "amber_fields_unchanged_total" { "measurement" };
+    /// Rows not written because nothing was left of them by `deadband`, by measurement.
+    rows_unchanged: IntCounterVec = "amber_rows_unchanged_total" { "measurement" };
     /// Batches committed.
     batches_written: IntCounter = "amber_batches_written_total";
     /// Seconds from sealing a batch to its proof of storage, waits included.

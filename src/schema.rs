@@ -3,6 +3,8 @@
 //! Made by `mapping` from the configuration, read by `store`, which plans its tables from it. A `Schema`
 //! that exists is consistent: names are unique and legal, a field has one type.
 
+use std::time::Duration;
+
 /// The type of a field, and of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Type {
@@ -49,6 +51,17 @@ pub struct Field {
     pub decimals: Option<u8>,
     pub min: Option<f64>,
     pub max: Option<f64>,
+    /// Which values are not worth storing again; `None`: every one is.
+    pub deadband: Option<Deadband>,
+}
+
+/// A value that differs from the last stored one of its series by at most `amount` is left out, unless `heartbeat` has
+/// passed since.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deadband {
+    /// In the field's unit; 0 for values that are no numbers.
+    pub amount: f64,
+    pub heartbeat: Option<Duration>,
 }
 
 /// A table of readings. The order of `tags` and `fields` is that of the columns and of the values in a `Row`.

@@ -221,6 +221,10 @@ pub struct FieldConfig {
     pub min: Option<At<f64>>,
     pub max: Option<At<f64>>,
     pub range: Option<At<Range>>,
+    /// What differs from the last stored value by at most this much is left out.
+    pub deadband: Option<At<f64>>,
+    /// But once in so long.
+    pub heartbeat: Option<At<std::time::Duration>>,
     pub required: bool,
     /// `x = false`: left out of `others`.
     pub removed: bool,

@@ -84,6 +84,8 @@ pub(super) const FIELD: &[&str] = &[
     "min",
     "max",
     "range",
+    "deadband",
+    "heartbeat",
     "required",
 ];
 
@@ -110,8 +112,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("http", "token_file"),
     ("mapping", "on_duplicate"),
     ("mapping", "retention"),
-    ("field", "deadband"),
-    ("field", "heartbeat"),
     ("format", "senml"),
     ("value", "rows as a table"),
 ];

@@ -224,6 +224,16 @@ impl<'c> Merge<'c, '_> {
         if column.kind == Kind::Total {
             known.kind = Kind::Total;
         }
+        match (known.deadband, column.deadband) {
+            (Some(one), Some(other)) if one != other => differ(
+                format!(
+                    "`deadband` or `heartbeat` is another in {first}, and both feed measurement `{}`, whose series have one last value",
+                    measurement.name
+                ),
+                "write both alike, or in one of them",
+            ),
+            (known_deadband, deadband) => known.deadband = known_deadband.or(deadband),
+        }
         known.description = known.description.take().or_else(|| column.description.clone());
         known.decimals = known.decimals.or(column.decimals);
         known.min = known.min.or(column.min);

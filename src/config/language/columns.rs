@@ -1,5 +1,7 @@
 //! `tags`, `fields`, and what both may hold: `words`, `missing`.
 
+use std::time::Duration;
+
 use crate::config::mapping::{Decode, FieldConfig, Range, TagConfig, TagSource, Word};
 use crate::config::reader::{self, Faults, Section, check_keys};
 use crate::config::tree::{Entry, Node, Table, Value};
@@ -203,6 +205,9 @@ fn field(path: &str, Entry { key, node }: &Entry, faults: &mut Faults) -> Option
     }
 }
 
+/// Below a second nothing is saved; a century is never.
+const HEARTBEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(36_500 * 86_400));
+
 fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> FieldConfig {
     check_keys(&section, "field", vocabulary::FIELD, faults);
     let types = [Type::Float, Type::Int, Type::Bool, Type::Text, Type::Json, Type::Time].map(|t| (t.word(), t));
@@ -229,6 +234,8 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
         min: section.number("min", faults),
         max: section.number("max", faults),
         range: section.choice("range", &ranges, faults),
+        deadband: section.number("deadband", faults),
+        heartbeat: section.duration("heartbeat", HEARTBEAT, faults),
         required: section.flag("required", faults).unwrap_or_default(),
         removed: false,
         name: key.clone(),
@@ -254,6 +261,8 @@ fn plain_field(name: At<String>, path: Vec<At<String>>) -> FieldConfig {
         min: None,
         max: None,
         range: None,
+        deadband: None,
+        heartbeat: None,
         required: false,
         removed: false,
     }

@@ -14,7 +14,7 @@ use crate::mapping::path::Path;
 use crate::mapping::value::Reader;
 use crate::mapping::words::{Word, Words};
 use crate::row::Value;
-use crate::schema::{self, Kind, Type};
+use crate::schema::{self, Deadband, Kind, Type};
 
 impl Compiler<'_, '_> {
     /// The fields, and the columns they are stored in, in the order of the file.
@@ -106,6 +106,7 @@ impl Compiler<'_, '_> {
         // A duration is seconds, unless `scale` makes something else of it.
         let seconds = reading.decode == Some(Decode::Duration) && scale.is_none();
         let unit = written.unit.as_ref().map(|unit| unit.value.clone()).or_else(|| seconds.then(|| "s".to_owned()));
+        let deadband = self.deadband(written, key, r#type);
         let column = schema::Field {
             name: name.value.clone(),
             kind: written.kind,
@@ -115,12 +116,41 @@ impl Compiler<'_, '_> {
             decimals: written.decimals,
             min,
             max,
+            deadband,
         };
         let range = written.range.as_ref().map(|range| range.value);
         let Reading { decode, pattern, bit } = reading;
         let zone = self.zone.clone();
         let reader = Reader { r#type, words, missing, decode, pattern, bit, scale, offset, min, max, range, zone };
         Some((Field { name: Arc::from(name.value.as_str()), paths, reader, required: written.required }, column))
+    }
+
+    /// Which values are not worth storing again. What is no number has no distance: there 0 means "as before".
+    fn deadband(&mut self, written: &FieldConfig, key: &str, r#type: Type) -> Option<Deadband> {
+        let heartbeat = written.heartbeat.as_ref();
+        let Some(amount) = &written.deadband else {
+            if let Some(heartbeat) = heartbeat {
+                self.fault(
+                    &heartbeat.place,
+                    &format!("{key}.heartbeat"),
+                    "`heartbeat` says how often a value is stored that stays within `deadband`, and there is none",
+                    "add `deadband = 0` to store a value when it changes, or leave `heartbeat` out",
+                );
+            }
+            return None;
+        };
+        if amount.value < 0.0 {
+            let what = format!("`deadband` is a distance, and {} is below 0", amount.value);
+            self.fault(&amount.place, &format!("{key}.deadband"), what, format!("write `{}`", -amount.value));
+            return None;
+        }
+        if amount.value > 0.0 && !matches!(r#type, Type::Float | Type::Int) {
+            let what = format!("the field is of type `{}`, whose values are alike or not", r#type.word());
+            let remedy = "write `deadband = 0`: stored when it changes";
+            self.fault(&amount.place, &format!("{key}.deadband"), what, remedy);
+            return None;
+        }
+        Some(Deadband { amount: amount.value, heartbeat: heartbeat.map(|heartbeat| heartbeat.value) })
     }
 
     /// The path that is the field's name.

@@ -35,6 +35,7 @@ impl Compiler<'_, '_> {
             decimals: None,
             min: None,
             max: None,
+            deadband: None,
         })
     }
 

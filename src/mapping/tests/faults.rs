@@ -32,6 +32,32 @@ fn one_bound_of_series_holds_for_a_measurement_and_two_must_agree() {
 }
 
 #[test]
+fn a_deadband_is_of_the_measurements_field_and_two_mappings_must_agree() {
+    let two = |a: &str, b: &str| {
+        load(&format!(
+            "[mapping.a]\ntopic = \"a/{{x}}\"\nmeasurement = \"m\"\nfields.v = {{ {a} }}\n\
+             [mapping.b]\ntopic = \"b/{{x}}\"\nmeasurement = \"m\"\nfields.v = {{ {b} }}"
+        ))
+    };
+    let ten_minutes = Some(std::time::Duration::from_secs(600));
+    for (a, b, expected) in [
+        ("", "", None),
+        ("deadband = 0", "", Some((0.0, None))),
+        ("", "deadband = 0.5, heartbeat = \"10m\"", Some((0.5, ten_minutes))),
+        ("deadband = 2", "deadband = 2.0", Some((2.0, None))),
+    ] {
+        let field = two(a, b).0.unwrap().schema().measurements[0].fields[0].clone();
+        assert_eq!(field.deadband.map(|deadband| (deadband.amount, deadband.heartbeat)), expected, "{a} {b}");
+    }
+    for b in ["deadband = 2", "deadband = 1, heartbeat = \"10m\""] {
+        let (mapping, faults) = two("deadband = 1", b);
+        assert!(mapping.is_none());
+        let said = "config.toml:12:8: mapping.b.fields.v: `deadband` or `heartbeat` is another in `mapping.a` (config.toml:8:8)";
+        assert!(faults.len() == 1 && faults[0].to_string().starts_with(said), "{faults:?}");
+    }
+}
+
+#[test]
 fn a_shared_subscription_beside_one_that_brings_the_same_to_everybody_is_a_fault() {
     let two = |a: &str, b: &str| {
         load(&format!(
@@ -68,6 +94,15 @@ fn every_fault_is_named_with_place_and_remedy() {
         ("topic = \"a\"\nfields = { v = \"a[]\" }", "leads to several values"),
         ("topic = \"a\"\nfields = { v = \"{x}\" }", "caught nowhere"),
         ("topic = \"a\"\nfields = [\"a.b\"]", "may be a key or a path"),
+        ("topic = \"a\"\nfields = { v = { heartbeat = \"1m\" } }", "add `deadband = 0`"),
+        (
+            "topic = \"a\"\nfields = { v = { deadband = -0.5 } }",
+            "fields.v.deadband: `deadband` is a distance, and -0.5 is below 0; write `0.5`",
+        ),
+        (
+            "topic = \"a\"\nfields = { v = { type = \"bool\", deadband = 1 } }",
+            "is of type `bool`, whose values are alike or not; write `deadband = 0`",
+        ),
         ("topic = \"a\"\nfields = [\"time\"]", "reserved"),
         ("topic = \"a/{time}\"\nfields = [\"v\"]", "or `{_time}` to catch it without a tag"),
         ("topic = \"a/{v}\"\nfields = [\"v\"]", "`v` is a tag of this mapping too"),

@@ -3,7 +3,17 @@ use crate::schema::{Field, Kind};
 
 fn field(name: &str, r#type: Type) -> Field {
     let (unit, description) = (Some("°C".to_owned()), Some("outside".to_owned()));
-    Field { name: name.to_owned(), kind: Kind::Gauge, r#type, unit, description, decimals: None, min: None, max: None }
+    Field {
+        name: name.to_owned(),
+        kind: Kind::Gauge,
+        r#type,
+        unit,
+        description,
+        decimals: None,
+        min: None,
+        max: None,
+        deadband: None,
+    }
 }
 
 fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {

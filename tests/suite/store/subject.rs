@@ -141,6 +141,7 @@ pub fn field(name: &str, r#type: Type) -> Field {
         decimals: None,
         min: None,
         max: None,
+        deadband: None,
     }
 }
 

@@ -1,0 +1,199 @@
+//! `deadband` and `heartbeat`: what is as before is left out, and nothing because of a value that was not stored.
+
+use amber::message::Qos;
+
+use crate::support::binary::Amber;
+use crate::support::client::Publisher;
+use crate::support::home::Home;
+use crate::support::mosquitto::Mosquitto;
+use crate::support::numbers::settings;
+use crate::support::sql::Texts;
+use crate::support::{Random, equal, eventually, eventually_within, pause_for};
+
+const MAPPING: &str = r#"
+[mapping.tank]
+topic = "tank/{tank}"
+time  = "ts"
+[mapping.tank.fields]
+level = { deadband = 0.5, heartbeat = "10m" }
+pump  = { type = "text", deadband = 0 }
+seen  = { type = "int" }
+"#;
+
+/// Amber that stores each message for itself, or what comes within a second together.
+#[track_caller]
+fn amber(broker: &Mosquitto, home: &Home, together: bool) -> Amber {
+    let mut amber =
+        Amber::new(&(settings(&broker.url(), &home.url(), &format!("client_id = \"amber-{home}\"")) + MAPPING));
+    amber.env("AMBER__STORE__COMMIT_INTERVAL", if together { "1s" } else { "0s" });
+    amber.start();
+    amber.wait_ready();
+    amber
+}
+
+/// The start of the payload times, 2026-11-25T12:00:00Z.
+const NOON: i64 = 1_795_608_000;
+
+fn payload(second: i64, members: &str) -> Vec<u8> {
+    format!("{{\"ts\":{},{members}}}", NOON + second).into_bytes()
+}
+
+/// Second, level, pump, seen of every row.
+fn rows(home: &Home) -> Vec<Texts> {
+    let second = if home.is_postgres() {
+        format!("(extract(epoch from time) - {NOON})::int8")
+    } else {
+        format!("time / 1000000 - {NOON}")
+    };
+    let select = format!("select {second}, level, pump, seen from {} order by 1", home.view("tank"));
+    home.sql().rows(&select).unwrap()
+}
+
+fn row(second: i64, level: Option<&str>, pump: Option<&str>, seen: Option<&str>) -> Texts {
+    let own = |text: Option<&str>| text.map(str::to_owned);
+    [vec![Some(second.to_string())], vec![own(level), own(pump), own(seen)]].concat().into_iter().collect()
+}
+
+/// SQLite's REAL and PostgreSQL's double print whole numbers each in their own way: none is used here.
+const TEN: [(i64, &str); 10] = [
+    (0, r#""level":20.25,"pump":"on""#),
+    (60, r#""level":20.75,"pump":"on""#),
+    (120, r#""level":20.8,"pump":"on""#),
+    (180, r#""level":20.8,"pump":"off""#),
+    (240, r#""level":21.3,"pump":"off","seen":1"#),
+    (300, r#""level":21.2"#),
+    // Late: older than the last one that is stored, and kept.
+    (30, r#""level":20.8"#),
+    (720, r#""level":20.9,"pump":"off""#),
+    (1_320, r#""level":20.9,"pump":"off""#),
+    (1_330, r#""level":99.5,"pump":"on""#),
+];
+
+fn expected() -> Vec<Texts> {
+    vec![
+        row(0, Some("20.25"), Some("on"), None),
+        row(30, Some("20.8"), None, None),
+        // 0.55 from 20.25; 20.75 was not.
+        row(120, Some("20.8"), None, None),
+        row(180, None, Some("off"), None),
+        row(240, None, None, Some("1")),
+        // Ten minutes after the level at 120.
+        row(720, Some("20.9"), None, None),
+        row(1_320, Some("20.9"), None, None),
+        row(1_330, Some("99.5"), Some("on"), None),
+    ]
+}
+
+#[test]
+fn ten_messages_become_the_rows_in_which_something_is_new_one_by_one_and_together() {
+    for together in [false, true] {
+        for home in Home::both() {
+            let broker = Mosquitto::start();
+            let mut amber = amber(&broker, &home, together);
+            let mut publisher = Publisher::connect(broker.port, "publisher");
+            for (n, (second, members)) in TEN.iter().enumerate() {
+                publisher.publish("tank/a", payload(*second, members), Qos::AtLeastOnce);
+                if !together {
+                    let done = (n + 1) as f64;
+                    eventually("it is settled", || equal(amber.metric("amber_acknowledged_total"), done));
+                }
+            }
+            eventually("all are acknowledged", || equal(amber.metric("amber_acknowledged_total"), 10.0));
+            assert_eq!(rows(&home), expected(), "{home}, together: {together}");
+            let metric = |name: &str| amber.metric(&format!("amber_{name}_total{{measurement=\"tank\"}}"));
+            assert_eq!(metric("rows_written"), Ok(8.0));
+            assert_eq!(metric("rows_unchanged"), Ok(2.0), "at 60 and at 300");
+            // 60: both; 120: pump; 180: level; 240: both; 300: level; 720 and 1320: pump.
+            assert_eq!(metric("fields_unchanged"), Ok(9.0));
+            assert_eq!(home.count("rejects"), 0);
+            if together {
+                assert_eq!(amber.metric("amber_batches_written_total"), Ok(1.0));
+            }
+            // What is known is forgotten with the process, and nothing comes again.
+            assert!(amber.terminate().success());
+            amber.start();
+            amber.wait_ready();
+            for second in [1_340, 1_350] {
+                publisher.publish("tank/a", payload(second, r#""level":99.5"#), Qos::AtLeastOnce);
+            }
+            eventually("both are acknowledged", || equal(amber.metric("amber_acknowledged_total"), 2.0));
+            let mut expected = expected();
+            expected.push(row(1_340, Some("99.5"), None, None));
+            assert_eq!(rows(&home), expected, "{home}: one row more");
+        }
+    }
+}
+
+#[test]
+fn what_the_store_refuses_makes_nothing_behind_it_look_as_before() {
+    let broker = Mosquitto::start();
+    for home in Home::both() {
+        let amber = amber(&broker, &home, true);
+        home.sql().run(if home.is_postgres() {
+            "alter table amber_store.tank_data add constraint not_too_much check (seen < 100)"
+        } else {
+            "create trigger not_too_much before insert on store_tank_data when new.seen >= 100
+             begin select raise(abort, 'not_too_much'); end"
+        });
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        publisher.publish("tank/a", payload(0, r#""level":20.5"#), Qos::AtLeastOnce);
+        eventually("the first is acknowledged", || equal(amber.metric("amber_acknowledged_total"), 1.0));
+        let batch = [
+            (1, r#""level":20.6"#),
+            (2, r#""level":30.5,"seen":451"#),
+            (3, r#""level":30.6"#),
+            (4, r#""level":30.7,"pump":"on""#),
+        ];
+        publisher.publish_all(
+            Qos::AtLeastOnce,
+            batch.map(|(second, members)| ("tank/a".to_owned(), payload(second, members))),
+        );
+        eventually("all are acknowledged", || equal(amber.metric("amber_acknowledged_total"), 5.0));
+        assert_eq!(amber.metric("amber_batches_written_total"), Ok(2.0));
+        publisher.publish("tank/a", payload(5, r#""level":30.6,"pump":"on""#), Qos::AtLeastOnce);
+        eventually("the last is acknowledged", || equal(amber.metric("amber_acknowledged_total"), 6.0));
+        let expected = [
+            row(0, Some("20.5"), None, None),
+            row(3, Some("30.6"), None, None),
+            // Careful: the one before might have been refused too.
+            row(4, Some("30.7"), Some("on"), None),
+        ];
+        assert_eq!(rows(&home), expected, "{home}");
+        assert_eq!(home.count("rejects"), 1);
+    }
+}
+
+#[test]
+fn over_kills_no_change_is_lost_and_each_life_has_one_row_more() {
+    const STEPS: i64 = 400;
+    const ALIKE: i64 = 20;
+    const KILLS: i64 = 8;
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mapping = "\n[mapping.n]\ntopic = \"n/{device}\"\nfields = { v = { type = \"int\", deadband = 0 } }\n";
+        let mut amber = Amber::run(&(settings(&broker.url(), &home.url(), "") + mapping));
+        assert!(amber.terminate().success());
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let messages = (0..STEPS * ALIKE).map(|n| ("n/1".to_owned(), format!("{{\"v\":{}}}", n / ALIKE).into_bytes()));
+        publisher.publish_all(Qos::AtLeastOnce, messages);
+        amber.start();
+        let mut random = Random(7);
+        for _ in 0..KILLS {
+            pause_for(std::time::Duration::from_millis(random.between(50, 500)));
+            amber.kill();
+            amber.start();
+        }
+        publisher.publish("n/1", format!("{{\"v\":{STEPS}}}"), Qos::AtLeastOnce);
+        let view = home.view("n");
+        let mut sql = home.sql();
+        let last = format!("select count(*) from {view} where v = {STEPS}");
+        eventually_within(std::time::Duration::from_secs(60), "the last one is stored", || equal(sql.number(&last), 1));
+        assert_eq!(
+            sql.number(&format!("select count(distinct v) from {view}")),
+            Ok(STEPS + 1),
+            "{home}: no value is lost"
+        );
+        let rows = home.count("n");
+        assert!(rows <= STEPS + 1 + KILLS, "{home}: {rows} rows of {} values and {KILLS} kills", STEPS + 1);
+    }
+}
