@@ -16,7 +16,7 @@ mod old_rejects;
 mod rate;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,11 +32,11 @@ use crate::backoff::Backoff;
 use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
 use crate::config;
 use crate::metrics::Metrics;
-use crate::row::Reason;
+use crate::row::{Reason, Row};
 use crate::schema::Schema;
 use crate::session::InHand;
 use crate::status::{Condition, Status, told};
-use crate::store::{Adopted, Store, WriteError, Written};
+use crate::store::{Adopted, Lost, Store, Unplaced, WriteError, Written};
 
 pub use old_rejects::OldRejects;
 
@@ -92,6 +92,8 @@ pub struct Delivery {
     deadbands: Deadbands,
     /// Of each measurement: values that were as before, and rows of which nothing else was left.
     unchanged: Vec<(IntCounter, IntCounter)>,
+    /// Measurements of which it was said that values have no column, and why.
+    lost: HashSet<(usize, Unplaced)>,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
 }
@@ -134,6 +136,7 @@ impl Delivery {
             rate: Rate::new(rejects.per_minute),
             deadbands: Deadbands::new(schema),
             unchanged,
+            lost: HashSet::new(),
             reject_bytes: watch::channel(0).0,
         };
         let adopted = loop {
@@ -273,6 +276,14 @@ impl Delivery {
                     batch.add_rejects(self.rate.keep(&batch.messages, rejects, unkept));
                     left_out = self.deadbands.leave_out(batch, trust);
                 }
+                Err(WriteError::NoColumn(rows)) => {
+                    let mut rows = left_out.in_whole(rows);
+                    left_out.put_back(batch);
+                    rows.retain(|(position, _)| self.is_without_fields(&mut batch.rows[*position].1));
+                    let rejects = batch.reject(rows, Reason::Field);
+                    batch.add_rejects(self.rate.keep(&batch.messages, rejects, unkept));
+                    left_out = self.deadbands.leave_out(batch, trust);
+                }
                 // The gate's answer alone does not tell whose the row is; the next adoption does.
                 Err(WriteError::Fenced) if !self.store.is_adopted() => in_doubt = true,
                 Err(error) => {
@@ -334,10 +345,11 @@ impl Delivery {
                 (if in_doubt { "in_doubt" } else { "away" }, Condition::Away(told(&source)))
             }
             // A refused row reaches this place only if it was refused when the batch was written apart, too; too many
-            // series never do.
-            error @ (WriteError::Standing(_) | WriteError::Refused(_) | WriteError::TooManySeries(_)) => {
-                ("standing", Condition::Standing(told(&error.into_source())))
-            }
+            // series never do, nor rows without a column.
+            error @ (WriteError::Standing(_)
+            | WriteError::Refused(_)
+            | WriteError::TooManySeries(_)
+            | WriteError::NoColumn(_)) => ("standing", Condition::Standing(told(&error.into_source()))),
         };
         self.metrics.write_failures.with_label_values(&[kind]).inc();
         self.report.show(condition);
@@ -370,7 +382,8 @@ impl Delivery {
 
     fn count_rows(&mut self, batch: &Batch, stored: Option<&Written>, unkept: &mut Unkept, bytes: &mut u64) {
         // Nothing is counted as written that may not be.
-        let Some(Written { refused, .. }) = stored else { return };
+        let Some(Written { refused, lost, .. }) = stored else { return };
+        lost.iter().for_each(|lost| self.count_lost(lost));
         // By mapping: rows, their messages, each of which is one reject, and why.
         let mut refusals: BTreeMap<&Arc<str>, (u64, BTreeSet<usize>, &str)> = BTreeMap::new();
         for (position, (origin, row)) in batch.rows.iter().enumerate() {
@@ -389,6 +402,42 @@ impl Delivery {
             self.metrics.rejects.with_label_values(&[Reason::Refused.word()]).inc_by(kept);
             *bytes += kept * MAX_REJECT_PAYLOAD as u64;
             warn!(mapping = &**mapping, rows, kept, reason, "the store refused rows; they are kept among the rejects");
+        }
+    }
+
+    /// Of a row that no column took anything of: one whose fields were only as before is no reject, and loses its others.
+    fn is_without_fields(&self, row: &mut Row) -> bool {
+        if row.fields.iter().all(Option::is_none) {
+            return true;
+        }
+        self.metrics.fields_dropped.with_label_values(&[&*row.mapping, "others"]).inc_by(row.others.len() as u64);
+        row.others.clear();
+        false
+    }
+
+    /// Counts values that no field names and no column took, and says so once for each measurement.
+    fn count_lost(&mut self, Lost { mapping, measurement, why, values, column }: &Lost) {
+        // Names of devices are no labels.
+        self.metrics.fields_dropped.with_label_values(&[&**mapping, "others"]).inc_by(*values);
+        if !self.lost.insert((*measurement, *why)) {
+            return;
+        }
+        let (mapping, column) = (&**mapping, column.as_str());
+        match why {
+            Unplaced::Full => warn!(
+                mapping,
+                column,
+                "the measurement has as many columns that appeared by themselves as there may be: other values are dropped"
+            ),
+            Unplaced::Taken => warn!(
+                mapping,
+                column,
+                "a value that no field lists is of another type than its column, and dropped: list the field, under another name"
+            ),
+            Unplaced::NoDdl => warn!(
+                mapping,
+                column, "no column is added with `[store] ddl = false`: values that no field lists are dropped"
+            ),
         }
     }
 

@@ -78,7 +78,7 @@ metrics! {
     rejects_unkept: IntCounterVec = "amber_rejects_unkept_total" { "reason" };
     /// Rejects deleted, by reason: older than `[rejects] keep` (age), or beyond its `max` (size).
     rejects_deleted: IntCounterVec = "amber_rejects_deleted_total" { "reason" };
-    /// Fields that could not be read and were left out of a row that was kept, by mapping and field.
+    /// Fields that could not be read and were left out of a row that was kept, by mapping and field; `others`: values that no field lists and no column took.
     fields_dropped: IntCounterVec = "amber_fields_dropped_total" { "mapping", "field" };
     /// Rows that bear the time of receipt although their mapping names a time, by reason.
     times_received: IntCounterVec = "amber_times_received_total" { "reason" };

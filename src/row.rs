@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Time;
-use crate::schema::Type;
+use crate::schema::{Measurement, Type};
 
 /// A value that both stores can hold: `mapping` has seen to it that floats are finite and texts hold no NUL.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,13 @@ pub struct Row {
 }
 
 impl Row {
+    /// Its values with their names: the fields of its `measurement`, then the others.
+    pub fn named<'a>(&'a self, measurement: &'a Measurement) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let fields = measurement.fields.iter().zip(&self.fields);
+        let fields = fields.filter_map(|(field, value)| Some((field.name.as_str(), value.as_ref()?)));
+        fields.chain(self.others.iter().map(|(name, value)| (&**name, value)))
+    }
+
     /// About what it weighs in a statement.
     #[must_use]
     pub fn bytes(&self) -> usize {

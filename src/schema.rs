@@ -30,6 +30,13 @@ impl Type {
             Self::Time => "time",
         }
     }
+
+    /// The type of this word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        const ALL: [Type; 6] = [Type::Float, Type::Int, Type::Bool, Type::Text, Type::Json, Type::Time];
+        ALL.into_iter().find(|r#type| r#type.word() == word)
+    }
 }
 
 /// What a number means over time: `Total` only grows but for resets (energy, rain).
@@ -72,6 +79,8 @@ pub struct Measurement {
     pub fields: Vec<Field>,
     /// Beyond it no series is made any more; those that are retired do not count.
     pub max_series: u64,
+    /// Whether rows may bring columns of their own (`others = "add"`).
+    pub others: bool,
     /// The table of somebody else's that its rows go into; `None`: Amber makes tables for it.
     pub own: Option<Own>,
 }

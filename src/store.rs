@@ -10,6 +10,7 @@ mod columns;
 mod error;
 mod link;
 mod migrations;
+mod others;
 mod plan;
 mod postgres;
 mod pruner;
@@ -23,6 +24,7 @@ use crate::batch::Batch;
 use crate::config;
 use crate::schema::Schema;
 
+pub use others::{Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};
 pub use sqlite::Sqlite;
@@ -52,6 +54,8 @@ pub struct Written {
     /// Rows that the database refused: position in `Batch::rows`, and the database's words without the row's data,
     /// which the reject has too. Those that are kept (`Batch::bound_refused`) are among `rejects`.
     pub refused: Vec<(usize, String)>,
+    /// Values that no field names and no column took.
+    pub lost: Vec<Lost>,
 }
 
 /// Why a batch is not stored, or perhaps not.
@@ -67,6 +71,9 @@ pub enum WriteError {
     /// Rows of new series in measurements that have as many as `max_series` allows (position and why, ascending).
     /// Nothing is stored: make rejects of them and write the rest.
     TooManySeries(Vec<(usize, String)>),
+    /// Rows that have only values that no field names, none of which has a column (position and why, ascending).
+    /// Nothing is stored, likewise.
+    NoColumn(Vec<(usize, String)>),
     /// Another process has adopted the writer: stop.
     Fenced,
 }
@@ -77,6 +84,7 @@ impl WriteError {
     pub fn into_source(self) -> anyhow::Error {
         match self {
             Self::Away { source, .. } | Self::Standing(source) | Self::Refused(source) => source,
+            Self::NoColumn(rows) => anyhow::anyhow!("{} rows have no column", rows.len()),
             Self::TooManySeries(rows) => anyhow::anyhow!("{} rows are of too many series", rows.len()),
             Self::Fenced => anyhow::anyhow!("another process has adopted the writer"),
         }
@@ -193,7 +201,7 @@ impl Store {
         }
     }
 
-    /// Stores `batch` under `number` with the ledger `packets`, in one statement or transaction. Needs an adopted
+    /// Adds the columns that its rows bring (`Row::others`), in a transaction of their own, and stores `batch` under `number` with the ledger `packets`, in one statement or transaction. Needs an adopted
     /// connection.
     ///
     /// # Errors
@@ -209,7 +217,7 @@ impl Store {
     /// rejects.
     ///
     /// # Errors
-    /// As `write` (`TooManySeries` included), but never `Refused`: a table that takes none of many rows is `Standing`.
+    /// As `write` (`TooManySeries` and `NoColumn` included), but never `Refused`: a table that takes none of many rows is `Standing`.
     pub async fn write_apart(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let written = match self {
             Self::Postgres(store) => store.write_apart(batch, number, packets).await,

@@ -204,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn others_stand_behind_the_fields_by_their_names() {
+        let text = "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:x.db\"\n\
+            [mapping.plug]\ntopic = \"plug\"\nothers = \"add\"\nfields = { watt = { unit = \"W\" } }";
+        let mapping = Mapping::new(&crate::config::load_text("c.toml", text, []).config.unwrap().mappings).0.unwrap();
+        let payload = r#"{"mode": "eco", "time": 1, "watt": 7, "isOn": true}"#.to_owned();
+        let args = ExplainArgs { topic: Some("plug".to_owned()), payload: Some(payload), ..ExplainArgs::default() };
+        let mut out = Vec::new();
+        explain(&args, &mapping, 1 << 20, &mut out, false).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let told = |start: &str| out.lines().map(str::trim).filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+        assert_eq!(told("field"), ["field watt = 7.0 W float", "field is_on = true bool", "field mode = \"eco\" text"]);
+        assert_eq!(told("dropped"), ["dropped plug: others: no column can be called `time`"]);
+    }
+
+    #[test]
     fn json_is_one_object_a_line() {
         for (payload, expected) in [
             (

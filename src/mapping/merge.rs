@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::compile::{Draft, DraftTarget};
 use super::compiled::{Compiled, Layout, Target};
 use super::own::Tables;
+use crate::config::mapping::Others;
 use crate::fault::{At, Fault, Place};
 use crate::schema::{Field, Kind, MAX_SERIES, Measurement, Schema};
 
@@ -86,7 +87,14 @@ impl<'c> Merge<'c, '_> {
         let path = format!("mapping.{}", config.name.value);
         let index = *self.by_name.entry(name.to_lowercase()).or_insert_with(|| {
             let (name, max_series) = (name.to_owned(), MAX_SERIES);
-            self.schema.measurements.push(Measurement { name, tags: vec![], fields: vec![], max_series, own: None });
+            self.schema.measurements.push(Measurement {
+                name,
+                tags: vec![],
+                fields: vec![],
+                max_series,
+                own: None,
+                others: false,
+            });
             self.schema.measurements.len() - 1
         });
         let known = self.schema.measurements[index].name.clone();
@@ -101,6 +109,7 @@ impl<'c> Merge<'c, '_> {
             ));
         }
         self.tables.feed(index, name, config, self.faults);
+        self.schema.measurements[index].others |= config.others == Others::Add;
         if let Some(bound) = &config.max_series {
             self.bound(index, bound, &config.name.value);
         }

@@ -3,7 +3,7 @@
 //! Of tables of the user's own nothing is written: each row promises a view of its name with the columns that it
 //! names, and dashboards rely on that.
 
-use super::plan::Table;
+use super::plan::{Appeared, Table};
 use crate::schema::{Kind, Schema};
 
 /// The rows, borrowed from the schema.
@@ -55,6 +55,23 @@ impl<'a> Catalogue<'a> {
             })
         });
         Self { names, tags, fields: fields.collect() }
+    }
+
+    /// Adds columns that appeared by themselves.
+    pub(super) fn add(&mut self, measurement: &'a str, appeared: &'a [Appeared]) {
+        let row = |column: &'a Appeared| FieldRow {
+            measurement,
+            name: &column.name,
+            position: column.position,
+            r#type: column.r#type.word(),
+            kind: "gauge",
+            unit: None,
+            description: None,
+            decimals: None,
+            min: None,
+            max: None,
+        };
+        self.fields.extend(appeared.iter().map(row));
     }
 
     /// One column of the fields.

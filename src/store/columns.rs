@@ -154,6 +154,11 @@ impl ColumnBuf {
     pub(super) fn value(&mut self, value: Option<&Value>) {
         match value {
             None => self.null(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "it is a whole number, which `others::settle` has seen to"
+            )]
+            Some(Value::Float(value)) if self.element == Element::Int8 => self.int(*value as i64),
             Some(Value::Float(value)) => self.float(*value),
             Some(Value::Int(value)) => self.int(*value),
             Some(Value::Bool(value)) => self.bool(*value),
@@ -200,8 +205,8 @@ pub(super) fn check(row: &Row, tables: &[Table]) -> Result<(), String> {
     if !table.tags.is_empty() && row.tags.iter().count() != table.tags.len() {
         return Err(format!("a fault in Amber: `{}` has {} tags", table.name, table.tags.len()));
     }
-    if row.fields.len() != table.fields.len() {
-        return Err(format!("a fault in Amber: `{}` has {} fields", table.name, table.fields.len()));
+    if row.fields.len() != table.listed {
+        return Err(format!("a fault in Amber: `{}` has {} fields", table.name, table.listed));
     }
     for (value, (name, r#type)) in row.fields.iter().zip(&table.fields) {
         let fits = match value {
@@ -239,7 +244,8 @@ impl Block {
     }
 
     /// Replaces its content by the rows at `positions` of the batch.
-    pub(super) fn fill(&mut self, Rows { batch, series }: Rows<'_>, positions: &[usize]) {
+    pub(super) fn fill(&mut self, rows: Rows<'_>, positions: &[usize]) {
+        let Rows { batch, series, .. } = rows;
         self.columns.iter_mut().for_each(ColumnBuf::clear);
         if let Some(sources) = &self.own {
             for &position in positions {
@@ -263,8 +269,9 @@ impl Block {
             time.time(row.time);
             id.int(series[position]);
             received.time(batch.messages[*origin].received_at);
-            for (column, value) in fields.iter_mut().zip(&row.fields) {
-                column.value(value.as_ref());
+            // With the columns that only others fill.
+            for (column, value) in fields.iter_mut().zip(rows.values(position)) {
+                column.value(value);
             }
         }
     }

@@ -3,12 +3,13 @@
 //! A measurement `m` is three things: a series table (one row per set of tag values), a data table (one row per
 //! reading) and a view that joins them, which is all that people and dashboards see. Planned here: create, add a
 //! field, add a tag, make an int column of a small table a float. Whatever else differs is a conflict that prints both
-//! remedies. Nothing is ever dropped but what is made anew at once: the unique key of the tags with one more; our view,
+//! remedies. Columns that appear by themselves (`others = "add"`) are added alike. Nothing is ever dropped but what is made anew at once: the unique key of the tags with one more; our view,
 //! in SQLite, and where a column of it becomes a float.
 //!
 //! What is found and not wanted stays, in the tables and in the view: it is another mapping's, an older one's, or a
 //! person's own. A tag of another mapping is part of the key, so this one writes `''` there.
 
+mod appeared;
 mod dialect;
 pub(super) mod own;
 mod planner;
@@ -18,9 +19,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use super::others::Places;
 use super::{Plan, migrations};
 use crate::schema::{Field, Measurement, Own, Schema, Type};
 
+pub(super) use appeared::Appeared;
 pub(super) use dialect::Dialect;
 pub(super) use own::{Form, OwnTable, Source};
 pub(super) use remedy::EXACT_INT;
@@ -35,6 +38,8 @@ pub(super) struct Found {
     pub(super) key: Option<Key>,
     /// Types of the fields by the catalogue, for SQLite, whose columns tell less.
     pub(super) types: BTreeMap<String, String>,
+    /// All fields by the catalogue, with type and position; read only for measurements that get columns from rows.
+    pub(super) catalogue: Vec<(String, String, i32)>,
     pub(super) around: Around,
 }
 
@@ -123,8 +128,12 @@ pub(super) struct Table {
     pub(super) tags: Vec<String>,
     /// Tags of others in the key of the series; `''` for us.
     pub(super) other_tags: Vec<String>,
-    /// In the order of a row's values.
+    /// In the order of a row's values, and behind them what only values that no field names go to.
     pub(super) fields: Vec<(String, Type)>,
+    /// How many of the fields have a value in each row.
+    pub(super) listed: usize,
+    /// Where values go that no field names; `None`: rows have none.
+    pub(super) others: Option<Places>,
     pub(super) max_series: u64,
     /// The user's own; then there are no series, and none of Amber's tables.
     pub(super) own: Option<OwnTable>,
@@ -159,18 +168,39 @@ pub(super) fn for_empty(dialect: Dialect, schema: &Schema) -> Plan {
 
 /// What is to be done for one measurement.
 pub(super) fn measurement(dialect: Dialect, wanted: &Measurement, found: &Found) -> (Plan, Table) {
+    let (plan, table, _) = appearing(dialect, wanted, found, &[]);
+    (plan, table)
+}
+
+/// The same with columns that appear by themselves: those of `new` that are not there, as far as there is room for them.
+pub(super) fn appearing(
+    dialect: Dialect,
+    wanted: &Measurement,
+    found: &Found,
+    new: &[(String, Type)],
+) -> (Plan, Table, Vec<Appeared>) {
     let mut planner = planner::Planner::new(dialect, wanted);
     let other_tags = planner.series(found);
     let tags: Vec<&str> = wanted.tags.iter().chain(&other_tags).map(String::as_str).collect();
-    let fields = planner.data(found);
-    planner.view(found, &tags, &fields);
+    let mut columns = planner.data(found);
+    let mut fields: Vec<(String, Type)> =
+        wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
+    let listed = fields.len();
+    let (mut others, mut appeared) = (None, Vec::new());
+    if wanted.others {
+        let mut places = appeared::places(dialect, wanted, found, &other_tags, &mut fields);
+        appeared = appeared::admitted(found, &mut places, &mut fields, new);
+        planner.appear(&appeared);
+        columns.extend(appeared.iter().map(|column| column.name.clone()));
+        others = Some(places);
+    }
+    planner.view(found, &tags, &columns);
     if dialect == Dialect::Postgres {
         planner.comments(found);
     }
     let plan = planner.plan;
-    let fields = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
-    (plan, Table { name, tags, other_tags, fields, max_series, own: None })
+    (plan, Table { name, tags, other_tags, fields, listed, others, max_series, own: None }, appeared)
 }
 
 /// What stands in the way of writing into a table of the user's own; `None`: it is not there.
@@ -187,9 +217,10 @@ pub(super) fn own_measurement(
             (vec![own::missing(dialect, wanted, own, like)], nowhere)
         }
     };
-    let fields = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
+    let fields: Vec<(String, Type)> = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
-    (conflicts, Table { name, tags, other_tags: vec![], fields, max_series, own: Some(own) })
+    let listed = fields.len();
+    (conflicts, Table { name, tags, other_tags: vec![], fields, listed, others: None, max_series, own: Some(own) })
 }
 
 impl Shape {

@@ -23,6 +23,7 @@ pub(super) use self::connect::{Server, connect};
 use self::write::Kept;
 use super::error::Failure;
 use super::link::{Gate, Link, Passed, not_adopted, within};
+use super::others::{self, Lacking, Settled};
 use super::plan::Table;
 use super::series::{Cache, Made, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
@@ -88,14 +89,24 @@ impl Postgres {
     }
 
     pub(super) async fn plan(&mut self, schema: &Schema) -> Result<Plan, WriteError> {
+        self.look(schema).await.map(|(plan, _)| plan)
+    }
+
+    /// What is to be done, and the tables as they would be then.
+    async fn look(&mut self, schema: &Schema) -> Result<(Plan, Vec<Table>), WriteError> {
         let mut connection = self.take().await?;
         let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
-        self.link.give_back(connection, outcome, false).map(|(plan, _)| plan)
+        self.link.give_back(connection, outcome, false)
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        self.prepare_with(schema, &Lacking::new()).await
+    }
+
+    /// Adds columns that appear by themselves, too.
+    async fn prepare_with(&mut self, schema: &Schema, new: &Lacking) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, self.ddl)).await;
+        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
@@ -123,7 +134,7 @@ impl Postgres {
         let gate = Gate { writer: &self.writer, epoch, owner: self.owner, last: self.link.last(), number, packets };
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
-        let rows = Rows { batch, series: &resolved.ids };
+        let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
         let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
         let outcome = self.of_own_tables(outcome);
         let passed = self.link.passed(connection, outcome, sent);
@@ -225,7 +236,10 @@ impl Postgres {
             return Ok(());
         }
         let Some(schema) = self.schema.clone() else { return Ok(()) };
-        if !self.plan(&schema).await?.is_empty() {
+        let (plan, tables) = self.look(&schema).await?;
+        // A column that no mapping lists may have another type now, or be gone.
+        let is_other = |(now, then): (&Table, &Table)| now.others != then.others || now.fields != then.fields;
+        if !plan.is_empty() || tables.iter().zip(&self.tables).any(is_other) {
             self.link.changed();
         }
         self.examined = Some(Instant::now());
@@ -250,6 +264,7 @@ impl Postgres {
         {
             self.prepare(&schema).await?;
         }
+        let others = self.settle(batch).await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();
         if !misses.is_empty() {
@@ -257,7 +272,19 @@ impl Postgres {
             let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
-        self.series.resolve(batch, &self.tables, made)
+        Ok(Resolved { others, ..self.series.resolve(batch, &self.tables, made)? })
+    }
+
+    /// Columns for all values that no field names; new ones are added.
+    async fn settle(&mut self, batch: &Batch) -> Result<Settled, WriteError> {
+        let lacking = others::lacking(batch, &self.tables);
+        if self.ddl
+            && !lacking.is_empty()
+            && let Some(schema) = self.schema.clone()
+        {
+            self.prepare_with(&schema, &lacking).await?;
+        }
+        others::settle(batch, &self.tables, self.ddl)
     }
 
     /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::columns::check;
 use super::error::{Failure, Refusal};
+use super::others::Settled;
 use super::plan::Table;
 use crate::batch::Batch;
-use crate::row::{Row, Tags};
+use crate::row::{Row, Tags, Value};
 use crate::store::{WriteError, Written};
 
 /// Of all series that are remembered, whatever the number of measurements. Beyond it the cache begins anew.
@@ -110,6 +111,8 @@ pub(super) struct Resolved {
     pub(super) ids: Vec<i64>,
     /// Rows that cannot be stored, whatever the table says: position and reason.
     pub(super) refused: Vec<(usize, Refusal)>,
+    /// Where values go that no field names.
+    pub(super) others: Settled,
 }
 
 impl Resolved {
@@ -121,6 +124,7 @@ impl Resolved {
             rows: (batch.rows.len() - refused.len()) as u64,
             rejects: (batch.rejects.len() + kept) as u64,
             refused,
+            lost: self.others.lost,
         }
     }
 }
@@ -130,6 +134,24 @@ impl Resolved {
 pub(super) struct Rows<'a> {
     pub(super) batch: &'a Batch,
     pub(super) series: &'a [i64],
+    pub(super) others: &'a Settled,
+    pub(super) tables: &'a [Table],
+}
+
+impl<'a> Rows<'a> {
+    /// Values for all columns of the table's fields.
+    pub(super) fn values(self, position: usize) -> impl Iterator<Item = Option<&'a Value>> {
+        let (_, row) = &self.batch.rows[position];
+        let mut others = self.others.of(position);
+        let width = self.tables[row.measurement].fields.len();
+        (0..width).map(move |column| match others {
+            [(place, n), rest @ ..] if *place == column => {
+                others = rest;
+                Some(&row.others[*n].1)
+            }
+            _ => row.fields.get(column)?.as_ref(),
+        })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -208,7 +230,7 @@ impl Cache {
                 |(position, (_, row)): (usize, &(usize, Row))| (position, too_many(row, &tables[row.measurement]));
             return Err(WriteError::TooManySeries(rows.map(told).collect()));
         }
-        let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), refused: Vec::new() };
+        let mut resolved = Resolved { ids: Vec::with_capacity(batch.rows.len()), ..Resolved::default() };
         for (position, (_, row)) in batch.rows.iter().enumerate() {
             let known = self.measurements.get(row.measurement).and_then(|cache| cache.get(&row.tags));
             let reason = match check(row, tables) {
@@ -255,7 +277,16 @@ mod tests {
 
     fn tables() -> Vec<Table> {
         let (name, tags) = ("m".into(), vec!["device".into()]);
-        vec![Table { name, tags, other_tags: vec![], fields: vec![], max_series: 10, own: None }]
+        vec![Table {
+            name,
+            tags,
+            other_tags: vec![],
+            fields: vec![],
+            listed: 0,
+            others: None,
+            max_series: 10,
+            own: None,
+        }]
     }
 
     fn batch(devices: &[&str]) -> Batch {

@@ -24,6 +24,7 @@ use self::wal::Wal;
 use self::write::Kept;
 use super::error::{Class, Failure};
 use super::link::{Gate, Link, Passed, not_adopted, within};
+use super::others::{self, Lacking, Settled};
 use super::plan::{self, Dialect, Table};
 use super::series::{Cache, Made, Resolved};
 use super::{Adopted, Plan, WriteError, Written};
@@ -115,8 +116,13 @@ impl Sqlite {
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
+        self.prepare_with(schema, &Lacking::new()).await
+    }
+
+    /// Adds columns that appear by themselves, too.
+    async fn prepare_with(&mut self, schema: &Schema, new: &Lacking) -> Result<(), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema, self.ddl)).await;
+        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
@@ -240,6 +246,7 @@ impl Sqlite {
         {
             self.prepare(&schema).await?;
         }
+        let others = self.settle(batch).await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();
         if !misses.is_empty() {
@@ -247,7 +254,19 @@ impl Sqlite {
             let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
-        self.series.resolve(batch, &self.tables, made)
+        Ok(Resolved { others, ..self.series.resolve(batch, &self.tables, made)? })
+    }
+
+    /// Columns for all values that no field names; new ones are added.
+    async fn settle(&mut self, batch: &Batch) -> Result<Settled, WriteError> {
+        let lacking = others::lacking(batch, &self.tables);
+        if self.ddl
+            && !lacking.is_empty()
+            && let Some(schema) = self.schema.clone()
+        {
+            self.prepare_with(&schema, &lacking).await?;
+        }
+        others::settle(batch, &self.tables, self.ddl)
     }
 
     /// Between batches: a failure here harms none.

@@ -63,6 +63,35 @@ fn over_mqtt_3_1_1_into_sqlite_every_message_is_stored_exactly_once() {
     killed_fifty_times(&Home::sqlite(), "3.1.1");
 }
 
+#[test]
+fn columns_that_appear_over_kills_hold_every_value_exactly_once() {
+    // The last level of the topic is a name that no field lists: a new column every fifty numbers.
+    const MAPPING: &str = "\n[mapping.numbers]\ntopic = \"n/{name}\"\nothers = \"add\"\n\
+        pivot = { name = \"{name}\", value = \"n\" }\nfields = { n = { path = \"$.n\", type = \"int\" } }\n";
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mut amber = Amber::run(&(numbers::settings(&broker.url(), &home.url(), "qos = 2") + MAPPING));
+        let load = Load::route(broker.port, Duration::from_millis(10), "load", 0, |n| format!("n/k{}", n / 50));
+        let mut random = Random(KILLS_OF_DRAIN);
+        for _ in 0..2 * KILLS_OF_DRAIN {
+            live_and_die(&mut amber, &mut random);
+        }
+        let messages = numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, &home);
+        let columns = format!("select name from {} where position >= 1000000 and name like 'k%'", home.view("fields"));
+        let columns: Vec<String> = home.sql().rows(&columns).unwrap().iter().filter_map(|row| row[0].clone()).collect();
+        println!("{home}: {messages} messages, {} columns", columns.len());
+        assert!(columns.len() > 5, "{columns:?}");
+        let view = home.view("numbers");
+        for column in columns {
+            let of = format!("n / 50 = {} and n < {}", &column[1..], numbers::SENTINEL);
+            let wrong = format!("select count(*) from {view} where {of} and ({column} is null or {column} <> n)");
+            let elsewhere = format!("select count({column}) from {view} where not ({of})");
+            assert_eq!(home.sql().rows(&wrong), home.sql().rows(&elsewhere), "{home}: {column}");
+            assert_eq!(home.sql().number(&wrong), Ok(0), "{home}: {column}");
+        }
+    }
+}
+
 /// What has gathered at the broker while Amber was away, and how often it is killed before all is stored.
 const QUEUED: u64 = 20_000;
 const KILLS_OF_DRAIN: u64 = 10;

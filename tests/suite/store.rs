@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod ddl;
+mod others;
 mod own;
 mod refused;
 mod rejects;

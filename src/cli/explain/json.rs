@@ -63,10 +63,8 @@ impl Serialize for ShownRow<'_> {
         map.serialize_field("time_source", source)?;
         let tags = measurement.tags.iter().zip(row.tags.iter()).filter(|(_, value)| !value.is_empty());
         map.serialize_field("tags", &Ordered(tags.map(|(name, value)| (&**name, value)).collect()))?;
-        let fields = measurement.fields.iter().zip(&row.fields);
-        let fields = fields.filter_map(|(field, value)| Some((&*field.name, ShownValue(value.as_ref()?))));
-        let others = row.others.iter().map(|(name, value)| (&**name, ShownValue(value)));
-        map.serialize_field("fields", &Ordered(fields.chain(others).collect()))?;
+        let fields = row.named(measurement).map(|(name, value)| (name, ShownValue(value)));
+        map.serialize_field("fields", &Ordered(fields.collect()))?;
         map.end()
     }
 }

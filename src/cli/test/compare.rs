@@ -123,15 +123,12 @@ impl<'a> FoundRow<'a> {
     fn new(row: &'a Row, schema: &'a Schema) -> Self {
         let measurement = &schema.measurements[row.measurement];
         let tags = measurement.tags.iter().map(String::as_str).zip(row.tags.iter());
-        let fields = measurement.fields.iter().zip(&row.fields);
-        let fields = fields.filter_map(|(field, value)| Some((field.name.as_str(), value.as_ref()?)));
-        let others = row.others.iter().map(|(name, value)| (&**name, value));
         Self {
             measurement: &measurement.name,
             time: row.time,
             time_source: source(row.time_source),
             tags: tags.filter(|(_, value)| !value.is_empty()).collect(),
-            fields: fields.chain(others).collect(),
+            fields: row.named(measurement).collect(),
         }
     }
 

@@ -97,11 +97,8 @@ fn row(name: &str, row: &Row, mapping: &Mapping) -> String {
     let tags = measurement.tags.iter().zip(row.tags.iter()).filter(|(_, value)| !value.is_empty());
     let tags: Vec<String> = tags.map(|(name, value)| format!("{} = {}", key(name), one_line(value))).collect();
     parts.push(format!("tags = {}", table(&tags)));
-    let fields = measurement.fields.iter().zip(&row.fields);
-    let fields = fields.filter_map(|(field, value)| Some((field.name.as_str(), value.as_ref()?)));
-    let others = row.others.iter().map(|(name, value)| (&**name, value));
-    let fields: Vec<String> =
-        fields.chain(others).map(|(name, value)| format!("{} = {}", key(name), typed(value))).collect();
+    let fields = row.named(measurement);
+    let fields: Vec<String> = fields.map(|(name, value)| format!("{} = {}", key(name), typed(value))).collect();
     parts.push(format!("fields = {}", table(&fields)));
     format!("{{ {} }}", parts.join(", "))
 }

@@ -27,7 +27,7 @@ fn deadbands() -> Deadbands {
     ];
     let measurement = |name: &str, fields| {
         let (name, tags) = (name.to_owned(), vec!["device".to_owned()]);
-        Measurement { name, tags, fields, max_series: 10, own: None }
+        Measurement { name, tags, fields, max_series: 10, own: None, others: false }
     };
     let plain = vec![field("v", Type::Float, None)];
     Deadbands::new(&Schema { measurements: vec![measurement("plain", plain), measurement("m", fields)] })

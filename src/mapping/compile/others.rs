@@ -46,7 +46,9 @@ impl Compiler<'_, '_> {
             config::Others::Add => Shape::Columns,
             config::Others::Json => Shape::Json,
         };
-        if compiled.rows.iter().any(|row| matches!(row.steps.last(), Some(Step::Zip(_)))) {
+        let zipped =
+            compiled.pivot.is_none() && compiled.rows.iter().any(|row| matches!(row.steps.last(), Some(Step::Zip(_))));
+        if zipped {
             let place = config.rows.first().map_or(&config.name.place, |rows| &rows.place).clone();
             let what = "rows of parallel arrays have no others: each row would have all of every array";
             self.fault(&place, "others", what, "name the arrays in `fields`, and leave `others` out");

@@ -251,3 +251,15 @@ fn what_others_cannot_be_is_a_fault() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn in_formats_without_types_what_is_a_number_is_a_float() {
+    check(
+        "[mapping.m]\ntopic = \"c\"\nformat = { type = \"csv\", header = true }\nothers = \"add\"\nfields = [\"t\"]",
+        &[("c", "t,relHumidity,state\n1,2.5,on\n2,,N/A", &["m | t=1.0 rel_humidity=2.5 state=\"on\"", "m | t=2.0"])],
+    );
+    check(
+        "[mapping.m]\ntopic = \"p\"\nformat = { type = \"pairs\", separator = \";\" }\nothers = \"add\"",
+        &[("p", "t=1;h=-2.50e1;s=on;v=1.2.3", &["m | h=-25.0 s=\"on\" t=1.0 v=\"1.2.3\""])],
+    );
+}

@@ -1,6 +1,6 @@
 //! The planner of one measurement: series table, data table, view, comments, in this order.
 
-use super::{Column, Dialect, Found, Relation, Shape, remedy};
+use super::{Appeared, Column, Dialect, Found, Relation, Shape, remedy};
 use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
@@ -9,6 +9,9 @@ use crate::store::sql::{list, literal, quote};
 const SERIES: [&str; 2] = ["series_id", "retired_at"];
 /// Columns that every data table has besides its fields.
 const DATA: [&str; 3] = ["time", "series_id", "received_at"];
+
+/// All of these, and what the view has besides: no value that no field names may have such a name.
+pub(super) const RESERVED: [&str; 5] = ["time", "series_id", "received_at", "retired_at", "time_utc"];
 
 /// What is wanted, and what is to be done so far.
 pub(super) struct Planner<'a> {
@@ -156,6 +159,15 @@ impl<'a> Planner<'a> {
         let others = relation.columns.iter().map(|column| &column.name);
         let others = others.filter(|name| !DATA.contains(&name.as_str()) && !wanted.contains(name)).cloned();
         wanted.iter().cloned().chain(others).collect()
+    }
+
+    /// Adds columns that no mapping lists.
+    pub(super) fn appear(&mut self, columns: &[Appeared]) {
+        let table = self.dialect.data(&self.wanted.name);
+        for column in columns {
+            let (name, r#type) = (quote(&column.name), self.dialect.column_type(column.r#type));
+            self.run(format!("alter table {table} add column {name} {}", r#type));
+        }
     }
 
     fn column(&self, field: &Field) -> String {

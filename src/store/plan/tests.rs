@@ -23,6 +23,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         fields: fields.iter().map(|(name, r#type)| field(name, *r#type)).collect(),
         max_series: 10,
         own: None,
+        others: false,
     }
 }
 
@@ -54,6 +55,7 @@ fn found() -> Found {
         view: Some(view(&["time", "room", "temperature", "received_at"])),
         key: Some(Key { name: "amber_store.climate_series_room_idx".to_owned(), tags: vec!["room".to_owned()] }),
         types: BTreeMap::new(),
+        catalogue: Vec::new(),
         around: Around::default(),
     }
 }
@@ -250,4 +252,40 @@ fn a_tag_that_was_a_field_and_a_field_that_was_a_tag_are_conflicts_with_both_rem
         assert!(conflict.contains(what) && conflict.contains("otherwise in the mapping"), "{conflict}");
         assert!(conflict.contains(&format!("`begin; alter table amber_store.\"{table}\" rename column")), "{conflict}");
     }
+}
+
+#[test]
+fn a_column_appears_behind_all_others_and_is_known_the_next_time() {
+    let mut open = wanted(&["room"], &[("temperature", Type::Float)]);
+    open.others = true;
+    let mut found = found();
+    found.catalogue = vec![("temperature".to_owned(), "float".to_owned(), 0)];
+    let new = ["room", "time", "temperature", "mode", "x"].map(|name| (name.to_owned(), Type::Text));
+    let (plan, table, appeared) = appearing(Dialect::Postgres, &open, &found, &new);
+    assert_eq!(
+        without_comments(&plan),
+        [
+            "alter table amber_store.\"climate_data\" add column \"mode\" text",
+            "alter table amber_store.\"climate_data\" add column \"x\" text",
+            "create or replace view amber.\"climate\" as\nselect d.\"time\", s.\"room\", d.\"temperature\", d.\"received_at\", d.\"mode\", d.\"x\"\nfrom amber_store.\"climate_data\" d\nleft join amber_store.\"climate_series\" s on s.series_id = d.series_id",
+        ]
+    );
+    let names = |table: &Table| table.fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&table), table.listed), (["temperature", "mode", "x"].map(str::to_owned).to_vec(), 1));
+    let positions: Vec<i32> = appeared.iter().map(|column| column.position).collect();
+    assert_eq!(positions, [1_000_000, 1_000_001]);
+
+    for column in appeared {
+        let r#type = Dialect::Postgres.column_type(column.r#type).to_owned();
+        let name = column.name.clone();
+        found.data.as_mut().unwrap().columns.push(Column { name, r#type, required: false, comment: None });
+        found.catalogue.push((column.name, column.r#type.word().to_owned(), column.position));
+    }
+    found.view = Some(view(&["time", "room", "temperature", "received_at", "mode", "x"]));
+    // Somebody has changed one of them: nothing is written there.
+    found.data.as_mut().unwrap().columns.last_mut().unwrap().r#type = "bigint".to_owned();
+    let (plan, table, appeared) = appearing(Dialect::Postgres, &open, &found, &new);
+    assert_eq!((without_comments(&plan), appeared), (vec![], vec![]));
+    assert_eq!(names(&table), ["temperature", "mode"]);
+    assert_eq!(table.others.unwrap().columns["x"], None);
 }

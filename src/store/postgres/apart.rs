@@ -30,7 +30,7 @@ pub(super) async fn write(
             return Ok(Passed::Fenced);
         }
         for (table, positions) in by_table(batch, &resolved.refused) {
-            let rows = Rows { batch, series: &resolved.ids };
+            let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
             let refused = split(connection, tables, kept, table, rows, positions).await?;
             resolved.refused.extend(refused);
         }

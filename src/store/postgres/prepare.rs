@@ -15,23 +15,38 @@ use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
-use crate::store::plan::{self, Column, Dialect, Found, Key, Relation, Shape, Table};
+use crate::store::others::Lacking;
+use crate::store::plan::{self, Appeared, Column, Dialect, Found, Key, Relation, Shape, Table};
+
+/// What is to be done, the tables as they will be, and by measurement the columns that appear.
+type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
 
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new()).await?;
+    Ok((plan, tables))
+}
+
+/// The same with columns that appear by themselves.
+async fn plan_with(connection: &mut PgConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
     let mut all = Plan { statements: missing_schemas(connection).await?, ..Plan::default() };
     all.statements.extend(pending(connection).await?);
-    let (measurements, tables) = plan_measurements(connection, schema).await?;
+    let (measurements, tables, appeared) = plan_measurements(connection, schema, new).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
     all.notes.extend(measurements.notes);
-    Ok((all, tables))
+    Ok((all, tables, appeared))
 }
 
 /// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
-pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
+pub(super) async fn prepare(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    new: &Lacking,
+    ddl: bool,
+) -> Result<Vec<Table>, Failure> {
     let mut transaction = connection.begin().await?;
-    match apply(&mut transaction, schema, ddl).await {
+    match apply(&mut transaction, schema, new, ddl).await {
         Ok(tables) => {
             // Every statement before it succeeded, so that this is a COMMIT and no ROLLBACK in disguise.
             transaction.commit().await?;
@@ -45,15 +60,24 @@ pub(super) async fn prepare(connection: &mut PgConnection, schema: &Schema, ddl:
     }
 }
 
-async fn apply(connection: &mut PgConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
+async fn apply(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    new: &Lacking,
+    ddl: bool,
+) -> Result<Vec<Table>, Failure> {
     run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
     // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
     run(connection, "set local lock_timeout = '2s'").await?;
-    let (plan, tables) = plan(connection, schema).await?;
+    let (plan, tables, appeared) = plan_with(connection, schema, new).await?;
     for statement in plan.to_run(ddl)? {
         run(connection, statement).await?;
     }
-    catalogue(connection, &Catalogue::new(schema, &tables)).await?;
+    let mut rows = Catalogue::new(schema, &tables);
+    for (measurement, appeared) in &appeared {
+        rows.add(&schema.measurements[*measurement].name, appeared);
+    }
+    catalogue(connection, &rows).await?;
     Ok(tables)
 }
 
@@ -76,24 +100,28 @@ async fn missing_schemas(connection: &mut PgConnection) -> Result<Vec<String>, F
     Ok(wanted.map(|schema| format!("create schema {schema}")).collect())
 }
 
+async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool, Failure> {
+    let query = sqlx::query_scalar(
+        "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'amber_store' and c.relname = $1)",
+    );
+    Ok(query.bind(table).fetch_one(connection).await?)
+}
+
 /// Migrations that have not run yet.
 async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, Failure> {
-    let there: bool = sqlx::query_scalar(
-        "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-         where n.nspname = 'amber_store' and c.relname = 'migrations')",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let there = exists(connection, "migrations").await?;
     let applied =
         if there { Some(connection.list_applied_migrations(Dialect::Postgres.migrations()).await?) } else { None };
     migrations::pending(Dialect::Postgres, applied.as_deref())
 }
 
-async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
     let mut found = find(connection, schema).await?;
+    read_catalogue(connection, schema, &mut found).await?;
     let mut all = Plan { conflicts: plan::names(Dialect::Postgres, &schema.measurements), ..Plan::default() };
-    let mut tables = Vec::new();
-    for measurement in &schema.measurements {
+    let (mut tables, mut appeared) = (Vec::new(), Vec::new());
+    for (n, measurement) in schema.measurements.iter().enumerate() {
         if let Some(its) = &measurement.own {
             let (conflicts, table) = own::plan(connection, measurement, its).await?;
             all.conflicts.extend(conflicts);
@@ -106,12 +134,14 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema) -> Re
         if !retyped.is_empty() {
             found.around = around::around(connection, &measurement.name, &retyped).await?;
         }
-        let (plan, table) = plan::measurement(Dialect::Postgres, measurement, &found);
+        let new = new.get(&n).map_or(&[][..], Vec::as_slice);
+        let (plan, table, columns) = plan::appearing(Dialect::Postgres, measurement, &found, new);
         all.statements.extend(plan.statements);
         all.conflicts.extend(plan.conflicts);
         tables.push(table);
+        appeared.push((n, columns));
     }
-    Ok((all, tables))
+    Ok((all, tables, appeared))
 }
 
 /// What there is of all measurements, in two queries. `pg_catalog`, because `information_schema` hides what the
@@ -176,6 +206,29 @@ async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<
         }
     }
     Ok(found)
+}
+
+/// Reads the catalogue of measurements that get columns from rows.
+async fn read_catalogue(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    found: &mut HashMap<String, Found>,
+) -> Result<(), Failure> {
+    let names = schema.measurements.iter().filter(|measurement| measurement.others);
+    let names: Vec<&str> = names.map(|measurement| measurement.name.as_str()).collect();
+    // An empty store has no catalogue.
+    if names.is_empty() || !exists(connection, "field").await? {
+        return Ok(());
+    }
+    let fields: Vec<(String, String, String, i32)> =
+        sqlx::query_as("select measurement, name, type, position from amber_store.field where measurement = any($1)")
+            .bind(&names)
+            .fetch_all(connection)
+            .await?;
+    for (measurement, name, r#type, position) in fields {
+        found.entry(measurement).or_default().catalogue.push((name, r#type, position));
+    }
+    Ok(())
 }
 
 pub(super) fn shape(kind: &str) -> Shape {

@@ -249,6 +249,7 @@ mod tests {
     use crate::message::{Message, Qos, Time};
     use crate::row::{Mapped, Outcome, Row, Tags, TimeSource, Value};
     use crate::schema::Type;
+    use crate::store::others::Settled;
 
     #[test]
     fn buffers_of_a_thousand_tables_that_each_had_a_large_batch_once_are_bounded() {
@@ -258,6 +259,8 @@ mod tests {
             tags: vec![],
             other_tags: vec![],
             fields: fields.clone(),
+            listed: 1,
+            others: None,
             max_series: 1,
             own: None,
         };
@@ -286,7 +289,8 @@ mod tests {
             let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
             batch.push(message, Mapped { outcome, dropped: vec![] });
             kept.trim();
-            kept.block(&tables, n).fill(Rows { batch: &batch, series: &[1] }, &[0]);
+            kept.block(&tables, n)
+                .fill(Rows { batch: &batch, series: &[1], others: &Settled::default(), tables: &tables }, &[0]);
             let bytes: usize = kept.blocks.values().map(Block::capacity).sum();
             assert!(bytes <= MAX_BUFFER_BYTES + (2 << 20), "{bytes}");
         }

@@ -11,27 +11,38 @@ use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
-use crate::store::plan::{self, Around, Column, Dialect, EXACT_INT, Found, Key, Relation, Shape, Table};
+use crate::store::others::Lacking;
+use crate::store::plan::{self, Appeared, Around, Column, Dialect, EXACT_INT, Found, Key, Relation, Shape, Table};
 use crate::store::sql::quote;
+
+/// What is to be done, the tables as they will be, and by measurement the columns that appear.
+type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
 
 /// What is to be done, and the tables as they will be. Changes nothing.
 pub(super) async fn plan(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new()).await?;
+    Ok((plan, tables))
+}
+
+/// The same with columns that appear by themselves.
+async fn plan_with(connection: &mut SqliteConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
     let mut all = Plan { statements: pending(connection).await?, ..Plan::default() };
-    let (measurements, tables) = plan_measurements(connection, schema).await?;
+    let (measurements, tables, appeared) = plan_measurements(connection, schema, new).await?;
     all.statements.extend(measurements.statements);
     all.conflicts.extend(measurements.conflicts);
     all.notes.extend(measurements.notes);
-    Ok((all, tables))
+    Ok((all, tables, appeared))
 }
 
 /// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
 pub(super) async fn prepare(
     connection: &mut SqliteConnection,
     schema: &Schema,
+    new: &Lacking,
     ddl: bool,
 ) -> Result<Vec<Table>, Failure> {
     let mut transaction = connection.begin_with("begin immediate").await?;
-    match apply(&mut transaction, schema, ddl).await {
+    match apply(&mut transaction, schema, new, ddl).await {
         Ok(tables) => {
             transaction.commit().await?;
             Ok(tables)
@@ -46,15 +57,24 @@ pub(super) async fn prepare(
     }
 }
 
-async fn apply(connection: &mut SqliteConnection, schema: &Schema, ddl: bool) -> Result<Vec<Table>, Failure> {
-    let (plan, tables) = plan(connection, schema).await?;
+async fn apply(
+    connection: &mut SqliteConnection,
+    schema: &Schema,
+    new: &Lacking,
+    ddl: bool,
+) -> Result<Vec<Table>, Failure> {
+    let (plan, tables, appeared) = plan_with(connection, schema, new).await?;
     for statement in plan.to_run(ddl)? {
         super::command(connection, statement).await.map_err(|failure| {
             let head = statement.lines().next().unwrap_or_default().trim_end_matches(" (");
             failure.context(format!("`{head}`"))
         })?;
     }
-    catalogue(connection, &Catalogue::new(schema, &tables)).await?;
+    let mut rows = Catalogue::new(schema, &tables);
+    for (measurement, appeared) in &appeared {
+        rows.add(&schema.measurements[*measurement].name, appeared);
+    }
+    catalogue(connection, &rows).await?;
     Ok(tables)
 }
 
@@ -71,11 +91,15 @@ async fn exists(connection: &mut SqliteConnection, name: &str) -> Result<bool, F
     Ok(query.bind(name).fetch_one(connection).await?)
 }
 
-async fn plan_measurements(connection: &mut SqliteConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
+async fn plan_measurements(
+    connection: &mut SqliteConnection,
+    schema: &Schema,
+    new: &Lacking,
+) -> Result<Planned, Failure> {
     let has_catalogue = exists(connection, "store_field").await?;
     let mut all = Plan { conflicts: plan::names(Dialect::Sqlite, &schema.measurements), ..Plan::default() };
-    let mut tables = Vec::new();
-    for measurement in &schema.measurements {
+    let (mut tables, mut appeared) = (Vec::new(), Vec::new());
+    for (n, measurement) in schema.measurements.iter().enumerate() {
         if let Some(its) = &measurement.own {
             let (conflicts, table) = own::plan(connection, measurement, its).await?;
             all.conflicts.extend(conflicts);
@@ -84,12 +108,14 @@ async fn plan_measurements(connection: &mut SqliteConnection, schema: &Schema) -
             continue;
         }
         let found = find(connection, measurement, has_catalogue).await?;
-        let (plan, table) = plan::measurement(Dialect::Sqlite, measurement, &found);
+        let new = new.get(&n).map_or(&[][..], Vec::as_slice);
+        let (plan, table, columns) = plan::appearing(Dialect::Sqlite, measurement, &found, new);
         all.statements.extend(plan.statements);
         all.conflicts.extend(plan.conflicts);
         tables.push(table);
+        appeared.push((n, columns));
     }
-    Ok((all, tables))
+    Ok((all, tables, appeared))
 }
 
 async fn find(
@@ -111,16 +137,16 @@ async fn find(
     } else {
         None
     };
-    let types: Vec<(String, String)> = if has_catalogue {
-        sqlx::query_as("select name, type from store_field where measurement = ?")
+    let catalogue: Vec<(String, String, i32)> = if has_catalogue {
+        sqlx::query_as("select name, type, position from store_field where measurement = ?")
             .bind(name)
             .fetch_all(&mut *connection)
             .await?
     } else {
         Vec::new()
     };
-    let types = types.into_iter().collect();
-    let mut found = Found { series, data, view, key, types, around: Around::default() };
+    let types = catalogue.iter().map(|(name, r#type, _)| (name.clone(), r#type.clone())).collect();
+    let mut found = Found { series, data, view, key, types, catalogue, around: Around::default() };
     let retyped = found.retyped(Dialect::Sqlite, measurement);
     if !retyped.is_empty() {
         found.around = around(&mut *connection, &measurement.name, &retyped).await?;

@@ -58,7 +58,7 @@ pub(super) async fn write(
             in_index_order(&mut parts, &resolved.ids);
         }
         for (table, positions) in parts {
-            let rows = Rows { batch, series: &resolved.ids };
+            let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
             if apart {
                 let refused = split(connection, tables, kept, table, rows, positions).await?;
                 resolved.refused.extend(refused);
@@ -107,9 +107,10 @@ async fn insert_rows(
     tables: &[Table],
     kept: &mut Kept,
     table: usize,
-    Rows { batch, series }: Rows<'_>,
+    rows: Rows<'_>,
     positions: &[usize],
 ) -> Result<(), Failure> {
+    let Rows { batch, series, .. } = rows;
     let mut rest = positions;
     while !rest.is_empty() {
         let (block, later) = rest.split_at(text::block(rest.len(), text::row_columns(&tables[table])));
@@ -122,8 +123,8 @@ async fn insert_rows(
                 continue;
             }
             query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
-            for value in &row.fields {
-                query = bind(query, value.as_ref());
+            for value in rows.values(position) {
+                query = bind(query, value);
             }
         }
         let stored = super::answered(query.execute(&mut *connection)).await?.rows_affected();

@@ -37,7 +37,7 @@ fn a_refused_row_becomes_a_reject_and_its_neighbours_are_stored() {
             refused(store.write(&batch, 1));
             assert!(store.store.is_adopted());
             assert_eq!(home.count("climate"), 0, "nothing is stored by halves");
-            let Written { rows, rejects, refused } = store.write_apart(&batch, 1).unwrap();
+            let Written { rows, rejects, refused, .. } = store.write_apart(&batch, 1).unwrap();
             assert_eq!((rows, rejects), (196, 4));
             let positions: Vec<usize> = refused.iter().map(|(position, _)| *position).collect();
             assert_eq!(positions, [7, 57, 107, 157]);

@@ -147,7 +147,7 @@ pub fn field(name: &str, r#type: Type) -> Field {
 
 pub fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
     let (name, tags) = (name.to_owned(), tags.iter().map(|&tag| tag.to_owned()).collect());
-    Measurement { name, tags, fields, max_series: amber::schema::MAX_SERIES, own: None }
+    Measurement { name, tags, fields, max_series: amber::schema::MAX_SERIES, own: None, others: false }
 }
 
 /// `climate (room, device; temperature °C)`
