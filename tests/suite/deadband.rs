@@ -2,11 +2,15 @@
 
 use amber::message::Qos;
 
+use crate::restore::{back_up, put_back};
 use crate::support::binary::Amber;
 use crate::support::client::Publisher;
+use crate::support::folder::Folder;
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::numbers::settings;
+use crate::support::postgres;
+use crate::support::proxy::{Cut, Mode, Proxy};
 use crate::support::sql::Texts;
 use crate::support::{Random, equal, eventually, eventually_within, pause_for};
 
@@ -195,5 +199,70 @@ fn over_kills_no_change_is_lost_and_each_life_has_one_row_more() {
         );
         let rows = home.count("n");
         assert!(rows <= STEPS + 1 + KILLS, "{home}: {rows} rows of {} values and {KILLS} kills", STEPS + 1);
+    }
+}
+
+#[test]
+fn a_commit_in_doubt_counts_once_it_is_known_to_be_stored_and_not_before() {
+    let (broker, database) = (Mosquitto::start(), postgres::database());
+    let proxy = Proxy::to(database.port);
+    let amber = Amber::run(&(settings(&broker.url(), &database.url_through(proxy.port), "") + MAPPING));
+    let home = Home::Postgres(database);
+    let mut publisher = Publisher::connect(broker.port, "publisher");
+    let mut publish = |second, members: &str| publisher.publish("tank/a", payload(second, members), Qos::AtLeastOnce);
+    let acknowledged =
+        |count| eventually("they are acknowledged", || equal(amber.metric("amber_acknowledged_total"), count));
+    let in_doubt = || amber.metric("amber_write_failures_total{kind=\"in_doubt\"}");
+    publish(0, r#""level":20.25"#);
+    acknowledged(1.0);
+    // Stored, and the answer is lost: what waits behind it is as before.
+    proxy.swallow_answer_to("marked");
+    publish(1, r#""level":30.25,"pump":"marked""#);
+    publish(2, r#""level":30.25"#);
+    eventually("it is stored", || equal(Ok(home.count("tank")), 2));
+    proxy.set(Mode::Pass);
+    proxy.cut(Cut::Reset);
+    acknowledged(3.0);
+    assert_eq!(in_doubt(), Ok(1.0), "nothing was put to the test");
+    // The new connection knows the series now, so that the batch is the next thing that is said.
+    publish(3, r#""seen":1"#);
+    acknowledged(4.0);
+    // Sent, and never stored: the same batch goes again, and is not as before because it was sent once.
+    proxy.set(Mode::DownstreamOnly);
+    publish(4, r#""level":40.25"#);
+    publish(5, r#""level":40.25"#);
+    eventually("both are in hand", || equal(amber.metric("amber_in_hand_messages"), 2.0));
+    proxy.set(Mode::Pass);
+    proxy.cut(Cut::Reset);
+    acknowledged(6.0);
+    assert_eq!(in_doubt(), Ok(2.0), "nothing was put to the test");
+    let expected = [
+        row(0, Some("20.25"), None, None),
+        row(1, Some("30.25"), Some("marked"), None),
+        row(3, None, None, Some("1")),
+        row(4, Some("40.25"), None, None),
+    ];
+    assert_eq!(rows(&home), expected);
+}
+
+#[test]
+fn what_a_backup_lacks_is_not_taken_for_stored() {
+    for home in Home::both() {
+        let (broker, folder) = (Mosquitto::start(), Folder::new());
+        let amber = amber(&broker, &home, false);
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let mut publish = |second, members: &str, count| {
+            publisher.publish("tank/a", payload(second, members), Qos::AtLeastOnce);
+            eventually("it is acknowledged", || equal(amber.metric("amber_acknowledged_total"), count));
+        };
+        publish(0, r#""level":20.25"#, 1.0);
+        let backup = back_up(&home, &folder);
+        publish(1, r#""level":30.25"#, 2.0);
+        put_back(&home, &backup);
+        publish(2, r#""level":30.25"#, 3.0);
+        publish(3, r#""level":30.25"#, 4.0);
+        let expected = [row(0, Some("20.25"), None, None), row(2, Some("30.25"), None, None)];
+        assert_eq!(rows(&home), expected, "{home}");
+        assert_eq!(amber.metric("amber_store_went_back_total"), Ok(1.0));
     }
 }

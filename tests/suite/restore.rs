@@ -22,7 +22,7 @@ const ACKNOWLEDGED: &str = "amber_acknowledged_total";
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// As docs/operation.md makes a backup, while Amber runs or not.
-fn back_up(home: &Home, folder: &Folder) -> PathBuf {
+pub fn back_up(home: &Home, folder: &Folder) -> PathBuf {
     let file = folder.join("backup");
     match home {
         Home::Postgres(database) => database.dump(&file),
@@ -33,7 +33,7 @@ fn back_up(home: &Home, folder: &Folder) -> PathBuf {
 
 /// As docs/operation.md puts it back.
 #[track_caller]
-fn put_back(home: &Home, backup: &Path) {
+pub fn put_back(home: &Home, backup: &Path) {
     match home {
         Home::Postgres(database) => database.restore(backup),
         // It gives up soon if somebody writes.
