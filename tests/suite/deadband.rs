@@ -266,3 +266,32 @@ fn what_a_backup_lacks_is_not_taken_for_stored() {
         assert_eq!(amber.metric("amber_store_went_back_total"), Ok(1.0));
     }
 }
+
+#[test]
+fn of_a_series_too_many_every_message_is_a_reject_though_they_are_alike() {
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mapping = "\n[mapping.n]\ntopic = \"n/{device}\"\nmax_series = 1\nfields = { v = { type = \"int\", deadband = 0 } }\n";
+        let mut amber = Amber::new(&(settings(&broker.url(), &home.url(), "") + mapping));
+        amber.env("AMBER__STORE__COMMIT_INTERVAL", "1s");
+        amber.start();
+        amber.wait_ready();
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        publisher.publish("n/known", "{\"v\":1}", Qos::AtLeastOnce);
+        eventually("the first is acknowledged", || equal(amber.metric("amber_acknowledged_total"), 1.0));
+        let batch = [("n/new", 7), ("n/known", 1), ("n/new", 7), ("n/known", 2), ("n/new", 7)];
+        let batch = batch.map(|(topic, v)| (topic.to_owned(), format!("{{\"v\":{v}}}").into_bytes()));
+        publisher.publish_all(Qos::AtLeastOnce, batch);
+        eventually("all are acknowledged", || equal(amber.metric("amber_acknowledged_total"), 6.0));
+        assert_eq!(amber.metric("amber_batches_written_total"), Ok(2.0), "all are in one batch");
+        let rejects = format!(
+            "select count(*) from {} where reason = 'too_many_series' and topic = 'n/new'",
+            home.view("rejects")
+        );
+        assert_eq!(home.sql().number(&rejects), Ok(3), "{home}");
+        let stored = home.sql().rows(&format!("select device, v from {} order by v", home.view("n"))).unwrap();
+        let known = |v: &str| -> Texts { [Some("known".to_owned()), Some(v.to_owned())].into_iter().collect() };
+        assert_eq!(stored, [known("1"), known("2")], "{home}");
+        assert_eq!(amber.metric("amber_rows_unchanged_total{measurement=\"n\"}"), Ok(1.0));
+    }
+}
