@@ -158,3 +158,9 @@ fn filters_of_ecosystems_cross_only_where_the_first_level_is_the_device() {
         assert!([one, other].iter().any(|filter| filter.to_string().starts_with("+/")), "`{one}` and `{other}`");
     }
 }
+
+#[test]
+fn no_message_of_the_corpus_is_missing() {
+    let count: usize = ecosystems().iter().map(|ecosystem| cases(ecosystem).len()).sum();
+    assert_eq!((ecosystems().len(), count), (32, 235));
+}
