@@ -11,6 +11,7 @@ mod decode;
 mod document;
 mod explain;
 mod groups;
+mod inside;
 mod merge;
 mod names;
 mod number;
@@ -31,6 +32,8 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use elsa::FrozenVec;
 
 use crate::config::MappingConfig;
 use crate::config::mapping::Format;
@@ -258,7 +261,9 @@ impl Mapping {
                 // Only an explanation needs them again.
                 let captures =
                     if told.is_some() { taker.captures.clone() } else { std::mem::take(&mut taker.captures) };
-                let run = Run::new(mapping, message, captures, told.is_some());
+                let texts = FrozenVec::new();
+                let found = inside::Found::new(mapping.inside.as_ref(), &texts);
+                let run = Run::new(mapping, message, captures, &found, told.is_some());
                 let document = documents.iter().find(|document| document.group == mapping.group);
                 made.push((taker.mapping, self.make(mapping, run, document)));
             }
@@ -318,6 +323,7 @@ impl Mapping {
         let mut dropped = Vec::new();
         let mut rejects = Vec::new();
         for (mapping, mut made) in made {
+            let gave_rows = !made.rows.is_empty();
             if rows.is_empty() {
                 rows = made.rows;
             } else {
@@ -326,7 +332,7 @@ impl Mapping {
             dropped.append(&mut made.dropped);
             for refusal in made.refusals {
                 // A payload of another form is no fault where another mapping could read it.
-                if any_rows && refusal.reason == Reason::Payload {
+                if any_rows && !gave_rows && refusal.reason == Reason::Payload {
                     continue;
                 }
                 let mut detail = refusal.detail;

@@ -79,14 +79,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
     let others = section.choice("others", &others, faults).map_or(Others::default(), |at| at.value);
     let outside = [("received", Outside::Received), ("reject", Outside::Reject)];
     let retained = [("skip", RetainedPolicy::Skip), ("store", RetainedPolicy::Store)];
-    let later = |section: &Section<'_>, key: &str, faults: &mut Faults| {
-        let node = section.get(key)?;
-        let Value::Table(_) = node.value else { return None };
-        vocabulary::comes_later("value", &format!("{key} as a table")).then(|| {
-            let what = "a table here comes with a later version";
-            faults.push(Fault::new(&node.place, section.path(key), what, "write a text"));
-        })
-    };
+    let (rows, inside) = format::rows(section, faults);
     MappingConfig {
         name: name.clone(),
         topic: section.one_or_more("topic", faults),
@@ -96,10 +89,8 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         fallback: section.flag("fallback", faults).unwrap_or_default(),
         format: format::format(section, faults),
         encoding: format::encoding(section, faults),
-        rows: match later(section, "rows", faults) {
-            Some(()) => vec![],
-            None => section.one_or_more("rows", faults),
-        },
+        rows,
+        inside,
         pivot: pivot(section, faults),
         others,
         time: time(section, faults),

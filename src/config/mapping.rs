@@ -25,6 +25,8 @@ pub struct MappingConfig {
     pub encoding: Option<Encoding>,
     /// Row paths: the first that gives a row. Empty means `.`.
     pub rows: Vec<At<String>>,
+    /// `rows = { path = … }`: there stands a payload, and rows begin in it.
+    pub inside: Option<At<Inside>>,
     pub pivot: Option<At<Pivot>>,
     pub others: Others,
     /// Times: the first that holds a value. Empty means the time of receipt.
@@ -111,6 +113,17 @@ pub struct Pairs {
     pub separator: String,
     /// Between name and value.
     pub assign: String,
+}
+
+/// A payload inside the payload.
+#[derive(Clone, Debug, Default)]
+pub struct Inside {
+    /// Hex or base64; `None`: the text as it is.
+    pub decode: Option<Decode>,
+    pub format: Format,
+    pub encoding: Option<Encoding>,
+    /// Row paths in it. Empty means `.`.
+    pub rows: Vec<At<String>>,
 }
 
 /// How the bytes of a payload are packed.

@@ -96,6 +96,8 @@ pub(super) const EXAMPLE: &[&str] =
     &["topic", "payload", "payload_base64", "retain", "received_at", "rows", "outcome", "reason"];
 pub(super) const EXAMPLE_ROW: &[&str] = &["mapping", "measurement", "time", "time_source", "tags", "fields"];
 
+pub(super) const ROWS: &[&str] = &["path", "decode", "encoding", "format", "rows"];
+
 /// The keys of `format = { … }`, by the format.
 pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
     match format {
@@ -113,7 +115,6 @@ pub(super) const LATER: &[(&str, &str)] = &[
     ("mapping", "on_duplicate"),
     ("mapping", "retention"),
     ("format", "senml"),
-    ("value", "rows as a table"),
 ];
 
 pub(super) fn comes_later(place: &str, word: &str) -> bool {

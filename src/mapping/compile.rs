@@ -15,6 +15,8 @@ use jiff::tz::TimeZone;
 
 use super::compiled::{Compiled, Field, Layout, Located, Pivot, Subject, Tag, Target, When};
 use super::decode::Form;
+use super::document::Want;
+use super::inside::Inside;
 use super::names::{self, Role};
 use super::own;
 use super::path::{Catching, Path, Step, list};
@@ -24,7 +26,7 @@ use super::time;
 use super::words::nearest;
 use crate::config::MappingConfig;
 use crate::config::mapping::{Format, Outside, RetainedPolicy};
-use crate::fault::{Fault, Place, Severity};
+use crate::fault::{At, Fault, Place, Severity};
 use crate::message::Time;
 use crate::schema;
 use crate::topic::TopicFilter;
@@ -113,6 +115,7 @@ impl<'c> Compiler<'c, '_> {
                 form: Form { format: config.format.clone(), encoding: config.encoding },
                 takes_scalars,
                 rows: self.rows.clone(),
+                inside: self.inside(&fields, pivot.as_ref()),
                 pivot,
                 times,
                 not_before: not_before?,
@@ -221,6 +224,7 @@ impl<'c> Compiler<'c, '_> {
             }
             self.rows.push(Path { root: false, ..path });
         }
+        self.rows_inside();
         let zips = |path: &Path| matches!(path.steps.last(), Some(Step::Zip(_)));
         if self.rows.len() > 1
             && let Some(index) = self.rows.iter().position(zips)
@@ -233,6 +237,40 @@ impl<'c> Compiler<'c, '_> {
         if self.rows.is_empty() {
             self.rows.push(Path { text: ".".into(), root: false, steps: Vec::new() });
         }
+    }
+
+    /// Lets `rows` go on in the payload inside.
+    fn rows_inside(&mut self) {
+        let Some(inside) = &self.config.inside else { return };
+        let Some(outer) = self.rows.pop() else { return };
+        // What the way there has caught is known inside.
+        let topic = self.names.0.len();
+        let whole = At::new(".".to_owned(), inside.place.clone());
+        let rows = if inside.value.rows.is_empty() { std::slice::from_ref(&whole) } else { &*inside.value.rows };
+        for rows in rows {
+            let parsed = Path::parse(&rows.value, Catching::New { names: &mut self.names, topic });
+            let Some(inner) = self.ok(parsed, &rows.place, "rows.rows") else { continue };
+            let text =
+                if inner.is_whole() { outer.text.clone() } else { format!("{} > {}", outer.text, inner.text).into() };
+            let steps = outer.steps.iter().cloned().chain([Step::Inside]).chain(inner.steps).collect();
+            self.rows.push(Path { text, root: false, steps });
+        }
+    }
+
+    fn inside(&self, fields: &[Field], pivot: Option<&Pivot>) -> Option<Inside> {
+        let inside = &self.config.inside.as_ref()?.value;
+        let whole = self.rows.iter().any(|rows| rows.steps.last() == Some(&Step::Inside));
+        let is_row = |located: &Located| located.path.is_whole() && !located.path.root;
+        let takes_text = match pivot {
+            Some(pivot) => is_row(&pivot.value),
+            None => fields.iter().flat_map(|field| &field.paths).any(is_row),
+        };
+        Some(Inside {
+            decode: inside.decode,
+            form: Form { format: inside.format.clone(), encoding: inside.encoding },
+            takes_text: whole && takes_text,
+            want: Want::default(),
+        })
     }
 
     /// A path that leads to one place, and under formats of cells to a cell.
@@ -328,6 +366,10 @@ impl<'c> Compiler<'c, '_> {
 
     /// Whether a payload that is one value can give a row: some field's path ends at the payload itself.
     fn takes_scalars(&self, fields: &[Field], pivot: Option<&Pivot>) -> bool {
+        // The payload inside is read from the payload itself.
+        if self.rows.iter().any(|rows| rows.steps.first() == Some(&Step::Inside)) {
+            return true;
+        }
         let whole_row = self.rows.iter().any(Path::is_whole);
         let is_payload = |located: &Located| located.path.is_whole() && (located.path.root || whole_row);
         match pivot {
@@ -346,7 +388,7 @@ impl<'c> Compiler<'c, '_> {
                 "leave `rows` out, or use `format = \"json\"`",
             );
         }
-        if pivot.is_some() {
+        if pivot.is_some() || config.inside.is_some() {
             return;
         }
         for (field, written) in fields.iter().zip(config.fields.iter().filter(|field| !field.removed)) {

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::decode::Form;
 use super::document::Want;
+use super::inside::Inside;
 use super::others::{Others, Taken};
 use super::path::{Path, Step};
 use super::pattern::{CaptureNames, Pattern};
@@ -34,6 +35,8 @@ pub(super) struct Compiled {
     pub takes_scalars: bool,
     /// The first that gives a row counts; at least one.
     pub rows: Vec<Path>,
+    /// Where `rows` leads into a payload inside the payload.
+    pub inside: Option<Inside>,
     pub pivot: Option<Pivot>,
     pub times: Vec<TimeSource>,
     pub not_before: Time,

@@ -50,7 +50,7 @@ pub(super) struct Unreadable {
 }
 
 impl Unreadable {
-    fn new(detail: impl Into<String>) -> Self {
+    pub fn new(detail: impl Into<String>) -> Self {
         Self { reason: Reason::Payload, detail: detail.into() }
     }
 

@@ -94,6 +94,8 @@ pub(super) struct Want {
     fitting: Option<Box<Want>>,
     indexes: Vec<(usize, Want)>,
     each: Option<Box<Want>>,
+    /// What is wanted of the payload that stands here as a text.
+    inside: Option<Box<Want>>,
     /// What is wanted of something that stands alone where elements are wanted; only where lists of one are not written.
     alone: Option<Box<Want>>,
 }
@@ -131,8 +133,22 @@ impl Want {
             // The arrays are members here: the next step names one.
             Step::Zip(_) => return self.add(steps),
             Step::CaughtIndex(_) | Step::Each(_) => &mut **self.each.get_or_insert_default(),
+            Step::Inside => {
+                self.keep = true;
+                &mut **self.inside.get_or_insert_default()
+            }
         };
         next.add(steps);
+    }
+
+    /// What is wanted of the payload inside, wherever it stands.
+    pub fn into_inside(self) -> Option<Self> {
+        if let Some(inside) = self.inside {
+            return Some(*inside);
+        }
+        let parts = self.keys.into_iter().map(|(_, want)| want).chain(self.indexes.into_iter().map(|(_, want)| want));
+        let boxed = self.fitting.into_iter().chain(self.each).map(|want| *want);
+        parts.chain(boxed).find_map(Self::into_inside)
     }
 
     /// Also wants all that `other` wants.

@@ -31,6 +31,15 @@ pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
         });
         mapping.group = group;
         mapping.add_to(&mut wants[group]);
+        let mut own = Want::default();
+        mapping.add_to(&mut own);
+        if let (Some(inside), Some(mut want)) = (&mut mapping.inside, own.into_inside()) {
+            want.finish();
+            if inside.form.format == Format::Xml {
+                want.alone_is_a_list();
+            }
+            inside.want = want;
+        }
     }
     wants.iter_mut().for_each(Want::finish);
     for (group, want) in wants.iter_mut().enumerate() {

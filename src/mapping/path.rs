@@ -19,6 +19,8 @@ pub(super) enum Step {
     CaughtIndex(usize),
     /// Each element; catches its position.
     Each(Option<usize>),
+    /// Into the payload that stands here; only in `rows`.
+    Inside,
     /// Each position of the arrays that are members here; catches it. Paths from the row then lead into them.
     Zip(usize),
 }
@@ -76,7 +78,7 @@ pub(super) fn descend<'d, 'p>(mut doc: &'d Doc<'p>, steps: &[Step], captures: &C
             Step::Index(index) => doc.item(*index)?,
             Step::CaughtIndex(slot) => doc.item(captures.get(*slot)?.as_deref()?.parse().ok()?)?,
             // Compiling has seen to it that these are left to `rows`.
-            Step::Members(_) | Step::Each(_) | Step::Zip(_) => return None,
+            Step::Members(_) | Step::Each(_) | Step::Zip(_) | Step::Inside => return None,
         };
     }
     Some(doc)

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
 use super::document::Doc;
-use super::others::Found;
+use super::inside::Found;
+use super::others::Found as OthersFound;
 use super::path::{Step, descend};
 use super::pattern::{Captures, Pattern};
 use super::value::{Reading, Scalar};
@@ -67,6 +68,7 @@ enum Taken<'r> {
     Key(&'r str),
     Index(usize),
     Zipped(usize),
+    Inside,
 }
 
 /// The state of a run.
@@ -79,15 +81,29 @@ pub(super) struct Run<'r, 'm> {
     taken: Vec<Taken<'r>>,
     alternative: usize,
     elements: usize,
+    /// What is read inside the payload, and how many bytes that is.
+    found: &'r Found<'m>,
+    read_bytes: usize,
     explain: bool,
     made: Made,
 }
 
-/// More elements than `MAX_ROWS`.
-struct TooMany;
+/// Why a walk ends early.
+enum Stop {
+    /// More elements than `MAX_ROWS`.
+    TooMany,
+    /// More bytes inside than may be read; it is said already.
+    TooLarge,
+}
 
 impl<'r, 'm> Run<'r, 'm> {
-    pub fn new(mapping: &'r Compiled, message: &'m Message, captures: Captures<'r>, explain: bool) -> Self {
+    pub fn new(
+        mapping: &'r Compiled,
+        message: &'m Message,
+        captures: Captures<'r>,
+        found: &'r Found<'m>,
+        explain: bool,
+    ) -> Self {
         let made = Made { taken: mapping.when.is_empty(), ..Made::default() };
         Self {
             mapping,
@@ -97,6 +113,8 @@ impl<'r, 'm> Run<'r, 'm> {
             taken: Vec::new(),
             alternative: 0,
             elements: 0,
+            found,
+            read_bytes: 0,
             explain,
             made,
         }
@@ -123,7 +141,8 @@ impl<'r, 'm> Run<'r, 'm> {
             self.trail.clear();
             self.trail.push(root);
             self.taken.clear();
-            if let Err(TooMany) = self.walk(&rows.steps, root) {
+            self.read_bytes = 0;
+            if let Err(Stop::TooMany) = self.walk(&rows.steps, root) {
                 self.made.rows.clear();
                 self.made.dropped.clear();
                 self.made.refusals.clear();
@@ -147,12 +166,12 @@ impl<'r, 'm> Run<'r, 'm> {
         self.made
     }
 
-    fn walk(&mut self, steps: &'r [Step], doc: &'r Doc<'m>) -> Result<(), TooMany> {
+    fn walk(&mut self, steps: &'r [Step], doc: &'r Doc<'m>) -> Result<(), Stop> {
         let Some((step, rest)) = steps.split_first() else {
             self.elements += 1;
             self.made.found_rows = true;
             if self.elements > MAX_ROWS {
-                return Err(TooMany);
+                return Err(Stop::TooMany);
             }
             self.row(doc);
             return Ok(());
@@ -206,6 +225,7 @@ impl<'r, 'm> Run<'r, 'm> {
                 self.captures[*slot] = None;
                 Ok(())
             }
+            (Step::Inside, _) => self.inside(doc, rest),
             (Step::Members(_) | Step::Each(_) | Step::Zip(_), _) => Ok(()),
             (Step::Key(_) | Step::CaughtKey(_) | Step::Index(_) | Step::CaughtIndex(_), _) => {
                 match descend(doc, std::slice::from_ref(step), &self.captures) {
@@ -230,7 +250,7 @@ impl<'r, 'm> Run<'r, 'm> {
         pattern: &'r Pattern,
         members: &'r [(Cow<'m, str>, Doc<'m>)],
         rest: &'r [Step],
-    ) -> Result<(), TooMany> {
+    ) -> Result<(), Stop> {
         let before = self.captures.clone();
         for (key, child) in members {
             let captures = &mut self.captures;
@@ -247,7 +267,27 @@ impl<'r, 'm> Run<'r, 'm> {
         Ok(())
     }
 
-    fn down(&mut self, taken: Taken<'r>, child: &'r Doc<'m>, rest: &'r [Step]) -> Result<(), TooMany> {
+    /// Goes on in the payload that stands at `doc` as a text.
+    fn inside(&mut self, doc: &'r Doc<'m>, rest: &'r [Step]) -> Result<(), Stop> {
+        let Some(inside) = self.found.inside else { return Ok(()) };
+        match inside.read(doc, self.found, &mut self.read_bytes) {
+            Ok(Some(child)) => self.down(Taken::Inside, child, rest),
+            Ok(None) => Ok(()),
+            Err(unreadable) => {
+                if self.may_be_taken() {
+                    self.made.taken = true;
+                    let place = format!("{} > $", self.row_place());
+                    self.made.refuse(unreadable.reason, || format!("the payload at `{place}` {}", unreadable.detail));
+                }
+                match unreadable.reason {
+                    Reason::TooLarge => Err(Stop::TooLarge),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn down(&mut self, taken: Taken<'r>, child: &'r Doc<'m>, rest: &'r [Step]) -> Result<(), Stop> {
         self.trail.push(child);
         self.taken.push(taken);
         let result = self.walk(rest, child);
@@ -366,8 +406,8 @@ impl<'r, 'm> Run<'r, 'm> {
     }
 
     /// What of `row`, or of the pivot, no path of the mapping leads to.
-    fn others(&self, layout: &Layout, row: &'r Doc<'m>, pivot: Option<&(Cow<'r, str>, &'r Doc<'m>)>) -> Found {
-        let Some(others) = &self.mapping.others else { return Found::default() };
+    fn others(&self, layout: &Layout, row: &'r Doc<'m>, pivot: Option<&(Cow<'r, str>, &'r Doc<'m>)>) -> OthersFound {
+        let Some(others) = &self.mapping.others else { return OthersFound::default() };
         let is_free = |name: &str| !layout.reserved.contains(name);
         match pivot {
             Some((name, value)) => others.of_pivot(name, value, &self.captures, is_free),

@@ -9,8 +9,10 @@ use crate::row::{TimeSource, Value};
 
 mod cells;
 mod corpus;
+mod encoded;
 mod faults;
 mod formats;
+mod inside;
 mod others;
 mod own;
 mod payloads;

@@ -17,6 +17,7 @@ mod faults;
 mod floods;
 mod hostile;
 mod hostile_bytes;
+mod hostile_payloads;
 mod http;
 mod kill;
 mod leave;

@@ -1,10 +1,10 @@
-//! `format` and `encoding`: a word, or a table of a format and its settings.
+//! `format` and `encoding`: a word, or a table of a format and its settings; `rows` with a payload inside.
 
-use crate::config::mapping::{ColumnNames, Csv, Encoding, Format, Pairs};
+use crate::config::mapping::{ColumnNames, Csv, Decode, Encoding, Format, Inside, Pairs};
 use crate::config::reader::{self, Faults, Section, check_keys};
 use crate::config::tree::{Node, Value};
 use crate::config::{MISSING, vocabulary};
-use crate::fault::Fault;
+use crate::fault::{At, Fault};
 
 /// Every format with its default settings.
 fn words() -> [(&'static str, Format); 8] {
@@ -110,4 +110,24 @@ fn of_type(path: &str, node: &Node, faults: &mut Faults) -> Option<Format> {
 pub(super) fn encoding(section: &Section<'_>, faults: &mut Faults) -> Option<Encoding> {
     let words = [("gzip", Encoding::Gzip), ("zlib", Encoding::Zlib)];
     section.choice("encoding", &words, faults).map(|at| at.value)
+}
+
+/// `rows = "path"`, a list of paths, or `rows = { path = "body", decode = "base64", … }`.
+pub(super) fn rows(section: &Section<'_>, faults: &mut Faults) -> (Vec<At<String>>, Option<At<Inside>>) {
+    let Some(node) = section.get("rows") else { return (vec![], None) };
+    let Value::Table(table) = &node.value else { return (section.one_or_more("rows", faults), None) };
+    let table = Section { path: section.path("rows"), place: node.place.clone(), table };
+    check_keys(&table, "rows", vocabulary::ROWS, faults);
+    if table.lacks("path", vocabulary::ROWS) {
+        let remedy = "write `rows = { path = \"body\", decode = \"base64\" }`";
+        faults.push(Fault::new(&node.place, table.path("path"), MISSING, remedy));
+    }
+    let decodes = [("base64", Decode::Base64), ("hex", Decode::Hex)];
+    let inside = Inside {
+        decode: table.choice("decode", &decodes, faults).map(|at| at.value),
+        format: format(&table, faults),
+        encoding: encoding(&table, faults),
+        rows: table.one_or_more("rows", faults),
+    };
+    (table.text("path", faults).into_iter().collect(), Some(At::new(inside, node.place.clone())))
 }

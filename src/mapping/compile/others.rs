@@ -81,7 +81,8 @@ impl Compiler<'_, '_> {
             }
         }
         let missing = config.missing.iter().map(|word| Word::new(&word.value)).collect();
-        let untyped = config.format == config::Format::Xml;
+        let untyped =
+            config.inside.as_ref().map_or(&config.format, |inside| &inside.value.format) == &config::Format::Xml;
         Some(Others { shape, taken, removed, missing, untyped })
     }
 }

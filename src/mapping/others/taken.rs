@@ -51,7 +51,7 @@ impl Taken {
                     });
                     &mut place.caught_indexes[index].1
                 }
-                Step::Members(_) | Step::Each(_) | Step::Zip(_) => return,
+                Step::Members(_) | Step::Each(_) | Step::Zip(_) | Step::Inside => return,
             };
         }
         place.ends = true;

@@ -28,7 +28,7 @@ impl Run<'_, '_> {
         place
     }
 
-    fn row_place(&self) -> String {
+    pub(super) fn row_place(&self) -> String {
         let mut place = String::from("$");
         for taken in &self.taken {
             match taken {
@@ -37,6 +37,7 @@ impl Run<'_, '_> {
                     place.push_str(&shown_key(key));
                 }
                 Taken::Index(index) => place.push_str(&format!("[{index}]")),
+                Taken::Inside => place.push_str(" > $"),
                 Taken::Zipped(index) => place.push_str(&format!(".*[{index}]")),
             }
         }

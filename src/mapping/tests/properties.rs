@@ -40,7 +40,7 @@ fn texts() -> impl Strategy<Value = String> {
     .prop_map(|parts| parts.concat())
 }
 
-fn json() -> impl Strategy<Value = serde_json::Value> {
+pub(super) fn json() -> impl Strategy<Value = serde_json::Value> {
     let scalar = prop_oneof![
         Just(serde_json::Value::Null),
         any::<bool>().prop_map(Into::into),

@@ -1,0 +1,95 @@
+//! A payload inside the payload: a text that is decoded, unpacked and read where `rows` comes by.
+
+use std::borrow::Cow;
+
+use elsa::FrozenVec;
+
+use super::decode::{self, Form, MAX_BYTES, Unreadable};
+use super::document::{Doc, Want};
+use super::value::Scalar;
+use super::value::decode::{base64, hex};
+use crate::config::mapping::{Decode, Format};
+use crate::row::Reason;
+
+/// What an unreadable one counts for, in bytes: so that a message full of broken ones is given up soon.
+const UNREADABLE_BYTES: usize = MAX_BYTES / 64;
+
+/// How the text is read.
+#[derive(Debug)]
+pub(super) struct Inside {
+    /// `None`: the text is taken as it is.
+    pub decode: Option<Decode>,
+    pub form: Form,
+    /// Whether a text that is no JSON can give a row.
+    pub takes_text: bool,
+    pub want: Want,
+}
+
+/// What one mapping has read inside of one message; it stays until its rows are made.
+pub(super) struct Found<'m> {
+    pub inside: Option<&'m Inside>,
+    texts: &'m FrozenVec<String>,
+    documents: FrozenVec<Box<Doc<'m>>>,
+}
+
+impl<'m> Found<'m> {
+    pub fn new(inside: Option<&'m Inside>, texts: &'m FrozenVec<String>) -> Self {
+        Self { inside, texts, documents: FrozenVec::new() }
+    }
+}
+
+impl Inside {
+    /// Reads what stands at `doc`; `None` where nothing does. `spent`: bytes read so far for this mapping and message.
+    ///
+    /// # Errors
+    /// What cannot be read; more than `MAX_BYTES` in all, which is `Reason::TooLarge`.
+    pub fn read<'r, 'm>(
+        &'m self,
+        doc: &Doc<'_>,
+        found: &'r Found<'m>,
+        spent: &mut usize,
+    ) -> Result<Option<&'r Doc<'m>>, Unreadable> {
+        let text = match Scalar::of(doc) {
+            Scalar::Null => return Ok(None),
+            Scalar::Text(text) if text.trim().is_empty() => return Ok(None),
+            Scalar::Text(text) => text,
+            Scalar::Number(digits) => Cow::Borrowed(digits),
+            other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
+                return Err(Unreadable::new(format!("is {}, and a text is read here", other.shown())));
+            }
+        };
+        let read = self.text(&text).and_then(|text| {
+            *spent += text.len().max(self.form.encoding.map_or(0, |_| UNREADABLE_BYTES / 4));
+            if *spent > MAX_BYTES {
+                let detail = format!("is, with those before it, more than {MAX_BYTES} bytes, which is the most");
+                return Err(Unreadable { reason: Reason::TooLarge, detail });
+            }
+            let index = found.texts.len();
+            found.texts.push(text);
+            let text = found.texts.get(index).unwrap_or_default();
+            match decode::document(text, &self.form.format, &self.want) {
+                Err(_) if self.takes_text && self.form.format == Format::Auto => Ok(Doc::Text(Cow::Borrowed(text))),
+                read => read,
+            }
+        });
+        match read {
+            Ok(doc) => Ok(Some(found.documents.push_get(Box::new(doc)))),
+            Err(mut unreadable) => {
+                *spent += UNREADABLE_BYTES;
+                if *spent > MAX_BYTES {
+                    unreadable.reason = Reason::TooLarge;
+                }
+                Err(unreadable)
+            }
+        }
+    }
+
+    fn text(&self, text: &str) -> Result<String, Unreadable> {
+        let bytes = match self.decode {
+            None | Some(Decode::Duration) => Cow::Borrowed(text.as_bytes()),
+            Some(Decode::Hex) => Cow::Owned(hex(text.trim()).ok_or_else(|| Unreadable::new("is no hex"))?),
+            Some(Decode::Base64) => Cow::Owned(base64(text.trim()).ok_or_else(|| Unreadable::new("is no base64"))?),
+        };
+        decode::text(&bytes, &self.form).map(Cow::into_owned)
+    }
+}
