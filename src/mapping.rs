@@ -47,6 +47,7 @@ use crate::topic::{self, Subscription, TopicFilter};
 use compiled::Compiled;
 use decode::Unreadable;
 use document::Want;
+use explain::Written;
 use groups::{Document, Read};
 use pattern::Captures;
 use run::{Made, Run};
@@ -55,7 +56,7 @@ use trie::{Numbers, Trie};
 
 pub(crate) use value::decode::base64;
 
-pub use explain::{Explanation, MappingExplained, Verdict};
+pub use explain::{Apart, Explanation, Failure, MappingExplained, Verdict};
 
 /// All mappings, compiled.
 #[derive(Debug)]
@@ -65,6 +66,8 @@ pub struct Mapping {
     /// Of mappings that store what comes again.
     stored_again: Vec<TopicFilter>,
     mappings: Vec<Compiled>,
+    /// Where each of them stands in the configuration.
+    written: Vec<Written>,
     trie: Trie,
     /// For each number in the trie, the mapping and its template.
     templates: Vec<(usize, usize)>,
@@ -128,8 +131,9 @@ impl Mapping {
                 }
             }
         }
+        let written = mappings.iter().zip(configs).map(|(mapping, config)| Written::new(mapping, config)).collect();
         let wants = groups::group(&mut mappings);
-        Self { schema, subscriptions, stored_again, mappings, trie, templates, wants }
+        Self { schema, subscriptions, stored_again, mappings, written, trie, templates, wants }
     }
 
     /// The measurements that the mappings feed.
@@ -271,10 +275,22 @@ impl Mapping {
         if let Some(told) = told {
             for taker in &takers {
                 let made = made.iter().find(|(mapping, _)| *mapping == taker.mapping).map(|(_, made)| made);
-                told.push(self.explained(
-                    taker,
-                    made.map_or(Verdict::NotNeeded, |made| Verdict::of(made, &self.mappings[taker.mapping])),
-                ));
+                let mapping = &self.mappings[taker.mapping];
+                let mut one = self.explained(taker, made.map_or(Verdict::NotNeeded, |made| Verdict::of(made, mapping)));
+                one.failures.extend(made.into_iter().flat_map(|made| &made.failures).map(|(part, detail, path)| {
+                    let place = self.written[taker.mapping].place(*part).clone();
+                    Failure { detail: detail.clone(), place, path: path.clone() }
+                }));
+                let document = documents.iter().find(|document| document.group == mapping.group);
+                if let Some(Ok(read)) = document.map(|document| &document.read) {
+                    one.hints = match &one.verdict {
+                        Verdict::Unmet(_) => explain::hints(mapping, read.text, &taker.captures, true, true),
+                        Verdict::Empty(_) => explain::hints(mapping, read.text, &taker.captures, false, true),
+                        Verdict::Took { .. } => explain::hints(mapping, read.text, &taker.captures, false, false),
+                        _ => vec![],
+                    };
+                }
+                told.push(one);
             }
         }
         self.settle(made, any_retained)
@@ -371,11 +387,14 @@ impl Mapping {
         let captures = mapping.captures.0.iter().zip(&candidate.captures);
         MappingExplained {
             mapping: Arc::clone(&mapping.name),
+            place: self.written[candidate.mapping].name.clone(),
             topic: mapping.topics[candidate.template].text.to_string(),
             captures: captures
                 .filter_map(|(name, caught)| Some((name.clone(), caught.as_deref()?.to_owned())))
                 .collect(),
             verdict,
+            failures: vec![],
+            hints: vec![],
         }
     }
 }

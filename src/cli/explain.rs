@@ -20,6 +20,10 @@ const MAX_PAYLOAD_BYTES: u64 = (256 << 20) - 1;
 /// Of a captured message: such a payload in base64, and its topic.
 const MAX_LINE_BYTES: u64 = 384 << 20;
 
+/// Mappings whose topics differ that `--all` tells of, the likest first: a person reads no thousand, a program may.
+const MAX_APART: usize = 40;
+const MAX_APART_JSON: usize = 1_000;
+
 /// `amber explain TOPIC [PAYLOAD]`
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct ExplainArgs {
@@ -41,6 +45,9 @@ pub struct ExplainArgs {
     /// Time of receipt, RFC 3339; now unless given
     #[arg(long, value_name = "TIME", value_parser = captured::time)]
     pub received_at: Option<Time>,
+    /// Also say of each mapping that does not take the message why not
+    #[arg(long)]
+    pub all: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
@@ -67,7 +74,7 @@ pub fn explain(
         let received_at = args.received_at.unwrap_or_else(Time::now);
         return one(
             &limited(message(topic, payload, args.retain, received_at), max_payload_bytes),
-            args.json,
+            args,
             mapping,
             out,
             colour,
@@ -100,17 +107,25 @@ pub fn explain(
         }
         let received_at = captured.received_at.or(args.received_at).unwrap_or_else(Time::now);
         let message = message(&captured.topic, captured.payload, captured.retain || args.retain, received_at);
-        one(&limited(message, max_payload_bytes), args.json, mapping, out, colour)?;
+        one(&limited(message, max_payload_bytes), args, mapping, out, colour)?;
     }
     Ok(())
 }
 
-fn one(message: &Message, json: bool, mapping: &Mapping, out: &mut impl Write, colour: bool) -> anyhow::Result<()> {
+fn one(
+    message: &Message,
+    args: &ExplainArgs,
+    mapping: &Mapping,
+    out: &mut impl Write,
+    colour: bool,
+) -> anyhow::Result<()> {
     let explanation = mapping.explain(message);
-    if json {
-        json::write(&explanation.mapped, mapping.schema(), out)?;
+    let most = if args.json { MAX_APART_JSON } else { MAX_APART };
+    let apart = args.all.then(|| mapping.apart(&message.topic, &explanation, most));
+    if args.json {
+        json::write(&explanation, apart.as_ref().map(|(apart, _)| apart.as_slice()), mapping.schema(), out)?;
     } else {
-        text::write(message, &explanation, mapping, out, colour)?;
+        text::write(message, &explanation, apart, mapping, out, colour)?;
     }
     Ok(())
 }
@@ -228,7 +243,7 @@ mod tests {
                     r#"{"outcome":"rows","rows":[{"mapping":"climate","measurement":"climate","time":"2023-11-14T22:13:20Z","#,
                     r#""time_source":"payload","tags":{"room":"bath"},"fields":{"temperature":21.5,"note":"ä\n","#,
                     r#""raw":{"b":[1.10,"x y"],"a":1}}}],"dropped":[{"mapping":"climate","field":"count","detail":"field `count` "#,
-                    r#"at `$.count` got \"x\", which is no number: add `type`, or `words`"}]}"#
+                    r#"at `$.count` got \"x\", which is no number: add `type`, or `words`","place":"config.toml:13:9","path":"$.count"}]}"#
                 ),
             ),
             (
@@ -244,7 +259,7 @@ mod tests {
                 concat!(
                     r#"{"outcome":"rejected","rows":[],"reject":{"mapping":"climate","reason":"payload","detail":"the payload is "#,
                     r#"one value, and the mapping reads members of an object: write `temperature = { path = \".\" }` "#,
-                    r#"if it is the value"},"dropped":[]}"#
+                    r#"if it is the value","place":"config.toml:6:18"},"dropped":[]}"#
                 ),
             ),
         ] {
@@ -272,6 +287,40 @@ mod tests {
         assert!(row.contains(r#""fields":{"temperature":2.0}"#), "{row}");
         assert!(run(&["home/bath/climate", "--base64", "{}"]).unwrap_err().contains("no base64"));
         assert!(run(&["home/bath/climate", "--base64"]).is_err());
+    }
+
+    #[test]
+    fn all_tells_of_each_mapping_why_it_did_not_take_the_message() {
+        let text = run(&["home/bath/clmate", "1", "--all"]).unwrap();
+        let told =
+            "mapping climate (config.toml:6:18) home/{room}/climate: level 3 is \"clmate\", and `climate` is wanted";
+        assert!(text.contains(told) && !text.contains("nearest"), "{text}");
+        let of = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&run(args).unwrap()).unwrap() };
+        let all = of(&["home/bath", "1", "--all", "--json"]);
+        assert_eq!(
+            all["mappings"],
+            serde_json::json!([{"mapping": "climate", "place": "config.toml:6:18", "topic": "home/{room}/climate",
+                "verdict": "topic", "detail": "level 3 is not there, and `climate` is wanted"}])
+        );
+        assert_eq!(of(&["home/bath/climate", r#"{"count": 1}"#, "--all", "--json"])["mappings"][0]["verdict"], "rows");
+        assert!(of(&["home/bath", "1", "--json"]).get("mappings").is_none());
+    }
+
+    #[test]
+    fn thousands_of_mappings_are_told_of_within_bounds_the_likest_first() {
+        let mut toml = String::from(MAPPINGS);
+        for number in 0..2_000 {
+            toml.push_str(&format!("\n[mapping.m{number}]\ntopic = \"other/{number}\"\nfields = [\"v\"]\n"));
+        }
+        let config = crate::config::load_text("config.toml", &toml, []).config.unwrap();
+        let mapping = Mapping::new(&config.mappings).0.unwrap();
+        let args = ExplainArgs { topic: Some("home/bath/clmate".to_owned()), all: true, ..ExplainArgs::default() };
+        let mut out = Vec::new();
+        explain(&args, &mapping, 1 << 20, &mut out, false).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.matches("mapping ").count(), MAX_APART + 1, "and `no mapping`:\n{text}");
+        assert!(text.lines().nth(1).unwrap().contains("mapping climate"), "{text}");
+        assert!(text.contains("and 1961 more mappings whose topics differ"), "{text}");
     }
 
     #[test]

@@ -130,6 +130,14 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Word(word) => word.text(),
+            Self::Glob(glob) => glob,
+        }
+    }
+
     pub fn is(&self, text: &str) -> bool {
         match self {
             Self::Word(word) => word.is(text),

@@ -1,11 +1,20 @@
 //! Why a message became what it became, for people. Told by the code that maps, not by a second one.
 
+mod all;
+mod nearby;
+mod written;
+
 use std::sync::Arc;
 
 use super::compiled::Compiled;
 use super::path::list;
 use super::run::Made;
+use crate::fault::Place;
 use crate::row::{Mapped, Reason};
+
+pub use all::Apart;
+pub(super) use nearby::hints;
+pub(super) use written::{Part, Written};
 
 /// What became of a message, and what each mapping whose topic matches had to do with it.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +28,38 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq)]
 pub struct MappingExplained {
     pub mapping: Arc<str>,
+    /// Where it stands.
+    pub place: Place,
     /// The template that matches.
     pub topic: String,
     /// Caught from the topic, by name.
     pub captures: Vec<(String, String)>,
     pub verdict: Verdict,
+    /// Where what failed stands, in the configuration and in the payload.
+    pub failures: Vec<Failure>,
+    /// What the payload has where a path found nothing.
+    pub hints: Vec<String>,
+}
+
+/// A field, tag or time that could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// As the reject or the dropped field has it, but for what is added at its end.
+    pub detail: String,
+    /// In the configuration.
+    pub place: Place,
+    /// In the payload, if it is known.
+    pub path: Option<String>,
+}
+
+impl Explanation {
+    /// Where that of `mapping` stands which `detail` tells of, in the configuration and in the payload.
+    #[must_use]
+    pub fn source(&self, mapping: &str, detail: &str) -> Option<(&Place, Option<&str>)> {
+        let mapping = self.mappings.iter().find(|one| *one.mapping == *mapping)?;
+        let failure = mapping.failures.iter().find(|failure| detail.starts_with(&failure.detail));
+        Some(failure.map_or((&mapping.place, None), |failure| (&failure.place, failure.path.as_deref())))
+    }
 }
 
 /// What a mapping whose topic matches did.

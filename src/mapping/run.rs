@@ -7,10 +7,12 @@ mod places;
 mod sources;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
+use super::compiled::{Compiled, Field, Layout, Located, Subject, TagSource, Target};
 use super::document::Doc;
+use super::explain::Part;
 use super::inside::Found;
 use super::others::Found as OthersFound;
 use super::path::{Step, descend};
@@ -18,6 +20,9 @@ use super::pattern::{Captures, Pattern};
 use super::value::{Reading, Scalar};
 use crate::message::Message;
 use crate::row::{Dropped, Reason, Row, Value};
+
+pub(super) use places::shown_key;
+use places::wanted;
 
 /// Elements that one message may bring to one mapping; a device sends some dozens.
 pub(super) const MAX_ROWS: usize = 10_000;
@@ -38,6 +43,8 @@ pub(super) struct Made {
     pub dropped: Vec<Dropped>,
     /// For people, where it was not taken: the first condition that did not hold.
     pub unmet: Option<String>,
+    /// For people: what could not be read, with the detail that is told of it, and its place in the payload.
+    pub failures: Vec<(Part, String, Option<String>)>,
     /// For people: whether `rows` led anywhere.
     pub found_rows: bool,
     /// Values that no field names and no column can have; and why the first of them.
@@ -85,6 +92,8 @@ pub(super) struct Run<'r, 'm> {
     found: &'r Found<'m>,
     read_bytes: usize,
     explain: bool,
+    /// The tag or the time that is being read, for reports.
+    reading: Cell<usize>,
     made: Made,
 }
 
@@ -116,6 +125,7 @@ impl<'r, 'm> Run<'r, 'm> {
             found,
             read_bytes: 0,
             explain,
+            reading: Cell::new(0),
             made,
         }
     }
@@ -316,7 +326,7 @@ impl<'r, 'm> Run<'r, 'm> {
         let mut some = false;
         let mut absent_required = None;
         let mut unreadable: Vec<(&Field, Option<&Located>, String)> = Vec::new();
-        for (field, slot) in mapping.fields.iter().zip(&layout.fields) {
+        for (index, (field, slot)) in mapping.fields.iter().zip(&layout.fields).enumerate() {
             let (reading, located) = self.read(field, row, pivot.as_ref());
             match reading {
                 Reading::Value(value) => {
@@ -325,16 +335,24 @@ impl<'r, 'm> Run<'r, 'm> {
                 }
                 Reading::Absent => {
                     if field.required {
-                        absent_required = absent_required.or(Some(field));
+                        absent_required = absent_required.or(Some((index, field)));
                     }
                 }
-                Reading::Unreadable(what) => unreadable.push((field, located, what)),
+                Reading::Unreadable(what) => {
+                    if self.explain {
+                        let detail = self.detail(field, located, &what);
+                        self.failed(Part::Field(index), &detail, located);
+                    }
+                    unreadable.push((field, located, what));
+                }
                 Reading::Unstorable(what) => {
                     let detail = self.detail(field, located, &what);
+                    self.failed(Part::Field(index), &detail, located);
                     return self.made.refuse(Reason::Unstorable, || detail);
                 }
                 Reading::OutOfRange(what) => {
                     let detail = self.detail(field, located, &what);
+                    self.failed(Part::Field(index), &detail, located);
                     return self.made.refuse(Reason::Field, || detail);
                 }
             }
@@ -365,17 +383,31 @@ impl<'r, 'm> Run<'r, 'm> {
             }
             return self.made.refuse(Reason::Field, || detail);
         }
-        if let Some(field) = absent_required {
+        if let Some((index, field)) = absent_required {
             let detail = format!("field `{}` is required and has no value{}", field.name, self.at_row());
+            self.failed(Part::Field(index), &detail, field.paths.first());
             return self.made.refuse(Reason::Field, || detail);
         }
         let (time, time_source) = match self.time(row) {
             Ok(time) => time,
-            Err(detail) => return self.made.refuse(Reason::Time, || detail),
+            Err(detail) => {
+                let index = self.reading.get();
+                let located = mapping.times.get(index).and_then(|time| path(&time.subject));
+                self.failed(Part::Time(index), &detail, located);
+                return self.made.refuse(Reason::Time, || detail);
+            }
         };
         let tags = match self.tags(layout, row) {
             Ok(tags) => tags,
-            Err((reason, detail)) => return self.made.refuse(reason, || detail),
+            Err((reason, detail)) => {
+                let index = self.reading.get();
+                let sources = mapping.tags.get(index).into_iter().flat_map(|tag| &tag.sources);
+                let located = sources
+                    .filter_map(|source| if let TagSource::Path(located) = source { Some(located) } else { None })
+                    .find(|located| detail.contains(&format!("`{}`", self.place(located))));
+                self.failed(Part::Tag(index), &detail, located);
+                return self.made.refuse(reason, || detail);
+            }
         };
         for (field, located, what) in unreadable {
             let detail =
@@ -432,7 +464,10 @@ impl<'r, 'm> Run<'r, 'm> {
         let Some(unmet) = unmet else { return true };
         if self.explain && self.made.unmet.is_none() {
             let found = match self.subject(&unmet.subject, row) {
-                Some(text) => format!("is {text:?}"),
+                Some(text) => {
+                    let shown: String = text.chars().take(100).collect();
+                    format!("is {shown:?}{}", wanted(&text, &unmet.values))
+                }
                 None => "is not there".to_owned(),
             };
             self.made.unmet = Some(format!("`when`: `{}` {found}{}", unmet.key, self.at_row()));
@@ -494,6 +529,10 @@ impl<'r, 'm> Run<'r, 'm> {
         }
         (Reading::Absent, None)
     }
+}
+
+fn path(subject: &Subject) -> Option<&Located> {
+    if let Subject::Path(located) = subject { Some(located) } else { None }
 }
 
 /// The length of the longest array among `members`.

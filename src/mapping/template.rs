@@ -165,6 +165,34 @@ impl Template {
         self.matches(topic, &mut vec![None; self.slots])
     }
 
+    /// For people: how many leading levels fit, and where `topic` differs; `None` if it does not.
+    pub fn difference(&self, topic: &Levels<'_>) -> Option<(usize, String)> {
+        if self.takes(topic) {
+            return None;
+        }
+        let written = shared(&self.text).map_or(&*self.text, |(_, topic)| topic);
+        if topic.is_reserved() && !matches!(self.levels[0], Level::Literal(_)) {
+            let what = "a wildcard in the first level takes no `$` topic and no status of an Amber (MQTT 4.7.2)";
+            return Some((0, what.to_owned()));
+        }
+        let captures = &mut vec![None; self.slots];
+        for (index, (level, text)) in self.levels.iter().zip(written.split('/')).enumerate() {
+            let number = index + 1;
+            if matches!(level, Level::Tail(_)) {
+                return Some((index, format!("what lies behind level {index} does not fit `{written}`")));
+            }
+            if index >= topic.len() {
+                return Some((index, format!("level {number} is not there, and `{text}` is wanted")));
+            }
+            if !fits(std::slice::from_ref(level), topic, index, captures) {
+                let found = topic.get(index).chars().take(100).collect::<String>();
+                return Some((index, format!("level {number} is {found:?}, and `{text}` is wanted")));
+            }
+        }
+        let count = self.levels.len();
+        Some((count, format!("the topic has {} levels, and {count} are wanted", topic.len())))
+    }
+
     /// Whether `topic` fits; if it does, `captures` holds what was caught.
     pub fn matches<'m>(&self, topic: &Levels<'m>, captures: &mut Captures<'m>) -> bool {
         if topic.is_reserved() && !matches!(self.levels[0], Level::Literal(_)) {

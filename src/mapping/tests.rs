@@ -10,6 +10,7 @@ use crate::row::{TimeSource, Value};
 mod cells;
 mod corpus;
 mod encoded;
+mod explain;
 mod faults;
 mod formats;
 mod inside;

@@ -18,6 +18,10 @@ impl Word {
         Self { text: text.into(), number: number::float(text) }
     }
 
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether `text` is this word.
     pub fn is(&self, text: &str) -> bool {
         same(&self.text, text) || self.number.is_some_and(|number| number::float(text) == Some(number))

@@ -6,17 +6,27 @@ use serde::Serialize;
 use serde::ser::{Error as _, SerializeMap as _, SerializeStruct as _, Serializer};
 use serde_json::value::RawValue;
 
+use crate::fault::Place;
+use crate::mapping::{Apart, Explanation, MappingExplained, Verdict};
 use crate::row::{Dropped, Mapped, Outcome, Reject, Row, TimeSource, Value};
 use crate::schema::{Measurement, Schema};
 
 /// Writes the outcome as one line.
-pub(super) fn write(mapped: &Mapped, schema: &Schema, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Line { mapped, schema })?;
+pub(super) fn write(
+    explanation: &Explanation,
+    apart: Option<&[Apart]>,
+    schema: &Schema,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, &Line { explanation, mapped: &explanation.mapped, apart, schema })?;
     writeln!(out)
 }
 
 struct Line<'a> {
+    explanation: &'a Explanation,
     mapped: &'a Mapped,
+    /// With `--all`.
+    apart: Option<&'a [Apart]>,
     schema: &'a Schema,
 }
 
@@ -34,12 +44,22 @@ impl Serialize for Line<'_> {
         match &self.mapped.outcome {
             Outcome::Rows { .. } if rejects.is_empty() => {}
             Outcome::Rows { .. } => {
-                map.serialize_entry("rejects", &rejects.iter().map(ShownReject).collect::<Vec<_>>())?;
+                map.serialize_entry(
+                    "rejects",
+                    &rejects.iter().map(|reject| ShownReject(reject, self.explanation)).collect::<Vec<_>>(),
+                )?;
             }
             Outcome::Ignored(why) => map.serialize_entry("ignored", why.word())?,
-            Outcome::Rejected(reject) => map.serialize_entry("reject", &ShownReject(reject))?,
+            Outcome::Rejected(reject) => map.serialize_entry("reject", &ShownReject(reject, self.explanation))?,
         }
-        map.serialize_entry("dropped", &self.mapped.dropped.iter().map(ShownDropped).collect::<Vec<_>>())?;
+        map.serialize_entry(
+            "dropped",
+            &self.mapped.dropped.iter().map(|dropped| ShownDropped(dropped, self.explanation)).collect::<Vec<_>>(),
+        )?;
+        if let Some(apart) = self.apart {
+            let taken = self.explanation.mappings.iter().map(Considered::from);
+            map.serialize_entry("mappings", &taken.chain(apart.iter().map(Considered::from)).collect::<Vec<_>>())?;
+        }
         map.end()
     }
 }
@@ -95,27 +115,78 @@ impl Serialize for ShownValue<'_> {
     }
 }
 
-struct ShownReject<'a>(&'a Reject);
+struct ShownReject<'a>(&'a Reject, &'a Explanation);
 
 impl Serialize for ShownReject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_struct("reject", 3)?;
-        map.serialize_field("mapping", &self.0.mapping.as_deref())?;
-        map.serialize_field("reason", self.0.reason.word())?;
-        map.serialize_field("detail", &self.0.detail)?;
+        let source = self.0.mapping.as_deref().and_then(|mapping| self.1.source(mapping, &self.0.detail));
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("mapping", &self.0.mapping.as_deref())?;
+        map.serialize_entry("reason", self.0.reason.word())?;
+        map.serialize_entry("detail", &self.0.detail)?;
+        located(source, &mut map)?;
         map.end()
     }
 }
 
-struct ShownDropped<'a>(&'a Dropped);
+struct ShownDropped<'a>(&'a Dropped, &'a Explanation);
 
 impl Serialize for ShownDropped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_struct("dropped", 3)?;
-        map.serialize_field("mapping", &*self.0.mapping)?;
-        map.serialize_field("field", &*self.0.field)?;
-        map.serialize_field("detail", &self.0.detail)?;
+        let source = self.1.source(&self.0.mapping, &self.0.detail);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("mapping", &*self.0.mapping)?;
+        map.serialize_entry("field", &*self.0.field)?;
+        map.serialize_entry("detail", &self.0.detail)?;
+        located(source, &mut map)?;
         map.end()
+    }
+}
+
+/// Where it stands: `place` in the configuration, `path` in the payload.
+fn located<M: serde::ser::SerializeMap>(source: Option<(&Place, Option<&str>)>, map: &mut M) -> Result<(), M::Error> {
+    let Some((place, path)) = source else { return Ok(()) };
+    map.serialize_entry("place", &place.to_string())?;
+    path.map_or(Ok(()), |path| map.serialize_entry("path", path))
+}
+
+/// One mapping and what it had to do with the message, for `--all`.
+#[derive(Serialize)]
+struct Considered<'a> {
+    mapping: &'a str,
+    place: String,
+    topic: &'a str,
+    verdict: &'static str,
+    detail: String,
+}
+
+impl<'a> From<&'a MappingExplained> for Considered<'a> {
+    fn from(one: &'a MappingExplained) -> Self {
+        let verdict = match one.verdict {
+            Verdict::Took { .. } => "rows",
+            Verdict::Rejected { .. } => "rejected",
+            Verdict::Empty(_) => "empty",
+            Verdict::Unmet(_) => "when",
+            Verdict::Excepted => "except",
+            Verdict::Retained => "retained",
+            Verdict::NotNeeded => "fallback",
+        };
+        let mut detail = match &one.verdict {
+            Verdict::Rejected { detail, .. } => detail.clone(),
+            verdict => super::text::told(verdict),
+        };
+        for hint in &one.hints {
+            detail.push_str("; ");
+            detail.push_str(hint);
+        }
+        Self { mapping: &one.mapping, place: one.place.to_string(), topic: &one.topic, verdict, detail }
+    }
+}
+
+impl<'a> From<&'a Apart> for Considered<'a> {
+    fn from(one: &'a Apart) -> Self {
+        let (place, detail) = (one.place.to_string(), one.detail.clone());
+        Self { mapping: &one.mapping, place, topic: &one.topic, verdict: "topic", detail }
     }
 }
 

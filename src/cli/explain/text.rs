@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::mapping::{Explanation, Mapping, MappingExplained, Verdict};
+use crate::mapping::{Apart, Explanation, Mapping, MappingExplained, Verdict};
 use crate::message::Message;
 use crate::row::{Ignored, Outcome, Row, TimeSource, Value};
 use crate::schema::Measurement;
@@ -39,6 +39,7 @@ impl Style {
 pub(super) fn write(
     message: &Message,
     explanation: &Explanation,
+    apart: Option<(Vec<Apart>, usize)>,
     mapping: &Mapping,
     out: &mut impl Write,
     colour: bool,
@@ -53,6 +54,16 @@ pub(super) fn write(
     for one in &explanation.mappings {
         explained(one, style, out)?;
     }
+    let listed = apart.is_some();
+    if let Some((apart, more)) = apart {
+        for one in apart {
+            let told = style.faint(format!("({}) {}: {}", one.place, one.topic, plain(&one.detail)));
+            writeln!(out, "  mapping {} {told}", style.strong(&one.mapping))?;
+        }
+        if more > 0 {
+            writeln!(out, "  {}", style.faint(format!("and {more} more mappings whose topics differ")))?;
+        }
+    }
     match &explanation.mapped.outcome {
         Outcome::Rows { rows, rejects } => {
             for row in rows {
@@ -61,7 +72,8 @@ pub(super) fn write(
             for reject in rejects {
                 let name = reject.mapping.as_deref().unwrap_or_default();
                 let label = style.bad(format!("rejected ({}, {name})", reject.reason.word()));
-                writeln!(out, "  {label} {}", plain(&reject.detail))?;
+                let at = at(reject.mapping.as_deref(), &reject.detail, explanation, style);
+                writeln!(out, "  {label} {}{at}", plain(&reject.detail))?;
             }
         }
         Outcome::Ignored(why) => {
@@ -75,17 +87,19 @@ pub(super) fn write(
                 Ignored::Retained => "it is retained, and those who would take it skip retained messages",
             };
             writeln!(out, "  {} {text}", style.odd("ignored:"))?;
-            if explanation.mappings.is_empty() && *why != Ignored::Status {
+            if explanation.mappings.is_empty() && *why != Ignored::Status && !listed {
                 nearest(&message.topic, mapping, style, out)?;
             }
         }
         Outcome::Rejected(reject) => {
             let label = style.bad(format!("rejected ({}):", reject.reason.word()));
-            writeln!(out, "  {label} {}", plain(&reject.detail))?;
+            let at = at(reject.mapping.as_deref(), &reject.detail, explanation, style);
+            writeln!(out, "  {label} {}{at}", plain(&reject.detail))?;
         }
     }
     for dropped in &explanation.mapped.dropped {
-        writeln!(out, "  {} {}: {}", style.odd("dropped"), dropped.mapping, plain(&dropped.detail))?;
+        let at = at(Some(&dropped.mapping), &dropped.detail, explanation, style);
+        writeln!(out, "  {} {}: {}{at}", style.odd("dropped"), dropped.mapping, plain(&dropped.detail))?;
     }
     Ok(())
 }
@@ -108,6 +122,12 @@ fn nearest(topic: &str, mapping: &Mapping, style: Style, out: &mut impl Write) -
     Ok(())
 }
 
+/// Where in the configuration that stands of which `detail` tells.
+fn at(mapping: Option<&str>, detail: &str, explanation: &Explanation, style: Style) -> String {
+    let source = mapping.and_then(|mapping| explanation.source(mapping, detail));
+    source.map_or_else(String::new, |(place, _)| format!(" {}", style.faint(format!("({place})"))))
+}
+
 fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::Result<()> {
     let told = told(&one.verdict);
     let verdict = match &one.verdict {
@@ -119,7 +139,12 @@ fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::
     let captures: Vec<String> = one.captures.iter().map(|(name, text)| format!("{name} = {}", plain(text))).collect();
     let captures = if captures.is_empty() { String::new() } else { format!(" ({})", captures.join(", ")) };
     let topic = style.faint(format!("{}{captures}", one.topic));
-    writeln!(out, "  mapping {} {topic}: {verdict}", style.strong(&one.mapping))
+    let place = style.faint(format!("({})", one.place));
+    writeln!(out, "  mapping {} {place} {topic}: {verdict}", style.strong(&one.mapping))?;
+    for hint in &one.hints {
+        writeln!(out, "    {} {}", style.odd("hint:"), plain(hint))?;
+    }
+    Ok(())
 }
 
 /// A verdict in words that go on from the mapping's name.

@@ -1,13 +1,41 @@
 //! Where in the payload something was found, for people.
 
-use super::{Run, Taken};
-use crate::mapping::compiled::{Field, Located};
+use super::{MAX_DETAILS, Run, Taken};
+use crate::mapping::compiled::{Field, Located, Wanted};
+use crate::mapping::explain::Part;
+
+/// Values of a condition that are listed.
+const MAX_WANTED: usize = 8;
+
+/// `, and one of `a`, `b` is wanted`: those that are most like `found` first.
+pub(super) fn wanted(found: &str, values: &[Wanted]) -> String {
+    let found: String = found.chars().take(100).flat_map(char::to_lowercase).collect();
+    let mut near: Vec<&str> = values.iter().map(Wanted::text).collect();
+    if near.len() > MAX_WANTED {
+        near.sort_by_key(|text| strsim::osa_distance(&found, &text.to_lowercase()));
+    }
+    let more = if near.len() > MAX_WANTED { format!(" and {} more", near.len() - MAX_WANTED) } else { String::new() };
+    let listed: Vec<String> = near.iter().take(MAX_WANTED).map(|text| format!("`{text}`")).collect();
+    match listed.as_slice() {
+        [] => String::new(),
+        [one] => format!(", and {one} is wanted"),
+        list => format!(", and one of {}{more} is wanted", list.join(", ")),
+    }
+}
 
 impl Run<'_, '_> {
     pub(super) fn detail(&self, field: &Field, located: Option<&Located>, what: &str) -> String {
         match located {
             Some(located) => format!("field `{}` at `{}` got {what}", field.name, self.place(located)),
             None => format!("field `{}` got {what}", field.name),
+        }
+    }
+
+    /// Keeps for an explanation what could not be read.
+    pub(super) fn failed(&mut self, part: Part, detail: &str, located: Option<&Located>) {
+        if self.explain && self.made.failures.len() < MAX_DETAILS {
+            let path = located.map(|located| self.place(located));
+            self.made.failures.push((part, detail.to_owned(), path));
         }
     }
 
@@ -51,6 +79,6 @@ impl Run<'_, '_> {
 }
 
 /// A key as a report shows it: devices choose keys, so they are cut and stripped of what no store or terminal takes.
-fn shown_key(key: &str) -> String {
+pub(in crate::mapping) fn shown_key(key: &str) -> String {
     key.chars().take(60).map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

@@ -17,7 +17,8 @@ impl<'r, 'm> Run<'r, 'm> {
         if self.mapping.times.is_empty() {
             return Ok((received_at, TimeSource::Receipt));
         }
-        for source in &self.mapping.times {
+        for (index, source) in self.mapping.times.iter().enumerate() {
+            self.reading.set(index);
             let base = match &source.since {
                 None => None,
                 Some(since) => match self.scalar_text(since, row)? {
@@ -154,7 +155,8 @@ impl<'r, 'm> Run<'r, 'm> {
     /// The tag values of `row`, in the order of the measurement.
     pub(super) fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
         let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
-        for tag in &self.mapping.tags {
+        for (index, tag) in self.mapping.tags.iter().enumerate() {
+            self.reading.set(index);
             let mut value = Cow::Borrowed("");
             for source in &tag.sources {
                 value = self.tag_value(tag, source, row)?;
