@@ -56,9 +56,16 @@ impl Json {
         self.has_room(0)
     }
 
-    /// The shortest digits that are this number among those of 32 bits: 21.3 stays 21.3.
+    /// A number of 32 bits, which a device had no more of, or which had no more digits: 21.3 stays 21.3, and a number that
+    /// lost nothing on its way into 32 bits (1100201.625) stays what it was.
     pub fn short_float(&mut self, number: f32) -> Result<(), Unreadable> {
-        serde_json::to_writer(&mut self.bytes, &number).expect("a number is written to memory");
+        let (start, wide) = (self.bytes.len(), f64::from(number));
+        self.float(wide)?;
+        // Of 24 bits no more than nine digits are meant; what has more of them as 64 bits has them from rounding.
+        if self.bytes[start..].iter().filter(|byte| byte.is_ascii_digit()).count() > 12 {
+            self.bytes.truncate(start);
+            serde_json::to_writer(&mut self.bytes, &number).expect("a number is written to memory");
+        }
         self.has_room(0)
     }
 
