@@ -284,9 +284,9 @@ impl Mapping {
                 let document = documents.iter().find(|document| document.group == mapping.group);
                 if let Some(Ok(read)) = document.map(|document| &document.read) {
                     one.hints = match &one.verdict {
-                        Verdict::Unmet(_) => explain::hints(mapping, read.text, &taker.captures, true, true),
-                        Verdict::Empty(_) => explain::hints(mapping, read.text, &taker.captures, false, true),
-                        Verdict::Took { .. } => explain::hints(mapping, read.text, &taker.captures, false, false),
+                        Verdict::Unmet(_) => explain::hints(mapping, read.text, true, true),
+                        Verdict::Empty(_) => explain::hints(mapping, read.text, false, true),
+                        Verdict::Took { .. } => explain::hints(mapping, read.text, false, false),
                         _ => vec![],
                     };
                 }

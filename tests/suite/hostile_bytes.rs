@@ -2,7 +2,7 @@
 //! the same at every run.
 
 #[path = "../../fuzz/invariants.rs"]
-mod invariants;
+pub mod invariants;
 #[path = "../../fuzz/packets.rs"]
 mod packets;
 

@@ -1,12 +1,9 @@
 //! Hostile payloads in every format: what `fuzz/` tries without end, bounded and the same at every run.
 
-#[path = "../../fuzz/invariants.rs"]
-#[expect(dead_code, reason = "only its chance is needed")]
-mod invariants;
 #[path = "../../fuzz/payloads.rs"]
 mod payloads;
 
-use invariants::Random;
+use crate::hostile_bytes::invariants::Random;
 
 /// A payload of each format, of which bytes are changed.
 const SEEDS: [&[u8]; 7] = [

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use crate::mapping::compiled::{Compiled, Located, Subject};
 use crate::mapping::path::Step;
-use crate::mapping::pattern::Captures;
 use crate::mapping::run::shown_key;
 use crate::mapping::words::nearest;
 
@@ -17,13 +16,7 @@ const MAX_HINTS: usize = 4;
 
 /// Hints for the paths of `mapping` that find nothing in `text`. Without `all` only those that are near to what is there:
 /// that a field is absent is nothing strange where others are not.
-pub(in crate::mapping) fn hints(
-    mapping: &Compiled,
-    text: &str,
-    captures: &Captures<'_>,
-    conditions: bool,
-    all: bool,
-) -> Vec<String> {
+pub(in crate::mapping) fn hints(mapping: &Compiled, text: &str, conditions: bool, all: bool) -> Vec<String> {
     if text.len() > MAX_BYTES {
         return vec![];
     }
@@ -43,7 +36,7 @@ pub(in crate::mapping) fn hints(
     let mut hints: Vec<String> = vec![];
     for paths in lists {
         let mut hint = None;
-        let nothing = paths.iter().all(|located| match look(mapping, located, &root, captures) {
+        let nothing = paths.iter().all(|located| match look(mapping, located, &root) {
             Look::Found => false,
             Look::Near(text) => {
                 hint.get_or_insert(text);
@@ -73,17 +66,17 @@ enum Look {
 }
 
 /// Follows a path; of the rows the first alternative counts, and of several elements the first.
-fn look(mapping: &Compiled, located: &Located, root: &Value, captures: &Captures<'_>) -> Look {
+fn look(mapping: &Compiled, located: &Located, root: &Value) -> Look {
     let rows = mapping.rows.first().filter(|_| !located.path.root).map_or(&[][..], |rows| &rows.steps);
     let steps: Vec<&Step> = rows.iter().chain(&located.path.steps).collect();
-    walk(&steps, root, "$".to_owned(), captures)
+    walk(&steps, root, "$".to_owned())
 }
 
-fn walk(steps: &[&Step], value: &Value, place: String, captures: &Captures<'_>) -> Look {
+fn walk(steps: &[&Step], value: &Value, place: String) -> Look {
     let Some((step, rest)) = steps.split_first() else { return Look::Found };
     match (step, value) {
         (Step::Key(key), Value::Object(members)) => match members.get(&**key) {
-            Some(member) => walk(rest, member, format!("{place}.{}", shown_key(key)), captures),
+            Some(member) => walk(rest, member, format!("{place}.{}", shown_key(key))),
             None => {
                 let keys = || members.keys().map(String::as_str);
                 match nearest(key, keys()) {
@@ -98,11 +91,11 @@ fn walk(steps: &[&Step], value: &Value, place: String, captures: &Captures<'_>) 
             "there is no `{key}` at `{place}`, which is a list: name its elements in `rows` (`[]`), or one by its position (`[0]`)"
         )),
         (Step::Index(index), Value::Array(items)) => match items.get(*index) {
-            Some(item) => walk(rest, item, format!("{place}[{index}]"), captures),
+            Some(item) => walk(rest, item, format!("{place}[{index}]")),
             None => Look::Far(format!("there is no `[{index}]` at `{place}`, which has {} elements", items.len())),
         },
         (Step::Each(_), Value::Array(items)) => match items.first() {
-            Some(item) => walk(rest, item, format!("{place}[0]"), captures),
+            Some(item) => walk(rest, item, format!("{place}[0]")),
             None => Look::Far(format!("the list at `{place}` is empty")),
         },
         (Step::Each(_) | Step::Index(_), other) => {
@@ -114,11 +107,11 @@ fn walk(steps: &[&Step], value: &Value, place: String, captures: &Captures<'_>) 
                 let keys = members.keys().map(String::as_str);
                 return Look::Far(format!("no key at `{place}` fits `rows`, there {}", listed(keys)));
             };
-            match walk(rest, first, format!("{place}.{}", shown_key(key)), captures) {
+            match walk(rest, first, format!("{place}.{}", shown_key(key))) {
                 Look::Found => Look::Found,
                 // One member may lack what the others have.
                 not_here => fitting
-                    .map(|(key, member)| walk(rest, member, format!("{place}.{}", shown_key(key)), captures))
+                    .map(|(key, member)| walk(rest, member, format!("{place}.{}", shown_key(key))))
                     .find(|look| matches!(look, Look::Found))
                     .unwrap_or(not_here),
             }
