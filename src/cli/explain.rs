@@ -230,7 +230,7 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         let told = |start: &str| out.lines().map(str::trim).filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         assert_eq!(told("field"), ["field watt = 7.0 W float", "field is_on = true bool", "field mode = \"eco\" text"]);
-        assert_eq!(told("dropped"), ["dropped plug: others: no column can be called `time`"]);
+        assert_eq!(told("dropped"), ["dropped plug: others: no column can be called `time` (c.toml:5:10)"]);
     }
 
     #[test]
