@@ -20,6 +20,7 @@ use super::pattern::{Captures, Pattern};
 use super::value::{Reading, Scalar};
 use crate::message::Message;
 use crate::row::{Dropped, Reason, Row, Value};
+use crate::schema::Type;
 
 pub(super) use places::shown_key;
 use places::wanted;
@@ -506,13 +507,15 @@ impl<'r, 'm> Run<'r, 'm> {
         descend(self.trail.get(shared)?, &located.path.steps[shared..], &self.captures)
     }
 
-    /// The first of the field's paths that holds a value.
+    /// The first of the field's paths that holds a value. An object or array is one only where a scalar is nowhere.
     fn read(
         &self,
         field: &'r Field,
         row: &'r Doc<'m>,
         pivot: Option<&(Cow<'r, str>, &'r Doc<'m>)>,
     ) -> (Reading, Option<&'r Located>) {
+        let mut passed_over = None;
+        let mut holds_nothing = false;
         for located in &field.paths {
             let doc = match pivot {
                 Some((name, value)) if !located.path.root => match located.path.steps.split_first() {
@@ -522,12 +525,20 @@ impl<'r, 'm> Run<'r, 'm> {
                 _ => self.locate(located, row),
             };
             let Some(doc) = doc else { continue };
-            let reading = field.reader.read(doc, self.message.received_at);
-            if reading != Reading::Absent {
-                return (reading, Some(located));
+            match field.reader.read(doc, self.message.received_at) {
+                Reading::Absent => holds_nothing = true,
+                reading if field.paths.len() > 1 && !doc.is_scalar() && field.reader.r#type != Type::Json => {
+                    passed_over = passed_over.or(Some((reading, located)));
+                }
+                reading => return (reading, Some(located)),
             }
         }
-        (Reading::Absent, None)
+        match passed_over {
+            // Of `["value", "."]` the payload is no value where there is one that is null.
+            Some((_, located)) if holds_nothing && located.path.is_whole() => (Reading::Absent, None),
+            Some((reading, located)) => (reading, Some(located)),
+            None => (Reading::Absent, None),
+        }
     }
 }
 

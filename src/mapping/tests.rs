@@ -7,6 +7,7 @@ use crate::config;
 use crate::message::Time;
 use crate::row::{TimeSource, Value};
 
+mod absent;
 mod cells;
 mod corpus;
 mod encoded;

@@ -58,6 +58,12 @@ impl<'p> Scalar<'p> {
         }
     }
 
+    /// Whether it is `[]` or `{}`, which some devices send for "no value".
+    pub fn is_empty(&self) -> bool {
+        let inner = |json: &str| Some(json.strip_prefix(['[', '{'])?.trim_start().len() == 1);
+        matches!(self, Self::Composite(json) if inner(json) == Some(true))
+    }
+
     /// Its text for comparisons and tags; `None` for null, objects and arrays.
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -123,7 +129,7 @@ impl Reader {
     /// Reads what stands at `doc`. `received_at` decides between the two moments of a repeated hour.
     pub fn read(&self, doc: &Doc<'_>, received_at: Time) -> Reading {
         let sent = Scalar::of(doc);
-        if sent == Scalar::Null {
+        if sent == Scalar::Null || (sent.is_empty() && self.r#type != Type::Json) {
             return Reading::Absent;
         }
         let scalar = match self.decode {

@@ -17,18 +17,19 @@ impl<'r, 'm> Run<'r, 'm> {
         if self.mapping.times.is_empty() {
             return Ok((received_at, TimeSource::Receipt));
         }
+        let mut passed_over = None;
         for (index, source) in self.mapping.times.iter().enumerate() {
             self.reading.set(index);
             let base = match &source.since {
                 None => None,
-                Some(since) => match self.scalar_text(since, row)? {
+                Some(since) => match self.scalar_text(since, row, &mut passed_over)? {
                     Some(text) => Some(self.moment(&text, None, source, since)?),
                     None => continue,
                 },
             };
             let text = match &source.subject {
                 Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
-                Subject::Path(located) => self.scalar_text(located, row)?,
+                Subject::Path(located) => self.scalar_text(located, row, &mut passed_over)?,
             };
             let moment = match (base, text) {
                 (None, None) => continue,
@@ -54,7 +55,9 @@ impl<'r, 'm> Run<'r, 'm> {
             };
             return self.within(moment);
         }
-        Ok((received_at, TimeSource::Absent))
+        let Some((index, detail)) = passed_over else { return Ok((received_at, TimeSource::Absent)) };
+        self.reading.set(index);
+        Err(detail)
     }
 
     /// The policy for times that are too early or too late.
@@ -77,15 +80,29 @@ impl<'r, 'm> Run<'r, 'm> {
         Ok((received_at, TimeSource::Outside))
     }
 
-    /// The text of a time; `None` if it is absent, null or empty.
-    fn scalar_text(&self, located: &'r Located, row: &'r Doc<'m>) -> Result<Option<Cow<'r, str>>, String> {
+    /// The text of a time; `None` if it is absent, null or empty. An object or array is `passed_over`: why it is no time.
+    fn scalar_text(
+        &self,
+        located: &'r Located,
+        row: &'r Doc<'m>,
+        passed_over: &mut Option<(usize, String)>,
+    ) -> Result<Option<Cow<'r, str>>, String> {
         let Some(doc) = self.locate(located, row) else { return Ok(None) };
         let text = match Scalar::of(doc) {
             Scalar::Null => return Ok(None),
             Scalar::Text(text) => text,
             Scalar::Number(digits) => Cow::Borrowed(digits),
-            other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
-                return Err(format!("time at `{}` got {}, which is no time", self.place(located), other.shown()));
+            other => {
+                let unreadable =
+                    || format!("time at `{}` got {}, which is no time", self.place(located), other.shown());
+                return match other {
+                    _ if other.is_empty() => Ok(None),
+                    Scalar::Composite(_) => {
+                        passed_over.get_or_insert_with(|| (self.reading.get(), unreadable()));
+                        Ok(None)
+                    }
+                    _ => Err(unreadable()),
+                };
             }
         };
         Ok(Some(text).filter(|text| !text.trim().is_empty()))
@@ -145,6 +162,7 @@ impl<'r, 'm> Run<'r, 'm> {
             Some(Scalar::Text(text)) => Ok(text),
             Some(Scalar::Number(digits)) => Ok(Cow::Borrowed(digits)),
             Some(Scalar::Bool(value)) => Ok(Cow::Borrowed(if value { "true" } else { "false" })),
+            Some(other) if other.is_empty() => Ok(Cow::Borrowed("")),
             Some(other @ Scalar::Composite(_)) => {
                 Err((Reason::Tag, format!("{}, which is no text", got(&other.shown()))))
             }
@@ -158,11 +176,24 @@ impl<'r, 'm> Run<'r, 'm> {
         for (index, tag) in self.mapping.tags.iter().enumerate() {
             self.reading.set(index);
             let mut value = Cow::Borrowed("");
+            let mut passed_over = None;
             for source in &tag.sources {
-                value = self.tag_value(tag, source, row)?;
+                value = match self.tag_value(tag, source, row) {
+                    // An object or array, behind which there may be a scalar.
+                    Err(refusal @ (Reason::Tag, _)) => {
+                        passed_over.get_or_insert(refusal);
+                        continue;
+                    }
+                    value => value?,
+                };
                 if !value.is_empty() {
                     break;
                 }
+            }
+            if value.is_empty()
+                && let Some(refusal) = passed_over
+            {
+                return Err(refusal);
             }
             if !tag.words.is_empty()
                 && let Some(word) = tag.words.get(value.trim())

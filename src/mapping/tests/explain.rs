@@ -18,7 +18,7 @@ fn what_fails_is_told_with_its_place_in_the_configuration_and_in_the_payload() {
         (r#"{"a": [{"w": 1, "deep": {"v": "?"}}]}"#, 7, Some("$.a[0].deep.v")),
         (r#"{"a": [{"deep": {"v": 1}}]}"#, 8, Some("$.a[0].w")),
         (r#"{"a": [{"w": 1, "ts": "?"}]}"#, 4, Some("$.a[0].ts")),
-        (r#"{"a": [{"w": 1, "why": {}}]}"#, 5, Some("$.a[0].why")),
+        (r#"{"a": [{"w": 1, "why": {"b": 1}}]}"#, 5, Some("$.a[0].why")),
     ] {
         let told = explained(toml, "t/x", payload);
         let [failure] = &told.failures[..] else { panic!("{payload}: {told:?}") };

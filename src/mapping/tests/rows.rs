@@ -149,7 +149,8 @@ fn a_tag_is_the_first_of_its_sources_that_holds_a_value() {
                 &["m driver=d tag=7 unit=K | value=1.0", "m driver=d tag=t2 unit=°C | value=2.0"],
             ),
             ("n/d", r#"{"tags":[{"value":1}]}"#, &["m driver=d | value=1.0"]),
-            ("n/d", r#"{"tags":[{"id":{},"name":"x","value":1}]}"#, &["rejected tag: tag `tag` at `$.tags[0].id`…"]),
+            ("n/d", r#"{"tags":[{"id":{"a":1},"name":"x","value":1}]}"#, &["m driver=d tag=x | value=1.0"]),
+            ("n/d", r#"{"tags":[{"id":{"a":1},"value":1}]}"#, &["rejected tag: tag `tag` at `$.tags[0].id`…"]),
         ],
     );
 }

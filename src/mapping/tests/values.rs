@@ -399,7 +399,7 @@ fn tags_come_from_captures_paths_templates_and_constants() {
             ("a/wc/3/q", r#"{"v":1,"ids":null}"#, &["m room=wc n=3 name=wc-3 site=north | v=1.0"]),
             (
                 "a/wc/3/q",
-                r#"{"v":1,"ids":{"eui":[]}}"#,
+                r#"{"v":1,"ids":{"eui":[7]}}"#,
                 &["rejected tag: tag `id` at `$.ids.eui` got an array, which is no text"],
             ),
             ("a/wc/3/q", r#"{"v":1,"model":"\u0000"}"#, &["rejected unstorable: tag `model` holds a NUL character"]),
