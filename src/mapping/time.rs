@@ -120,6 +120,21 @@ pub(super) fn read_span(text: &str, style: Option<&Style>) -> Option<i64> {
     Decimal::parse(text)?.cut(unit.power())
 }
 
+/// Reads a time of day (`12:30`, `12:30:05.5`) on a date that stands by itself (`2024-05-01`): together a local time.
+/// `None` if one of them is something else.
+pub(super) fn on_date(date: &str, time: &str, zone: Option<&TimeZone>, received_at: Time) -> Option<Moment> {
+    let of = |text: &str, others: &[char]| text.chars().all(|c| c.is_ascii_digit() || others.contains(&c));
+    if !of(date, &['-']) || !date.contains('-') || !of(time, &[':', '.', ',']) || !time.contains(':') {
+        return None;
+    }
+    // jiff wants two digits of an hour, and clocks write one before ten.
+    let zero = if time.find(':') == Some(1) { "0" } else { "" };
+    match written_out(&format!("{date}T{zero}{time}"), zone, received_at) {
+        Moment::Unreadable => None,
+        moment => Some(moment),
+    }
+}
+
 fn micros(number: Decimal, unit: Unit) -> Moment {
     number.cut(unit.power()).map_or(Moment::Beyond, |micros| Moment::At(Time(micros)))
 }

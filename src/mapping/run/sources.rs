@@ -20,10 +20,10 @@ impl<'r, 'm> Run<'r, 'm> {
         let mut passed_over = None;
         for (index, source) in self.mapping.times.iter().enumerate() {
             self.reading.set(index);
-            let base = match &source.since {
+            let since = match &source.since {
                 None => None,
                 Some(since) => match self.scalar_text(since, row, &mut passed_over)? {
-                    Some(text) => Some(self.moment(&text, None, source, since)?),
+                    Some(text) => Some((self.moment(&text, None, source, since)?, text)),
                     None => continue,
                 },
             };
@@ -31,27 +31,32 @@ impl<'r, 'm> Run<'r, 'm> {
                 Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
                 Subject::Path(located) => self.scalar_text(located, row, &mut passed_over)?,
             };
-            let moment = match (base, text) {
+            let moment = match (since, text) {
                 (None, None) => continue,
-                (Some(base), None) => base,
+                (Some((base, _)), None) => base,
                 (None, Some(text)) => match &source.subject {
                     Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located)?,
                     Subject::Capture(slot) => self.moment_of(&text, source.style.as_ref(), source, || {
                         format!("capture `{{{}}}`", self.mapping.captures.0[*slot])
                     })?,
                 },
-                (Some(base), Some(text)) => match (base, time::read_span(text.trim(), source.style.as_ref())) {
-                    (Moment::At(base), Some(span)) => {
-                        base.0.checked_add(span).map_or(Moment::Beyond, |time| Moment::At(Time(time)))
+                (Some((base, since)), Some(text)) => {
+                    match (base, time::read_span(text.trim(), source.style.as_ref())) {
+                        (Moment::At(base), Some(span)) => {
+                            base.0.checked_add(span).map_or(Moment::Beyond, |time| Moment::At(Time(time)))
+                        }
+                        (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
+                        (_, None) => {
+                            let zone = source.zone.as_ref();
+                            time::on_date(since.trim(), text.trim(), zone, received_at).ok_or_else(|| {
+                                let shown = Scalar::Text(text).shown();
+                                let other =
+                                    "no number to count from `since`, and no time of day on a date that stands there";
+                                format!("time got {shown}, which is {other}{}", self.at_row())
+                            })?
+                        }
                     }
-                    (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
-                    (_, None) => {
-                        return Err(format!(
-                            "time got {text:?}, which is no number to count from `since`{}",
-                            self.at_row()
-                        ));
-                    }
-                },
+                }
             };
             return self.within(moment);
         }

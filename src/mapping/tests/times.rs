@@ -87,3 +87,47 @@ fn bounds_units_formats_and_since_are_obeyed() {
         ],
     );
 }
+
+#[test]
+fn a_date_and_a_time_of_day_in_two_keys_are_one_local_time() {
+    let in_zurich = "[mapping.m]\ntopic = \"a\"\nzone = \"Europe/Zurich\"\n\
+        time = { path = \"time\", since = \"date\" }\nnot_after = \"900d\"\nfields = [\"v\"]\n";
+    check(
+        in_zurich,
+        &[
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"12:30"}"#, &["m | v=1.0 @ 2023-05-01T10:30:00Z"]),
+            ("a", r#"{"v":1,"date":" 2023-05-01","time":"12:30:05 "}"#, &["m | v=1.0 @ 2023-05-01T10:30:05Z"]),
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"8:05:00.25"}"#, &["m | v=1.0 @ 2023-05-01T06:05:00.25Z"]),
+            ("a", r#"{"v":1,"date":"2022-12-31","time":"23:59:60"}"#, &["m | v=1.0 @ 2022-12-31T23:00:00Z"]),
+            // An hour that is skipped, and one that comes twice: received in winter, the later is nearer.
+            ("a", r#"{"v":1,"date":"2023-03-26","time":"02:30"}"#, &["m | v=1.0 @ 2023-03-26T01:30:00Z"]),
+            ("a", r#"{"v":1,"date":"2023-10-29","time":"02:30"}"#, &["m | v=1.0 @ 2023-10-29T01:30:00Z"]),
+            // Received before it, the earlier one is.
+            ("a", r#"{"v":1,"date":"2024-10-27","time":"02:30"}"#, &["m | v=1.0 @ 2024-10-27T00:30:00Z"]),
+            // A number counts from the date, as ever; one of the two alone.
+            ("a", r#"{"v":1,"date":"2023-05-01","time":60}"#, &["m | v=1.0 @ 2023-04-30T22:01:00Z"]),
+            ("a", r#"{"v":1,"date":"2023-05-01"}"#, &["m | v=1.0 @ 2023-04-30T22:00:00Z"]),
+            ("a", r#"{"v":1,"time":"12:30"}"#, &["m | v=1.0 @ absent"]),
+            (
+                "a",
+                r#"{"v":1,"date":"2023-05-01T10:00:00","time":"12:30"}"#,
+                &["rejected time: time got \"12:30\", which is no number to count from `since`, and no time of day…"],
+            ),
+            ("a", r#"{"v":1,"date":1700000000,"time":"12:30"}"#, &["rejected time: time got \"12:30\"…"]),
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"25:30"}"#, &["rejected time: time got \"25:30\"…"]),
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"12:30+05:00"}"#, &["rejected time: time got…"]),
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"noon"}"#, &["rejected time: time got \"noon\"…"]),
+            ("a", r#"{"v":1,"date":"2023-02-30","time":"12:30"}"#, &["rejected time: time at `$.date` got…"]),
+        ],
+    );
+    check(
+        &in_zurich.replace("zone = \"Europe/Zurich\"\n", ""),
+        &[(
+            "a",
+            r#"{"v":1,"date":"2023-05-01","time":"12:30"}"#,
+            &[
+                "rejected time: time at `$.date` got \"2023-05-01\", which bears no zone: add `zone = \"Europe/Lisbon\"` (yours) to `mapping.m`",
+            ],
+        )],
+    );
+}
