@@ -199,6 +199,13 @@ fn time(section: &Section<'_>, faults: &mut Faults) -> Vec<At<TimeConfig>> {
     let Some(node) = section.get("time") else { return vec![] };
     let path = section.path("time");
     match &node.value {
+        // Undoes a `time` of `[defaults]`; where there is none it says what holds anyway.
+        Value::Bool(false) => vec![],
+        Value::Bool(true) => {
+            let what = "must be a path, a table, a list of them or `false`, not `true`";
+            faults.push(Fault::new(&node.place, path, what, "write where the time is: `time = \"ts\"`"));
+            vec![]
+        }
         Value::List(list) if list.is_empty() => {
             faults.push(Fault::new(&node.place, path, "the list is empty", "leave `time` out for the time of receipt"));
             vec![]

@@ -148,7 +148,7 @@ pub(super) fn fields(section: &Section<'_>, may_be_empty: bool, faults: &mut Fau
             if table.entries.is_empty() && !may_be_empty {
                 faults.push(Fault::new(&node.place, path.as_str(), "the table is empty", "name at least one field"));
             }
-            table.entries.iter().filter_map(|entry| field(&path, entry, faults)).collect()
+            table.entries.iter().filter_map(|entry| field(&path, entry, may_be_empty, faults)).collect()
         }
         Value::List(list) if list.is_empty() && may_be_empty => vec![],
         Value::List(_) => {
@@ -174,10 +174,11 @@ pub(super) fn fields(section: &Section<'_>, may_be_empty: bool, faults: &mut Fau
     }
 }
 
-fn field(path: &str, Entry { key, node }: &Entry, faults: &mut Faults) -> Option<FieldConfig> {
+fn field(path: &str, Entry { key, node }: &Entry, has_others: bool, faults: &mut Faults) -> Option<FieldConfig> {
     let path = format!("{path}.{}", reader::quoted(&key.value));
     match &node.value {
-        Value::Bool(false) if key.value != "fallback" => {
+        // `time = false` is a key of the mapping, unless there are others that it may be one of.
+        Value::Bool(false) if key.value != "fallback" && (key.value != "time" || has_others) => {
             Some(FieldConfig { removed: true, ..plain_field(key.clone(), vec![key.clone()]) })
         }
         Value::Table(table) => {

@@ -131,3 +131,34 @@ fn a_date_and_a_time_of_day_in_two_keys_are_one_local_time() {
         )],
     );
 }
+
+#[test]
+fn time_false_undoes_the_time_of_the_defaults() {
+    check(
+        "[defaults]\ntime = \"ts\"\n[mapping.a]\ntopic = \"a\"\nfields = [\"v\"]\n\
+         [mapping.b]\ntopic = \"b\"\ntime = false\nfields = [\"v\"]",
+        &[
+            ("a", r#"{"v":1,"ts":1700000000}"#, &["a | v=1.0 @ 2023-11-14T22:13:20Z"]),
+            ("a", r#"{"v":1}"#, &["a | v=1.0 @ absent"]),
+            ("b", r#"{"v":1,"ts":1700000000}"#, &["b | v=1.0"]),
+            ("b", r#"{"v":1}"#, &["b | v=1.0"]),
+        ],
+    );
+    // Where there is nothing to undo it says what holds anyway.
+    check(
+        "[defaults]\ntime = false\n[mapping.a]\ntopic = \"a\"\ntime = false\nfields = [\"v\"]",
+        &[("a", r#"{"v":1,"ts":1700000000}"#, &["a | v=1.0"])],
+    );
+    let (_, faults) = load("[mapping.a]\ntopic = \"a\"\n[mapping.a.fields]\nv = {}\ntime = false");
+    assert_eq!(
+        faults[0].to_string(),
+        "config.toml:9:1: mapping.a.fields.time: `time` is a key of the mapping, and here it stands among the fields; \
+         move it above the fields"
+    );
+    let (_, faults) = load("[mapping.a]\ntopic = \"a\"\ntime = true\nfields = [\"v\"]");
+    assert_eq!(
+        faults[0].to_string(),
+        "config.toml:7:8: mapping.a.time: must be a path, a table, a list of them or `false`, not `true`; \
+         write where the time is: `time = \"ts\"`"
+    );
+}
