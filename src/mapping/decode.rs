@@ -4,6 +4,7 @@
 //! JSON itself, so that paths, types and rows are one code for all. Whatever comes, nothing here panics, and no payload
 //! becomes more than `MAX_BYTES`.
 
+mod bare;
 mod cbor;
 mod csv;
 mod json;
@@ -97,6 +98,16 @@ pub(super) fn document<'t>(text: &'t str, format: &'t Format, want: &Want) -> Re
         Format::Text => Ok(Doc::Text(Cow::Borrowed(text))),
         Format::Csv(settings) => csv::document(text, settings, want),
         Format::Pairs(settings) => Ok(pairs::document(text, settings, want)),
+    }
+}
+
+/// What may be read in the place of a `text` that could not be: the same with `null` for bare words such as `NaN`.
+///
+/// Such words are rare, and good payloads must not be searched for them.
+pub(super) fn mended(text: &str, format: &Format) -> Option<String> {
+    match format {
+        Format::Auto | Format::Json => bare::mended(text).filter(|mended| mended.len() <= text.len().max(MAX_BYTES)),
+        Format::Text | Format::Csv(_) | Format::Pairs(_) | Format::Cbor | Format::MsgPack | Format::Xml => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Groups of mappings that read a payload together: Tasmota's sensors may be ten mappings on one topic.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use super::compiled::Compiled;
@@ -57,6 +58,8 @@ pub(super) struct Text<'m> {
     group: usize,
     form: Form,
     text: Result<Cow<'m, str>, Unreadable>,
+    /// What is read in its place, if it cannot be read itself.
+    mended: OnceCell<Option<String>>,
 }
 
 /// A payload as one group reads it.
@@ -80,7 +83,7 @@ pub(super) fn texts<'m, 'c>(payload: &'m [u8], readers: impl Iterator<Item = &'c
     for Compiled { group, form, .. } in readers {
         if !texts.iter().any(|known| known.group == *group) {
             let form = form.reads_like();
-            texts.push(Text { group: *group, text: decode::text(payload, &form), form });
+            texts.push(Text { group: *group, text: decode::text(payload, &form), form, mended: OnceCell::new() });
         }
     }
     texts
@@ -88,10 +91,14 @@ pub(super) fn texts<'m, 'c>(payload: &'m [u8], readers: impl Iterator<Item = &'c
 
 /// Each of `texts`, read as far as its group wants it.
 pub(super) fn documents<'t>(texts: &'t [Text<'_>], wants: &[Want]) -> Vec<Document<'t>> {
-    let read = |Text { group, form, text }: &'t Text<'_>| {
+    let read = |Text { group, form, text, mended }: &'t Text<'_>| {
+        let document = |text| decode::document(text, &form.format, &wants[*group]);
         let read = |text: &'t str| Read {
             text,
-            root: decode::document(text, &form.format, &wants[*group]),
+            root: document(text).or_else(|error| {
+                let mended = mended.get_or_init(|| decode::mended(text, &form.format));
+                mended.as_deref().and_then(|mended| document(mended).ok()).ok_or(error)
+            }),
             plain: Doc::Text(Cow::Borrowed(text)),
         };
         Document { group: *group, read: text.as_deref().map(read).map_err(Clone::clone) }

@@ -1,4 +1,4 @@
-//! What stands where no value is: empty lists, objects beside scalars.
+//! What stands where no value is: empty lists, objects beside scalars, words that are no JSON.
 
 use super::*;
 
@@ -68,5 +68,48 @@ fn an_object_in_a_list_of_paths_is_passed_over_for_a_scalar() {
             ("b", r#"{"other": 3}"#, &["rejected field: field `v` at `$` got an object…"]),
             ("j", r#"{"value": {"x": 1}, "out": 3}"#, &["j | v={\"x\": 1}"]),
         ],
+    );
+}
+
+#[test]
+fn bare_words_for_no_number_are_null() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "a"
+        others = "add"
+        fields = { v = {}, s = { type = "text" }, j = { type = "json" } }
+        [mapping.whole]
+        topic = "b"
+        fields = { v = { path = ".", type = "text" } }
+        [mapping.rest]
+        topic = "r"
+        format = "json"
+        others = "json"
+        fields = ["v"]
+        "#,
+        &[
+            (
+                "a",
+                r#"{"v": NaN, "s": "NaN", "j": [1, -Infinity], "o": nan, "p": 2}"#,
+                &["m | s=\"NaN\" j=[1, null] p=2.0"],
+            ),
+            ("a", r#"{"v": 1, "o": -inf, "unread": [inf]}"#, &["m | v=1.0"]),
+            ("a", r#"{"v": NaN}"#, &["ignored empty"]),
+            // What is still no JSON is told of as it was sent.
+            (
+                "a",
+                r#"{"v": NaN, "s": ?}"#,
+                &["rejected payload: the payload is not JSON: expected value at line 1 column 7"],
+            ),
+            ("a", r#"{"v": NaNa}"#, &["rejected payload: the payload is not JSON…"]),
+            ("b", "inf", &["whole | v=\"inf\""]),
+            ("r", r#"{"v": 1, "o": NaN, "p": [2, nan]}"#, &["rest | v=1.0 others={\"o\":null,\"p\":[2, null]}"]),
+        ],
+    );
+    let deep = format!("{}nan{}", "[".repeat(129), "]".repeat(129));
+    check(
+        "[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]",
+        &[("a", &deep, &["rejected payload: the payload is not JSON: nested deeper than 128 levels at byte 128"])],
     );
 }
