@@ -299,7 +299,10 @@ fn not_a(scalar: &Scalar<'_>, what: &str) -> Reading {
         }
         (Scalar::Composite(_), _) => "a path that goes on into it, or `type = \"json\"`",
         (Scalar::Bool(_), "number") => "`type = \"bool\"`",
-        (Scalar::Text(_), "number") => "`type`, or `words`",
+        (Scalar::Text(text), "number") => match pattern::around_number(text) {
+            Some(pattern) => &format!("`pattern = {pattern:?}`"),
+            None => "`type`, or `words`",
+        },
         (_, "bool") => "`words`",
         _ => "`type`",
     };

@@ -31,6 +31,11 @@ fn floats_are_numbers_or_texts_that_are() {
             ("\"ON\"", &["rejected field: field `v` at `$.v` got \"ON\", which is no number: add `type`"]),
             ("true", &["rejected field: field `v` at `$.v` got true, which is no number: add `type = \"bool\"`"]),
             ("\"inf\"", &["rejected field: "]),
+            (
+                "\"21.5 °C\"",
+                &["rejected field: field `v` at `$.v` got \"21.5 °C\", which is no number: add `pattern = \"{} °C\"`"],
+            ),
+            ("\"21,5\"", &["rejected field: field `v` at `$.v` got \"21,5\", which is no number: add `type`, or"]),
             ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
             ("{\"a\":1}", &["rejected field: field `v` at `$.v` got an object"]),
             ("1e400", &["rejected unstorable: field `v` at `$.v` got 1e400"]),

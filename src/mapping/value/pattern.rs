@@ -1,5 +1,6 @@
 //! `pattern = "{} seconds"`: the part of a text that is the value.
 
+use crate::mapping::number;
 use crate::mapping::pattern::Wrong;
 
 /// What stands around the value. Blanks around the text and around the value do not matter.
@@ -75,11 +76,64 @@ impl Around {
     }
 }
 
+/// The pattern that takes the number out of `21.5 °C`; `None` where a text only happens to begin with a digit, as a date does.
+pub(super) fn around_number(text: &str) -> Option<String> {
+    let text = text.trim();
+    let ends = text.char_indices().map(|(at, _)| at).take(40);
+    let end = ends.filter(|end| number::is_number(&text[..*end])).last()?;
+    let rest = &text[end..];
+    let unit = rest.trim_start();
+    let first = unit.chars().next()?;
+    // Digits belong to a unit as in ` m3`; others are a second value.
+    let mut previous = ' ';
+    let digits_are_of_it = unit.chars().all(|character| {
+        let of_it = !character.is_ascii_digit() || (rest.starts_with(' ') && previous.is_alphabetic());
+        previous = character;
+        of_it
+    });
+    let is_unit = (first.is_alphabetic() || "%‰°'\"$€£/".contains(first))
+        && digits_are_of_it
+        && unit.chars().count() <= 30
+        && !unit.contains(['{', '}', '*'])
+        && !unit.contains(char::is_control);
+    is_unit.then(|| format!("{{}}{rest}"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_number_with_a_unit_behind_it_has_a_pattern() {
+        for (text, expected) in [
+            ("21.5 °C", Some("{} °C")),
+            (" 12 seconds ", Some("{} seconds")),
+            ("-3.5e2V", Some("{}V")),
+            ("50%", Some("{}%")),
+            ("7 m3/h", Some("{} m3/h")),
+            ("5 in \"", Some("{} in \"")),
+            ("2024-01-01", None),
+            ("12:30", None),
+            ("21,5", None),
+            ("1T02:03:04", None),
+            ("192.168.1.1", None),
+            ("3 of 5", None),
+            ("1d 2h", None),
+            ("0x1F", None),
+            ("5 *", None),
+            ("21.5", None),
+            ("ON", None),
+            ("", None),
+        ] {
+            assert_eq!(around_number(text).as_deref(), expected, "{text:?}");
+            if let Some(pattern) = expected {
+                let number = Around::parse(pattern).unwrap().take_out(text).unwrap();
+                assert!(number::is_number(number), "{number:?} of {text:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_stands_in_the_place_of_the_value_is_taken_out() {
