@@ -178,8 +178,9 @@ impl<'w> Walk<'w> {
                 self.json(&mut Cursor::new(json), taken);
             }
             // Formats without types give no JSON: texts, and what looks like a number is one.
-            Doc::Object { json: None, members, .. } => {
-                for (key, doc) in members {
+            Doc::Object { json: None, members, items } => {
+                let by_position = self.by_position(items, taken);
+                for (key, doc) in members.iter().filter(|(_, doc)| !is_one_of(doc, &by_position)) {
                     self.part(Part::Key(key), taken, |walk, taken| walk.doc(doc, taken));
                 }
             }
@@ -214,6 +215,12 @@ impl<'w> Walk<'w> {
                 scalar => self.scalar(&scalar),
             }
         }
+    }
+
+    /// The parts that a path of the mapping finds by their position; they may have names, too.
+    fn by_position<'d, 'p>(&self, items: &'d [(usize, Doc<'p>)], taken: &[&'w Taken]) -> Vec<&'d Doc<'p>> {
+        let is_taken = |index: usize| taken::below(taken, Part::Index(index), self.captures).is_none();
+        items.iter().filter(|(index, _)| is_taken(*index)).map(|(_, doc)| doc).collect()
     }
 
     fn element(&mut self, index: usize, taken: &[&'w Taken], below: impl FnOnce(&mut Self, &[&'w Taken])) {
@@ -280,6 +287,16 @@ impl<'w> Walk<'w> {
             }
         }
     }
+}
+
+/// Whether `doc` is the same piece of the payload as one of `others`. Pieces with quotes in them are copies, and compared
+/// by their text.
+fn is_one_of(doc: &Doc<'_>, others: &[&Doc<'_>]) -> bool {
+    others.iter().any(|other| match (doc, other) {
+        (Doc::Text(Cow::Borrowed(one)), Doc::Text(Cow::Borrowed(other))) => std::ptr::eq(*one, *other),
+        (Doc::Text(Cow::Owned(one)), Doc::Text(Cow::Owned(other))) => one == other,
+        _ => false,
+    })
 }
 
 /// A name that is none, for a report.

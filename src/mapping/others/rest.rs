@@ -1,8 +1,8 @@
 //! `others = "json"`: the row as it was sent, without what the mapping has taken from it.
 
-use super::Walk;
 use super::cursor::Cursor;
 use super::taken::{self, Part, Taken};
+use super::{Walk, is_one_of};
 use crate::mapping::document::Doc;
 use crate::mapping::value::json::unstorable;
 
@@ -62,9 +62,10 @@ impl<'w> Walk<'w> {
             Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
                 self.write(&mut Cursor::new(json), taken, out)
             }
-            Doc::Object { json: None, members, .. } => {
+            Doc::Object { json: None, members, items } => {
                 let mut list = List::open('{', out);
-                for (key, doc) in members {
+                let by_position = self.by_position(items, taken);
+                for (key, doc) in members.iter().filter(|(_, doc)| !is_one_of(doc, &by_position)) {
                     let start = list.begin(out);
                     out.push_str(&quoted(key));
                     out.push(':');

@@ -138,6 +138,20 @@ fn others_are_the_cells_and_pairs_that_have_names() {
         "[mapping.m]\ntopic = \"a\"\nformat = { type = \"csv\", header = true }\nothers = \"add\"\nfields = { temp = {}, Gone = false }",
         &[("a", "temp,Rel Hum,Gone,note\n1,2,3,ok\n4,,,,5", &["m | temp=1.0 note=\"ok\" rel_hum=2.0", "m | temp=4.0"])],
     );
+    // A column that a path finds by its position is none of them, whatever its name.
+    for (shape, others) in [("add", "b=2.0 c=1.0"), ("json", "others={\"b\":\"2\",\"c\":\"1\"}")] {
+        for names in ["header = true", "columns = [\"a\", \"b\", \"c\", \"d\"]"] {
+            let header = if names.starts_with("header") { "a,b,c,d\n" } else { "" };
+            let toml = format!(
+                "[mapping.m]\ntopic = \"a\"\nformat = {{ type = \"csv\", {names} }}\nothers = \"{shape}\"\n\
+                 fields = {{ x = \"[0]\", y = {{ path = \"[3]\", type = \"text\" }} }}"
+            );
+            check(
+                &toml,
+                &[("a", &format!("{header}1,2,1,\"\"\"q\"\"\""), &[&format!("m | x=1.0 y=\"\\\"q\\\"\" {others}")])],
+            );
+        }
+    }
     check(
         "[mapping.m]\ntopic = \"a\"\nformat = \"csv\"\nothers = \"json\"\nfields = { temp = \"[0]\" }",
         &[("a", "1,,x", &["m | temp=1.0 others=[null,null,\"x\"]"])],
