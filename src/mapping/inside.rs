@@ -54,6 +54,7 @@ impl Inside {
             Scalar::Text(text) if text.trim().is_empty() => return Ok(None),
             Scalar::Text(text) => text,
             Scalar::Number(digits) => Cow::Borrowed(digits),
+            other if other.is_empty() => return Ok(None),
             other @ (Scalar::Bool(_) | Scalar::Composite(_) | Scalar::Broken) => {
                 return Err(Unreadable::new(format!("is {}, and a text is read here", other.shown())));
             }
@@ -67,7 +68,7 @@ impl Inside {
             let index = found.texts.len();
             found.texts.push(text);
             let text = found.texts.get(index).unwrap_or_default();
-            match decode::document(text, &self.form.format, &self.want) {
+            match self.document(text, found) {
                 Err(_) if self.takes_text && self.form.format == Format::Auto => Ok(Doc::Text(Cow::Borrowed(text))),
                 read => read,
             }
@@ -82,6 +83,18 @@ impl Inside {
                 Err(unreadable)
             }
         }
+    }
+
+    /// `text`, or else what may be read in its place.
+    fn document<'m>(&'m self, text: &'m str, found: &Found<'m>) -> Result<Doc<'m>, Unreadable> {
+        let format = &self.form.format;
+        decode::document(text, format, &self.want).or_else(|error| {
+            let Some(mended) = decode::mended(text, format) else { return Err(error) };
+            let index = found.texts.len();
+            found.texts.push(mended);
+            let mended = found.texts.get(index).unwrap_or_default();
+            decode::document(mended, format, &self.want).map_err(|_| error)
+        })
     }
 
     fn text(&self, text: &str) -> Result<String, Unreadable> {

@@ -38,6 +38,14 @@ fn rows_begin_in_the_payload_inside_and_the_root_is_the_outer_one() {
         ],
     );
     check_rows(
+        "{ path = \"b\" }",
+        &[
+            ("a/1", r#"{"b":"{\"v\":1,\"w\":NaN}"}"#, &["m x=1 | v=1.0"]),
+            ("a/1", r#"{"b":"{\"v\":NaN,?}"}"#, &["rejected payload: the payload at `$.b > $` is not JSON: expected…"]),
+            ("a/1", r#"{"b":[],"o":7}"#, &["ignored empty"]),
+        ],
+    );
+    check_rows(
         "{ path = \"b\", format = \"xml\", rows = \"r[]\" }",
         &[("a/1", r#"{"b":"<s><r><v>5</v></r></s>"}"#, &["m x=1 | v=5.0"])],
     );
