@@ -161,6 +161,8 @@ pub(super) struct TimeSource {
     pub zone: Option<TimeZone>,
     /// What it counts from.
     pub since: Option<Located>,
+    /// How what stands at `since` is written.
+    pub since_format: Option<Style>,
 }
 
 #[derive(Debug)]

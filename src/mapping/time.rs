@@ -2,6 +2,8 @@
 //!
 //! Everything is relative to the time of receipt, never to a clock: a message maps alike whenever it is replayed.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::{strtime, temporal};
@@ -120,13 +122,28 @@ pub(super) fn read_span(text: &str, style: Option<&Style>) -> Option<i64> {
     Decimal::parse(text)?.cut(unit.power())
 }
 
-/// Reads a time of day (`12:30`, `12:30:05.5`) on a date that stands by itself (`2024-05-01`): together a local time.
-/// `None` if one of them is something else.
-pub(super) fn on_date(date: &str, time: &str, zone: Option<&TimeZone>, received_at: Time) -> Option<Moment> {
+/// Reads a time of day (`12:30`, `12:30:05.5`) on a date that stands by itself (`2024-05-01`, or as `format` says):
+/// together a local time. `None` if one of them is something else.
+pub(super) fn on_date(
+    date: &str,
+    format: Option<&Style>,
+    time: &str,
+    zone: Option<&TimeZone>,
+    received_at: Time,
+) -> Option<Moment> {
     let of = |text: &str, others: &[char]| text.chars().all(|c| c.is_ascii_digit() || others.contains(&c));
-    if !of(date, &['-']) || !date.contains('-') || !of(time, &[':', '.', ',']) || !time.contains(':') {
+    if !of(time, &[':', '.', ',']) || !time.contains(':') {
         return None;
     }
+    let date = match format {
+        Some(Style::Format(format)) => {
+            let read = strtime::parse(&**format, date).ok()?;
+            Cow::Owned(read.to_date().ok().filter(|_| read.hour().is_none())?.to_string())
+        }
+        Some(Style::Unit(_)) | None => {
+            Some(Cow::Borrowed(date)).filter(|date| of(date, &['-']) && date.contains('-'))?
+        }
+    };
     // jiff wants two digits of an hour, and clocks write one before ten.
     let zero = if time.find(':') == Some(1) { "0" } else { "" };
     match written_out(&format!("{date}T{zero}{time}"), zone, received_at) {

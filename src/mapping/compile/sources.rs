@@ -62,7 +62,7 @@ impl Compiler<'_, '_> {
             Some(zone) => Some(self.ok(time::zone(&zone.value), &zone.place, "time.zone")?),
             None => self.zone.clone(),
         };
-        if let (Some(format), Some(_)) = (&written.format, &written.unit) {
+        if let (Some(format), Some(_), None) = (&written.format, &written.unit, &written.since) {
             self.fault(
                 &format.place,
                 "time.format",
@@ -70,23 +70,23 @@ impl Compiler<'_, '_> {
                 "leave one out: `unit` is for numbers",
             );
         }
-        if let (Some(format), Some(_)) = (&written.format, &written.since) {
-            let what = "`since` counts a number from another moment, and a `format` is for dates";
-            self.fault(&format.place, "time.format", what, "leave `format` out; `unit` says what the number counts");
-        }
-        let style = match (&written.format, &written.unit) {
-            (Some(format), _) => {
+        let format = match &written.format {
+            Some(format) => {
                 self.ok(time::check_format(&format.value), &format.place, "time.format")?;
                 Some(Style::Format(format.value.as_str().into()))
             }
-            (None, Some(unit)) => Some(Style::Unit(self.ok(Unit::parse(&unit.value), &unit.place, "time.unit")?)),
-            (None, None) => None,
-        };
-        let since = match &written.since {
-            Some(since) => Some(self.located(&since.value, &since.place, "time.since")?),
             None => None,
         };
-        Some(TimeSource { subject: subject?, style, zone, since })
+        let unit = match &written.unit {
+            Some(unit) => Some(Style::Unit(self.ok(Unit::parse(&unit.value), &unit.place, "time.unit")?)),
+            None => None,
+        };
+        // What is counted from a moment is a number or a time of day, so that a format can only be the moment's.
+        let (style, since, since_format) = match &written.since {
+            Some(since) => (unit, Some(self.located(&since.value, &since.place, "time.since")?), format),
+            None => (format.or(unit), None, None),
+        };
+        Some(TimeSource { subject: subject?, style, zone, since, since_format })
     }
 
     /// Captures first, in the order in which they are caught, then what `tags` adds.

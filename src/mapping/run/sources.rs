@@ -23,7 +23,7 @@ impl<'r, 'm> Run<'r, 'm> {
             let since = match &source.since {
                 None => None,
                 Some(since) => match self.scalar_text(since, row, &mut passed_over)? {
-                    Some(text) => Some((self.moment(&text, None, source, since)?, text)),
+                    Some(text) => Some((self.moment(&text, source.since_format.as_ref(), source, since)?, text)),
                     None => continue,
                 },
             };
@@ -47,8 +47,8 @@ impl<'r, 'm> Run<'r, 'm> {
                         }
                         (Moment::Beyond | Moment::NoZone | Moment::Unreadable, Some(_)) => Moment::Beyond,
                         (_, None) => {
-                            let zone = source.zone.as_ref();
-                            time::on_date(since.trim(), text.trim(), zone, received_at).ok_or_else(|| {
+                            let (zone, format) = (source.zone.as_ref(), source.since_format.as_ref());
+                            time::on_date(since.trim(), format, text.trim(), zone, received_at).ok_or_else(|| {
                                 let shown = Scalar::Text(text).shown();
                                 let other =
                                     "no number to count from `since`, and no time of day on a date that stands there";

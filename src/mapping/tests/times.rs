@@ -133,6 +133,33 @@ fn a_date_and_a_time_of_day_in_two_keys_are_one_local_time() {
 }
 
 #[test]
+fn beside_since_a_format_is_of_the_date_and_a_unit_of_the_number() {
+    let mapping = |time: &str| {
+        format!(
+            "[mapping.m]\ntopic = \"a\"\nzone = \"Europe/Zurich\"\nnot_after = \"900d\"\nfields = [\"v\"]\ntime = {{ {time} }}\n"
+        )
+    };
+    check(
+        &mapping("path = \"time\", since = \"date\", format = \"%d.%m.%Y\""),
+        &[
+            ("a", r#"{"v":1,"date":"01.05.2023","time":"12:30"}"#, &["m | v=1.0 @ 2023-05-01T10:30:00Z"]),
+            ("a", r#"{"v":1,"date":"26.03.2023","time":"02:30"}"#, &["m | v=1.0 @ 2023-03-26T01:30:00Z"]),
+            ("a", r#"{"v":1,"date":"01.05.2023"}"#, &["m | v=1.0 @ 2023-04-30T22:00:00Z"]),
+            ("a", r#"{"v":1,"date":"01.05.2023","time":60}"#, &["m | v=1.0 @ 2023-04-30T22:01:00Z"]),
+            ("a", r#"{"v":1,"date":"2023-05-01","time":"12:30"}"#, &["rejected time: time at `$.date` got…"]),
+        ],
+    );
+    check(
+        &mapping("path = \"time\", since = \"date\", format = \"%d.%m.%Y %H:%M\", unit = \"ms\""),
+        &[
+            ("a", r#"{"v":1,"date":"01.05.2023 12:30","time":250}"#, &["m | v=1.0 @ 2023-05-01T10:30:00.25Z"]),
+            // It has a time of day already.
+            ("a", r#"{"v":1,"date":"01.05.2023 12:30","time":"12:30"}"#, &["rejected time: time got \"12:30\"…"]),
+        ],
+    );
+}
+
+#[test]
 fn time_false_undoes_the_time_of_the_defaults() {
     check(
         "[defaults]\ntime = \"ts\"\n[mapping.a]\ntopic = \"a\"\nfields = [\"v\"]\n\
