@@ -5,6 +5,7 @@
 mod cells;
 mod fields;
 mod others;
+mod quoted;
 mod reading;
 mod sources;
 mod target;
@@ -222,6 +223,7 @@ impl<'c> Compiler<'c, '_> {
                 let plain = rows.value.trim_start_matches("$.").trim_start_matches('$').to_owned();
                 self.fault(&rows.place, "rows", "`rows` starts at the root anyway", format!("write `{plain}`"));
             }
+            self.warn_of_quoted_braces(&path, &rows.place, "rows");
             self.rows.push(Path { root: false, ..path });
         }
         self.rows_inside();
@@ -250,6 +252,7 @@ impl<'c> Compiler<'c, '_> {
         for rows in rows {
             let parsed = Path::parse(&rows.value, Catching::New { names: &mut self.names, topic });
             let Some(inner) = self.ok(parsed, &rows.place, "rows.rows") else { continue };
+            self.warn_of_quoted_braces(&inner, &rows.place, "rows.rows");
             let text =
                 if inner.is_whole() { outer.text.clone() } else { format!("{} > {}", outer.text, inner.text).into() };
             let steps = outer.steps.iter().cloned().chain([Step::Inside]).chain(inner.steps).collect();
@@ -276,6 +279,7 @@ impl<'c> Compiler<'c, '_> {
     /// A path that leads to one place, and under formats of cells to a cell.
     fn located(&mut self, text: &str, place: &Place, key: &str) -> Option<Located> {
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
+        self.warn_of_quoted_braces(&path, place, key);
         let path = self.zipped(path);
         let located = self.single(path, place, key)?;
         self.leads_to_a_cell(&located, place, key).then_some(located)
@@ -287,6 +291,7 @@ impl<'c> Compiler<'c, '_> {
             return self.located(text, place, key);
         }
         let path = self.ok(Path::parse(text, Catching::Known(&self.names)), place, key)?;
+        self.warn_of_quoted_braces(&path, place, key);
         let located = self.single(path, place, key)?;
         if located.path.root {
             return self.leads_to_a_cell(&located, place, key).then_some(located);

@@ -134,6 +134,7 @@ impl Reader {
         }
         let scalar = match self.decode {
             None => sent,
+            Some(Decode::Hex) if self.r#type == Type::Text && !self.words.is_empty() => return self.named(sent),
             Some(decode) => match decode::decoded(decode, &sent, self.r#type) {
                 Ok(text) => Scalar::Text(Cow::Owned(text)),
                 // `"unknown"` is no duration, and means what it always means.
@@ -157,6 +158,16 @@ impl Reader {
             return Reading::Unreadable(format!("{}, which does not fit `pattern` {:?}", scalar.shown(), pattern.text));
         };
         self.known(value).unwrap_or_else(|| self.typed(Scalar::Text(Cow::Borrowed(value)), received_at))
+    }
+
+    /// A text by the words of a number in base 16; a number that has none stays as it was sent.
+    fn named(&self, sent: Scalar<'_>) -> Reading {
+        match decode::decoded(Decode::Hex, &sent, Type::Int) {
+            Ok(number) => self.known(&number).unwrap_or_else(|| text(sent)),
+            // Beyond all numbers, so it has no word.
+            Err(Reading::Unstorable(_)) if sent.text().is_some() => text(sent),
+            Err(reading) => sent.text().and_then(|text| self.known(text)).unwrap_or(reading),
+        }
     }
 
     /// What `text` is without being read as the type: one of `words`, or no value.
@@ -299,6 +310,14 @@ fn not_a(scalar: &Scalar<'_>, what: &str) -> Reading {
         }
         (Scalar::Composite(_), _) => "a path that goes on into it, or `type = \"json\"`",
         (Scalar::Bool(_), "number") => "`type = \"bool\"`",
+        (Scalar::Text(text), "number") if is_stroke(text) => {
+            return Reading::Unreadable(format!("{}, which is no {what}: list it in `missing`", scalar.shown()));
+        }
+        (Scalar::Text(text), "number") if has_decimal_comma(text) => {
+            let shown = scalar.shown();
+            let remedy = "let the device, or a bridge, send a point";
+            return Reading::Unreadable(format!("{shown}, and a decimal comma is not read: {remedy}"));
+        }
         (Scalar::Text(text), "number") => match pattern::around_number(text) {
             Some(pattern) => &format!("`pattern = {pattern:?}`"),
             None => "`type`, or `words`",
@@ -307,6 +326,16 @@ fn not_a(scalar: &Scalar<'_>, what: &str) -> Reading {
         _ => "`type`",
     };
     Reading::Unreadable(format!("{}, which is no {what}: add {hint}", scalar.shown()))
+}
+
+/// `-`, `---`, `*`: what stands where a value should be.
+fn is_stroke(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_alphanumeric)
+}
+
+/// `12,5`, which may as well be a list of two, or in thousands.
+fn has_decimal_comma(text: &str) -> bool {
+    text.matches(',').count() == 1 && number::is_number(&text.trim().replace(',', "."))
 }
 
 fn bool(scalar: &Scalar<'_>) -> Reading {

@@ -72,7 +72,8 @@ impl Compiler<'_, '_> {
         let reading = self.reading(written, key, r#type);
         let mut missing = Vec::new();
         for word in self.config.missing.iter().chain(&written.missing) {
-            if words.get(&word.value).is_some() {
+            let missed = Self::word(written, r#type, &word.value);
+            if words.get(&missed).is_some() {
                 self.fault(
                     &word.place,
                     &format!("{key}.missing"),
@@ -80,7 +81,7 @@ impl Compiler<'_, '_> {
                     "leave one out",
                 );
             }
-            missing.push(Word::new(&word.value));
+            missing.push(Word::new(&missed));
         }
         self.numbers_only(written, key, r#type);
         let scale = self.factor(written.scale.as_ref(), &format!("{key}.scale"), true);
@@ -209,7 +210,7 @@ impl Compiler<'_, '_> {
                 (Written::Bool(value), _) => Value::Bool(*value),
                 (Written::Text(text), _) => Value::Text(text.as_str().into()),
             };
-            if !words.add(&word.value, value) {
+            if !words.add(&Self::word(written, r#type, &word.value), value) {
                 self.fault(
                     &word.place,
                     &format!("{key}.words"),

@@ -1,10 +1,12 @@
 //! What a field's text is made of before its type: `decode`, `pattern`, `bit`.
 
+use std::borrow::Cow;
+
 use super::Compiler;
 use crate::config::mapping::{Decode, FieldConfig};
 use crate::fault::At;
 use crate::mapping::number;
-use crate::mapping::value::decode::is_hex_number;
+use crate::mapping::value::decode::{hex_word, is_hex_number};
 use crate::mapping::value::pattern::Around;
 use crate::schema::Type;
 
@@ -58,7 +60,9 @@ impl Compiler<'_, '_> {
                 self.fault(place, &decode_key, what, remedy);
             }
             Decode::Duration => self.seconds(written, key),
-            Decode::Hex if is_number || r#type == Type::Bool => self.decoded_words(written, key),
+            Decode::Hex if is_number || r#type == Type::Bool || !written.words.is_empty() => {
+                self.decoded_words(written, key);
+            }
             Decode::Hex | Decode::Base64 => {}
         }
     }
@@ -80,18 +84,26 @@ impl Compiler<'_, '_> {
         }
     }
 
+    /// `0x0a` under `decode = "hex"` means what it says; all else is compared as it is written.
+    pub(super) fn word<'w>(written: &FieldConfig, r#type: Type, word: &'w str) -> Cow<'w, str> {
+        let is_hex = written.decode.as_ref().is_some_and(|decode| decode.value == Decode::Hex)
+            && (!matches!(r#type, Type::Text | Type::Json) || !written.words.is_empty());
+        hex_word(word).filter(|_| is_hex).map_or(Cow::Borrowed(word), Cow::Owned)
+    }
+
     /// Words that could never be met, because what is compared with them is decoded first.
     fn decoded_words(&mut self, written: &FieldConfig, key: &str) {
         let words = written.words.iter().map(|(word, _)| (word, "words"));
         for (word, list) in words.chain(written.missing.iter().map(|word| (word, "missing"))) {
             let text = word.value.trim();
-            if number::is_number(text) || !is_hex_number(text) {
+            if number::is_number(text) || hex_word(text).is_some() || !is_hex_number(text) {
                 continue;
             }
             let what = format!("`{text}` is compared with the number that was decoded, which is written in decimal");
-            let digits = text.trim_start_matches('#').trim_start_matches("0x").trim_start_matches("0X");
-            let remedy = u128::from_str_radix(digits, 16)
-                .map_or_else(|_| "leave it out".to_owned(), |number| format!("write `{number}`"));
+            let remedy = match hex_word(&format!("0x{text}")) {
+                Some(number) => format!("write `{number}`, or `0x{text}`"),
+                None => "leave it out".to_owned(),
+            };
             self.fault(&word.place, &format!("{key}.{list}"), what, remedy);
         }
     }

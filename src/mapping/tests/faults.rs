@@ -186,10 +186,18 @@ fn every_fault_is_named_with_place_and_remedy() {
             "mapping.m.fields.v.unit: a duration is in seconds, and the unit is `min`; leave `unit` out, or add `scale = 0.0166",
         ),
         (
-            "topic = \"a\"\nfields = { v = { decode = \"hex\", missing = [\"0xffff\"] } }",
-            "mapping.m.fields.v.missing: `0xffff` is compared with the number that was decoded",
+            "topic = \"a\"\nfields = { v = { decode = \"hex\", missing = [\"fffe\"] } }",
+            "mapping.m.fields.v.missing: `fffe` is compared with the number that was decoded",
         ),
-        ("topic = \"a\"\nfields = { v = { decode = \"hex\", words = { ff = -1 } } }", "write `255`"),
+        ("topic = \"a\"\nfields = { v = { decode = \"hex\", words = { ff = -1 } } }", "write `255`, or `0xff`"),
+        (
+            "topic = \"a\"\nfields = { v = { decode = \"hex\", words = { 0A = \"alarm\" } } }",
+            "mapping.m.fields.v.words: `0A` is compared with the number that was decoded",
+        ),
+        (
+            "topic = \"a/{tank}\"\nfields = { v = \"'Tank{tank}.Level'\" }",
+            "the key `Tank{tank}.Level` is in quotes, in which braces are letters",
+        ),
         ("topic = \"a\"\nfields = [\"PM\"]", "warning: "),
     ] {
         let faults = faults(toml);

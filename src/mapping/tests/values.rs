@@ -29,13 +29,21 @@ fn floats_are_numbers_or_texts_that_are() {
             ("\"Unavailable\"", &["ignored empty"]),
             ("\"nan\"", &["ignored empty"]),
             ("\"ON\"", &["rejected field: field `v` at `$.v` got \"ON\", which is no number: add `type`"]),
+            ("\"-\"", &["rejected field: field `v` at `$.v` got \"-\", which is no number: list it in `missing`"]),
+            (
+                "\" 12,5\"",
+                &[
+                    "rejected field: field `v` at `$.v` got \" 12,5\", and a decimal comma is not read: let the device, or",
+                ],
+            ),
+            ("\"1,234,5\"", &["rejected field: field `v` at `$.v` got \"1,234,5\", which is no number: add `type`"]),
             ("true", &["rejected field: field `v` at `$.v` got true, which is no number: add `type = \"bool\"`"]),
             ("\"inf\"", &["rejected field: "]),
             (
                 "\"21.5 °C\"",
                 &["rejected field: field `v` at `$.v` got \"21.5 °C\", which is no number: add `pattern = \"{} °C\"`"],
             ),
-            ("\"21,5\"", &["rejected field: field `v` at `$.v` got \"21,5\", which is no number: add `type`, or"]),
+            ("\"21,5\"", &["rejected field: field `v` at `$.v` got \"21,5\", and a decimal comma is not read"]),
             ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
             ("{\"a\":1}", &["rejected field: field `v` at `$.v` got an object"]),
             ("1e400", &["rejected unstorable: field `v` at `$.v` got 1e400"]),
@@ -196,6 +204,7 @@ fn a_text_in_hex_is_a_number_or_the_bytes_of_a_text() {
             ("\"unknown\"", &["ignored empty"]),
             ("\"\"", &["ignored empty"]),
             ("\"-1\"", &["rejected field: field `v` at `$.v` got \"-1\", which is no hex"]),
+            ("\"--\"", &["rejected field: field `v` at `$.v` got \"--\", which is no hex: list it in `missing`"]),
             ("\"0x\"", &["rejected field: "]),
             ("true", &["rejected field: field `v` at `$.v` got true, which is no hex"]),
             ("[1]", &["rejected field: field `v` at `$.v` got an array"]),
@@ -217,6 +226,27 @@ fn a_text_in_hex_is_a_number_or_the_bytes_of_a_text() {
     );
     field("{ decode = \"hex\", scale = 0.01, offset = -40 }", &[("\"0fa0\"", &["m | v=0.0"])]);
     field("{ type = \"bool\", decode = \"hex\" }", &[("\"01\"", &["m | v=true"]), ("\"02\"", &["rejected field: "])]);
+    for table in ["{ decode = \"hex\", words = W }", "{ type = \"text\", decode = \"hex\", words = W }"] {
+        field(
+            &table.replace('W', "{ 0x0A = \"alarm\", 16 = \"idle\", off = \"off\" }"),
+            &[
+                ("\"0A\"", &["m | v=\"alarm\""]),
+                ("\"#a\"", &["m | v=\"alarm\""]),
+                ("10", &["m | v=\"idle\""]),
+                ("\"OFF\"", &["m | v=\"off\""]),
+                // Without a word it stays as it was sent, also where its digits are those of one in decimal.
+                ("\"0B\"", &["m | v=\"0B\""]),
+                ("\"16\"", &["m | v=\"16\""]),
+                ("\"ffffffffffffffffffffffffffffffffffff\"", &["m | v=\"ffffffffffffffffffffffffffffffffffff\""]),
+                ("\"zz\"", &["rejected field: field `v` at `$.v` got \"zz\", which is no hex"]),
+                ("\"\"", &["ignored empty"]),
+            ],
+        );
+    }
+    field(
+        "{ decode = \"hex\", words = { 0xfe = -2 }, missing = [\"0xFF\"] }",
+        &[("\"fe\"", &["m | v=-2"]), ("\"ff\"", &["ignored empty"]), ("\"fd\"", &["m | v=253"])],
+    );
     field(
         "{ type = \"text\", decode = \"hex\" }",
         &[

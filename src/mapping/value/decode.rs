@@ -2,7 +2,7 @@
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
-use super::{Reading, Scalar, duration, not_a};
+use super::{Reading, Scalar, duration, is_stroke, not_a};
 use crate::config::mapping::Decode;
 use crate::schema::Type;
 
@@ -28,6 +28,7 @@ pub(super) fn decoded(decode: Decode, scalar: &Scalar<'_>, r#type: Type) -> Resu
 
 fn no(decode: Decode, scalar: &Scalar<'_>) -> Reading {
     let what = match decode {
+        Decode::Hex if scalar.text().is_some_and(is_stroke) => "hex: list it in `missing`",
         Decode::Hex => "hex",
         Decode::Base64 => "base64",
         Decode::Duration => "duration (`1T02:03:04`, `1d 2h 3m`, `02:03:04`, `P1DT2H`)",
@@ -65,6 +66,12 @@ pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     let encoding = if text.contains(['-', '_']) { BASE64URL_NOPAD } else { BASE64_NOPAD };
     encoding.decode(digits).ok()
+}
+
+/// What a word under `decode = "hex"` is compared as: `0x0a` is 10, `10` is ten.
+pub(in crate::mapping) fn hex_word(word: &str) -> Option<String> {
+    let text = word.trim();
+    if without_prefix(text).len() == text.len() { None } else { number(text)?.map(|number| number.to_string()) }
 }
 
 fn without_prefix(text: &str) -> &str {
