@@ -184,7 +184,9 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     same.copied().or_else(|| {
         let near =
             known.iter().map(|known| (strsim::osa_distance(&word, known), *known)).min_by_key(|&(far, _)| far)?;
-        let bound = (word.chars().count().max(near.1.len()) / 3).max(1);
+        let length = word.chars().count().max(near.1.len());
+        // Any two words of one or two letters are a letter or two apart.
+        let bound = if length > 2 { (length / 3).max(1) } else { 0 };
         (near.0 <= bound).then_some(near.1)
     })
 }
@@ -192,4 +194,17 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 /// `a`, `b`, `c`
 pub(super) fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_one_or_two_letters_are_never_near() {
+        assert_eq!(suggest("x", &["v", "id"]), "known here: `v`, `id`");
+        assert_eq!(suggest("tz", &["s", "ms"]), "known here: `s`, `ms`");
+        assert_eq!(suggest("qs", &["qos"]), "did you mean `qos`?");
+        assert_eq!(suggest("pth", &["path", "type"]), "did you mean `path`?");
+    }
 }

@@ -107,7 +107,12 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     known
         .into_iter()
         .map(|known| (strsim::osa_distance(&word, &known.to_lowercase()), known))
-        .filter(|(distance, known)| *distance * 3 <= known.chars().count().max(3))
+        .filter(|(distance, known)| {
+            let length = known.chars().count();
+            // Any two names of one or two letters are a letter or two apart.
+            let bound = if length.max(word.chars().count()) > 2 { length.max(3) / 3 } else { 0 };
+            *distance <= bound
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
@@ -151,5 +156,8 @@ mod tests {
         assert_eq!(nearest("sensro", known), Some("sensor"));
         assert_eq!(nearest("roon", known), Some("room"));
         assert_eq!(nearest("temperature", known), None);
+        assert_eq!(nearest("v", ["x", "id"]), None);
+        assert_eq!(nearest("T", ["id", "t"]), Some("t"), "in any case");
+        assert_eq!(nearest("tme", ["time"]), Some("time"));
     }
 }
