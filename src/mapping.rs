@@ -371,13 +371,7 @@ impl Mapping {
                 (false, false) => Ignored::Unmapped,
             })
         } else {
-            // A payload that is no JSON is that for every mapping: said once.
-            let mut reject = rejects.swap_remove(0);
-            rejects.retain(|other| other.reason != reject.reason || other.detail != reject.detail);
-            if !rejects.is_empty() {
-                reject.detail.push_str(&format!(" (and {} more)", rejects.len()));
-            }
-            Outcome::Rejected(reject)
+            Outcome::Rejected(one_of(rejects))
         };
         Mapped { outcome, dropped }
     }
@@ -397,6 +391,34 @@ impl Mapping {
             hints: vec![],
         }
     }
+}
+
+/// Rejects of one message that are told with the one that is kept.
+const MAX_TOLD: usize = 4;
+
+/// The one reject that is kept of a message; `rejects` has at least one.
+fn one_of(mut rejects: Vec<Reject>) -> Reject {
+    // That a payload is of another form is what the mappings of its other forms say: whoever could read it knows more.
+    let first = rejects.iter().position(|reject| reject.reason != Reason::Payload).unwrap_or(0);
+    let mut reject = rejects.remove(first);
+    // A payload that is no JSON is that for every mapping: said once.
+    rejects.retain(|other| other.reason != reject.reason || other.detail != reject.detail);
+    if rejects.is_empty() {
+        return reject;
+    }
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for other in &rejects {
+        let (name, word) = (other.mapping.as_deref().unwrap_or_default(), other.reason.word());
+        match told.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, words)) => words.push(word),
+            None => told.push((name, vec![word])),
+        }
+    }
+    let listed: Vec<String> =
+        told.iter().take(MAX_TOLD).map(|(name, words)| format!("{name}: {}", words.join(", "))).collect();
+    let rest = if told.len() > MAX_TOLD { "; …" } else { "" };
+    reject.detail.push_str(&format!(" (and {} more: {}{rest})", rejects.len(), listed.join("; ")));
+    reject
 }
 
 fn bare(mapping: &Compiled) -> String {

@@ -66,3 +66,43 @@ fn what_no_parser_may_trip_over_is_a_reject() {
     assert_eq!(one(quoted.as_bytes()), "m | v=1.0");
     assert_eq!(one(b"\xef\xbb\xbf{\"v\":1}"), "m | v=1.0", "a byte order mark is no part of the payload");
 }
+
+#[test]
+fn of_two_formats_on_one_topic_the_reject_of_the_one_that_fits_is_kept() {
+    check(
+        r#"
+        [mapping.m_json]
+        topic = "a"
+        format = "json"
+        fields = ["v"]
+        [mapping.n_lines]
+        topic = "a"
+        format = "csv"
+        fields = { v = "[0]", w = "[1]" }
+        [mapping.o_json]
+        topic = "a"
+        format = "json"
+        fields = ["u"]
+        "#,
+        &[
+            (
+                "a",
+                "x;1",
+                &["rejected field: field `v` at `$[0][0]` got \"x;1\", which is no number: add `type`, or `words` \
+                   (and 2 more: m_json: payload; o_json: payload)"],
+            ),
+            ("a", "1,2", &["n_lines | v=1.0 w=2.0"]),
+            // Nobody can read it: the first says why, and the same is not said again.
+            (
+                "a",
+                "{",
+                &["rejected field: field `v` at `$[0][0]` got \"{\", which is no number: list it in `missing` \
+                          (and 2 more: m_json: payload; o_json: payload)"],
+            ),
+        ],
+    );
+    let mapping =
+        mapping("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]\n[mapping.n]\ntopic = \"a\"\nfields = [\"w\"]\n");
+    let [only] = &lines(&mapping, &message("a", "{"))[..] else { panic!() };
+    assert!(only.starts_with("rejected payload: the payload is not JSON") && !only.contains("more"), "{only}");
+}
