@@ -6,9 +6,9 @@ mod written;
 
 use std::sync::Arc;
 
-use super::compiled::Compiled;
-use super::path::list;
-use super::run::Made;
+use super::compiled::{Compiled, Located, Pivot, Subject};
+use super::path::{Step, list};
+use super::run::{Made, shown_key};
 use crate::fault::Place;
 use crate::row::{Mapped, Reason};
 
@@ -84,7 +84,11 @@ pub enum Verdict {
 impl Verdict {
     pub(super) fn of(made: &Made, mapping: &Compiled) -> Self {
         if !made.taken {
-            return Self::Unmet(made.unmet.clone().unwrap_or_else(|| "`when`: no row for which it holds".to_owned()));
+            return Self::Unmet(
+                made.unmet
+                    .as_ref()
+                    .map_or_else(|| "`when`: no row for which it holds".to_owned(), |unmet| unmet.detail.clone()),
+            );
         }
         if !made.rows.is_empty() {
             let rejected = made.refusals.iter().map(|refusal| refusal.rows).sum();
@@ -101,6 +105,11 @@ impl Verdict {
 const MAX_PATHS: usize = 8;
 
 fn looked_for(made: &Made, mapping: &Compiled) -> String {
+    if let Some(pivot) = &mapping.pivot
+        && made.found_rows
+    {
+        return pivoted(made, mapping, pivot);
+    }
     let (what, paths): (_, Vec<&str>) = if made.found_rows {
         let fields = mapping.fields.iter().flat_map(|field| &field.paths);
         ("no value at", fields.map(|located| &*located.path.text).collect())
@@ -112,4 +121,37 @@ fn looked_for(made: &Made, mapping: &Compiled) -> String {
     }
     let more = if paths.len() > MAX_PATHS { format!(" and {} more", paths.len() - MAX_PATHS) } else { String::new() };
     format!("{what} {}{more}", list(&paths[..paths.len().min(MAX_PATHS)]))
+}
+
+/// What came under a pivot, and what its fields read.
+fn pivoted(made: &Made, mapping: &Compiled, pivot: &Pivot) -> String {
+    let value = &pivot.value.path.text;
+    if made.names.is_empty() {
+        return match &pivot.name {
+            Subject::Path(name) => format!("no row has a name at `{}` and a value at `{value}`", name.path.text),
+            Subject::Capture(_) => format!("no value at `{value}`"),
+        };
+    }
+    let fields = || mapping.fields.iter().flat_map(|field| &field.paths).filter(|located| !located.path.root);
+    let reads = |name: &str| fields().any(|located| begins_with(located, name));
+    let (read, unread): (Vec<_>, Vec<_>) = made.names.iter().map(|name| &**name).partition(|name| reads(name));
+    if unread.is_empty() {
+        return format!("no value of {}", some(&read));
+    }
+    let wanted: Vec<&str> = fields().map(|located| &*located.path.text).collect();
+    let wanted = if wanted.is_empty() { String::new() } else { format!("; fields read {}", some(&wanted)) };
+    let without = if read.is_empty() { String::new() } else { format!("; no value of {}", some(&read)) };
+    format!("no field reads {}{wanted}{without}", some(&unread))
+}
+
+fn begins_with(located: &Located, name: &str) -> bool {
+    matches!(located.path.steps.first(), Some(Step::Key(key)) if **key == *name)
+}
+
+/// The first of `names`, and how many more there are.
+fn some(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(MAX_PATHS).map(|name| shown_key(name)).collect();
+    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let more = if names.len() > MAX_PATHS { format!(" and {} more", names.len() - MAX_PATHS) } else { String::new() };
+    format!("{}{more}", list(&shown))
 }

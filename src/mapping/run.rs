@@ -23,7 +23,7 @@ use crate::row::{Dropped, Reason, Row, Value};
 use crate::schema::Type;
 
 pub(super) use places::shown_key;
-use places::wanted;
+use places::{far_from, wanted};
 
 /// Elements that one message may bring to one mapping; a device sends some dozens.
 pub(super) const MAX_ROWS: usize = 10_000;
@@ -33,6 +33,8 @@ pub(super) const MAX_TAG_BYTES: usize = 255;
 const OTHERS: &str = "others";
 /// Details beyond these are counted, not written out: they would weigh more than the message.
 const MAX_DETAILS: usize = 100;
+/// Rows that an explanation compares with what is wanted.
+const MAX_COMPARED: usize = 1_000;
 
 /// What one mapping made of a message.
 #[derive(Debug, Default)]
@@ -42,14 +44,23 @@ pub(super) struct Made {
     pub rows: Vec<Row>,
     pub refusals: Vec<Refusal>,
     pub dropped: Vec<Dropped>,
-    /// For people, where it was not taken: the first condition that did not hold.
-    pub unmet: Option<String>,
+    /// For people, where it was not taken: the condition that did not hold for the row that is most likely meant.
+    pub unmet: Option<Unmet>,
+    /// For people: the names that came under a pivot with a value.
+    pub names: Vec<Box<str>>,
     /// For people: what could not be read, with the detail that is told of it, and its place in the payload.
     pub failures: Vec<(Part, String, Option<String>)>,
     /// For people: whether `rows` led anywhere.
     pub found_rows: bool,
     /// Values that no field names and no column can have; and why the first of them.
     pub others_dropped: (u64, String),
+}
+
+/// A condition that did not hold for a row, and how far from meant the row is.
+#[derive(Debug)]
+pub(super) struct Unmet {
+    pub detail: String,
+    far: (bool, usize),
 }
 
 /// Rows that could not be made, for one reason.
@@ -320,6 +331,10 @@ impl<'r, 'm> Run<'r, 'm> {
             Some(pivot) => {
                 let Some(name) = self.subject(&pivot.name, row) else { return };
                 let Some(value) = self.locate(&pivot.value, row) else { return };
+                if self.explain && self.made.names.len() < MAX_DETAILS && !self.made.names.iter().any(|n| **n == *name)
+                {
+                    self.made.names.push((*name).into());
+                }
                 Some((name, value))
             }
         };
@@ -463,15 +478,22 @@ impl<'r, 'm> Run<'r, 'm> {
             None => !when.values.is_empty() || !self.is_present(&when.subject, row),
         });
         let Some(unmet) = unmet else { return true };
-        if self.explain && self.made.unmet.is_none() {
-            let found = match self.subject(&unmet.subject, row) {
-                Some(text) => {
-                    let shown: String = text.chars().take(100).collect();
-                    format!("is {shown:?}{}", wanted(&text, &unmet.values))
-                }
-                None => "is not there".to_owned(),
-            };
-            self.made.unmet = Some(format!("`when`: `{}` {found}{}", unmet.key, self.at_row()));
+        if self.explain && self.elements <= MAX_COMPARED {
+            let text = self.subject(&unmet.subject, row);
+            let distance = text.as_ref().map_or(usize::MAX, |text| far_from(text, &unmet.values));
+            // `"Time"` beside `"BME280"` is no row that somebody means, where fields are members of it.
+            let far = (row.is_scalar() && !self.mapping.takes_scalars, distance);
+            if self.made.unmet.as_ref().is_none_or(|known| far < known.far) {
+                let found = match text {
+                    Some(text) => {
+                        let shown: String = text.chars().take(100).collect();
+                        format!("is {shown:?}{}", wanted(&text, &unmet.values))
+                    }
+                    None => "is not there".to_owned(),
+                };
+                let detail = format!("`when`: `{}` {found}{}", unmet.key, self.at_row());
+                self.made.unmet = Some(Unmet { detail, far });
+            }
         }
         false
     }

@@ -23,6 +23,21 @@ pub(super) fn wanted(found: &str, values: &[Wanted]) -> String {
     }
 }
 
+/// How far `found` is from the nearest of what a condition wants.
+pub(super) fn far_from(found: &str, values: &[Wanted]) -> usize {
+    let found: Vec<char> = found.chars().take(60).flat_map(char::to_lowercase).collect();
+    let distance = |wanted: &Wanted| {
+        let text: String = wanted.text().chars().take(60).flat_map(char::to_lowercase).collect();
+        // What a star at the end stands for is no difference.
+        let (text, length) = match text.strip_suffix('*') {
+            Some(start) => (start, start.chars().count().min(found.len())),
+            None => (&*text, found.len()),
+        };
+        strsim::osa_distance(&found[..length].iter().collect::<String>(), text)
+    };
+    values.iter().map(distance).min().unwrap_or(usize::MAX)
+}
+
 impl Run<'_, '_> {
     pub(super) fn detail(&self, field: &Field, located: Option<&Located>, what: &str) -> String {
         match located {

@@ -106,3 +106,54 @@ fn the_level_of_a_topic_that_differs_is_named() {
         assert_eq!(apart[0].detail, expected, "{template}");
     }
 }
+
+#[test]
+fn where_when_holds_for_no_row_the_likeliest_one_is_told() {
+    let sensors = "[mapping.m]\ntopic = \"t\"\nrows = \"{sensor}\"\nwhen = { sensor = [\"BME280*\", \"DS18B20*\"] }\n\
+                   fields = { temperature = \"Temperature\" }\n";
+    let scalars =
+        "[mapping.m]\ntopic = \"t\"\nrows = \"{name}\"\nwhen = { name = \"level\" }\nfields = { v = \".\" }\n";
+    for (toml, payload, expected) in [
+        (
+            sensors,
+            r#"{"Time": "x", "AM2301": {"Temperature": 1}, "BME680-1": {"Temperature": 2}, "Unit": "C"}"#,
+            "`when`: `sensor` is \"BME680-1\", and one of `BME280*`, `DS18B20*` is wanted in row `$.BME680-1`",
+        ),
+        // What is a scalar is told where there is nothing else.
+        (
+            sensors,
+            r#"{"Time": "x"}"#,
+            "`when`: `sensor` is \"Time\", and one of `BME280*`, `DS18B20*` is wanted in row `$.Time`",
+        ),
+        (
+            scalars,
+            r#"{"pump": 1, "levle": 2, "mode": "x"}"#,
+            "`when`: `name` is \"levle\", and `level` is wanted in row `$.levle`",
+        ),
+    ] {
+        let Verdict::Unmet(why) = explained(toml, "t", payload).verdict else { panic!("{payload}") };
+        assert_eq!(why, expected, "{payload}");
+    }
+}
+
+#[test]
+fn under_a_pivot_the_names_that_came_are_told_beside_those_that_are_read() {
+    let topic = "[mapping.m]\ntopic = \"t/{name#}\"\npivot = \"{name}\"\nfields = { power = \"dc/power\", yield = \"YieldDay\" }\n";
+    let keys = "[mapping.m]\ntopic = \"t\"\nrows = \"data[]\"\npivot = { name = \"id\", value = \"q\" }\n\
+                fields = { power = \"P1\" }\n";
+    for (toml, name, payload, expected) in [
+        (topic, "t/uptime", "5", "no field reads `uptime`; fields read `dc/power`, `YieldDay`"),
+        (topic, "t/dc/power", "null", "no value of `dc/power`"),
+        (
+            keys,
+            "t",
+            r#"{"data": [{"id": "P2", "q": 1}, {"id": "P3", "q": 2}, {"id": "P1", "q": null}]}"#,
+            "no field reads `P2`, `P3`; fields read `P1`; no value of `P1`",
+        ),
+        (keys, "t", r#"{"data": [{"name": "P1", "q": 1}]}"#, "no row has a name at `id` and a value at `q`"),
+        (keys, "t", r#"{"date": []}"#, "no row at `data[]`"),
+    ] {
+        let Verdict::Empty(why) = explained(toml, name, payload).verdict else { panic!("{payload}") };
+        assert_eq!(why, expected, "{payload}");
+    }
+}
