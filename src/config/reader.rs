@@ -249,7 +249,9 @@ impl Section<'_> {
                 None
             }
             _ => {
-                unexpected(&self.path(key), node, "a number", "", faults);
+                let is_number = matches!(&node.value, Value::Text(text) if text.trim().parse::<f64>().is_ok());
+                let remedy = if is_number { "write it without quotes" } else { "" };
+                unexpected(&self.path(key), node, "a number", remedy, faults);
                 None
             }
         }
@@ -272,7 +274,8 @@ impl Section<'_> {
             return Some(At::new(int, node.place.clone()));
         }
         let what = format!("must be a whole number from {} to {}", range.start(), range.end());
-        let remedy = if let Value::Text(_) = node.value { "write it without quotes" } else { "" };
+        let is_whole = matches!(&node.value, Value::Text(text) if text.trim().parse::<i64>().is_ok());
+        let remedy = if is_whole { "write it without quotes" } else { "" };
         let remedy = if let Place::Environment(_) = node.place { "" } else { remedy };
         faults.push(Fault::new(&node.place, self.path(key), what, remedy));
         None

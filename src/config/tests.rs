@@ -3,6 +3,7 @@
 mod example;
 mod formats;
 mod vocabulary;
+mod words;
 
 use std::path::Path;
 
