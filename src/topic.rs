@@ -4,6 +4,7 @@
 //! A wildcard in the first level never takes a topic that begins with `$` (4.7.2). A shared subscription
 //! `$share/group/filter` (MQTT 5, 4.8.2) is a filter too; its inner filter decides what it matches.
 
+mod crossing;
 mod merge;
 mod reduce;
 
@@ -11,8 +12,9 @@ use std::fmt;
 
 use crate::message::Qos;
 
+pub use crossing::{CROSSING_SAID, Crossing, crossings};
 pub use merge::{join, merge};
-pub use reduce::{CROSSING_MAX, CROSSING_SAID, Reduced, reduce};
+pub use reduce::{CROSSING_MAX, Reduced, reduce};
 
 /// A valid topic filter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,19 +183,6 @@ impl TopicFilter {
             }
         }
     }
-}
-
-/// What is to be said of two filters that cross, where a broker does not tell which copy is for which.
-#[must_use]
-pub fn crossing_warning(one: &TopicFilter, other: &TopicFilter) -> String {
-    let remedy = match join(one, other) {
-        Some(joined) => format!("set `[broker] overlap = \"merge\"`, which subscribes to `{joined}` instead"),
-        None => "leave one of them out".to_owned(),
-    };
-    format!(
-        "the filters `{one}` and `{other}` cross: over MQTT 3.1.1 a message that both match may come, and be stored, \
-         twice; {remedy}"
-    )
 }
 
 /// The levels of a filter, with those spelled out that `#` includes for want of an empty topic: `#` takes the parent

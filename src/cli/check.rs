@@ -29,8 +29,8 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
     let reduced = config.broker.overlap.apply(topic::reduce(&mapping.subscriptions()));
     // MQTT 5 says which copy is for which filter.
     if config.broker.protocol != Protocol::V5 {
-        for (one, other) in reduced.crossing.iter().take(topic::CROSSING_SAID) {
-            eprintln!("warning: {}", topic::crossing_warning(one, other));
+        for crossing in topic::crossings(&reduced.crossing).iter().take(topic::CROSSING_SAID) {
+            eprintln!("warning: {crossing}");
         }
     }
     let mut out = std::io::stdout().lock();

@@ -39,8 +39,8 @@ impl Run {
 
     pub(super) fn say_connected(&mut self, version: Version, ack: &ConnAck) {
         if ack.no_subscription_identifiers {
-            for (one, other) in std::mem::take(&mut self.crossing).iter().take(topic::CROSSING_SAID) {
-                tracing::warn!(filter = %one, %other, "{}", topic::crossing_warning(one, other));
+            for crossing in topic::crossings(&std::mem::take(&mut self.crossing)).iter().take(topic::CROSSING_SAID) {
+                tracing::warn!(filter = %crossing.filter, others = crossing.others.len(), "{crossing}");
             }
         }
         let is_said = std::mem::replace(&mut self.is_connected_said, true);

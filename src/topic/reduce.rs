@@ -11,9 +11,6 @@ use super::{Subscription, TopicFilter};
 /// As many crossing pairs are told; messages that others match both of may come twice.
 pub const CROSSING_MAX: usize = 1_000;
 
-/// As many of them are warned of; a configuration with more has one fault, not a thousand.
-pub const CROSSING_SAID: usize = 100;
-
 /// What to subscribe to, and what to warn of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reduced {

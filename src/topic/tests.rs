@@ -114,6 +114,36 @@ fn a_covered_filter_is_left_out_and_a_crossing_pair_is_named() {
 }
 
 #[test]
+fn crossing_filters_are_told_by_the_widest_in_a_line_each() {
+    let pair = |one: &str, other: &str| (filter(one), filter(other));
+    let pairs = [
+        pair("+/s", "a/+"),
+        pair("b/+", "+/s"),
+        pair("x/+/c", "x/y/+"),
+        pair("+/s", "c/+"),
+        pair("+/s", "d/+"),
+        pair("d/+", "+/t"),
+    ];
+    let said: Vec<String> = crossings(&pairs).iter().map(ToString::to_string).collect();
+    let why =
+        "over MQTT 3.1.1 a message that both match may come, and be stored, twice; set `[broker] overlap = \"merge\"`";
+    assert_eq!(
+        said,
+        [
+            format!(
+                "the filter `+/s` crosses 4 others (`a/+`, `b/+`, `c/+`, …): {why}, which subscribes to `+/+` instead, or \
+                 narrow `+/s`"
+            ),
+            format!("the filters `x/+/c` and `x/y/+` cross: {why}, which subscribes to `x/+/+` instead"),
+            format!("the filters `d/+` and `+/t` cross: {why}, which subscribes to `+/+` instead"),
+        ]
+    );
+    let shared = crossings(&[pair("$share/g/a/+", "+/b")]);
+    assert!(shared[0].to_string().ends_with("twice; leave one of them out"), "{}", shared[0]);
+    assert_eq!(crossings(&[]), []);
+}
+
+#[test]
 fn ten_thousand_filters_are_reduced_without_comparing_all_pairs() {
     let wanted: Vec<_> = (0..10_000).map(|n| subscription(&format!("plant/+/line{n}/+"), 1, false)).collect();
     let reduced = reduce(&wanted);
