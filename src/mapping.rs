@@ -23,6 +23,7 @@ mod run;
 mod shares;
 mod template;
 mod time;
+mod together;
 mod trie;
 mod value;
 mod words;
@@ -107,6 +108,7 @@ impl Mapping {
         if faults.iter().any(|fault| fault.severity == Severity::Fault) {
             return (None, faults);
         }
+        faults.extend(together::doubts(&compiled, mappings));
         (Some(Self::link(schema, compiled, mappings)), faults)
     }
 

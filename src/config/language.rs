@@ -86,7 +86,10 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         except: section.texts("except", faults),
         measurement: section.text("measurement", faults),
         when: when(section, faults),
-        fallback: section.flag("fallback", faults).unwrap_or_default(),
+        fallback: At::new(
+            section.flag("fallback", faults).unwrap_or_default(),
+            section.get("fallback").map_or(&name.place, |node| &node.place).clone(),
+        ),
         format: format::format(section, faults),
         encoding: format::encoding(section, faults),
         rows,

@@ -19,7 +19,8 @@ pub struct MappingConfig {
     /// A template; default the mapping's name.
     pub measurement: Option<At<String>>,
     pub when: Vec<Condition>,
-    pub fallback: bool,
+    /// Where it is not written, at the mapping's name.
+    pub fallback: At<bool>,
     pub format: Format,
     /// How the payload is packed; `None` means that it is not.
     pub encoding: Option<Encoding>,

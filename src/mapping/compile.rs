@@ -3,6 +3,8 @@
 //! What several mappings must agree on (measurements, types, units) is in `merge`.
 
 mod cells;
+mod conditions;
+mod doubts;
 mod fields;
 mod others;
 mod quoted;
@@ -88,6 +90,7 @@ impl<'c> Compiler<'c, '_> {
         let pivot = self.pivot();
         let target = self.target();
         let when = config.when.iter().filter_map(|condition| self.when(condition)).collect();
+        self.conditions_can_hold(&topics);
         let times = config.time.iter().filter_map(|time| self.time(&time.value)).collect();
         let not_before = config.not_before.as_ref().map_or(Some(NOT_BEFORE), |at| {
             self.ok(time::bound(&at.value, self.zone.as_ref()), &at.place, "not_before")
@@ -95,6 +98,7 @@ impl<'c> Compiler<'c, '_> {
         let (fields, mut columns) = self.fields(pivot.is_some());
         columns.extend(self.others_column());
         let tags = self.tags();
+        self.doubts(&topics);
         self.tag_and_field_names_differ(&tags, &columns);
         let takes_scalars = self.takes_scalars(&fields, pivot.as_ref());
         if config.format == Format::Text {
@@ -108,7 +112,7 @@ impl<'c> Compiler<'c, '_> {
                 name: Arc::from(config.name.value.as_str()),
                 topics,
                 except,
-                fallback: config.fallback,
+                fallback: config.fallback.value,
                 retained: config.retained == RetainedPolicy::Store,
                 captures: self.names.clone(),
                 target: Target::One(Layout::default()),

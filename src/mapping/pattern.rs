@@ -125,6 +125,11 @@ impl Pattern {
         self.holes.iter().map(|(slot, _)| *slot)
     }
 
+    /// The text with the names of its holes left out.
+    pub fn shape(&self) -> String {
+        self.holes.iter().fold(self.head.to_string(), |text, (_, behind)| text + "{}" + behind)
+    }
+
     pub fn starts_with(&self, prefix: &str) -> bool {
         self.head.starts_with(prefix)
     }

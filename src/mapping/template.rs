@@ -160,6 +160,62 @@ impl Template {
         filter.join("/")
     }
 
+    /// As it was written, without the group.
+    pub fn written(&self) -> &str {
+        shared(&self.text).map_or(&*self.text, |(_, topic)| topic)
+    }
+
+    /// The level that catches what goes to `slot`.
+    pub fn catches(&self, slot: usize) -> Option<&Level> {
+        self.levels.iter().find(|level| match level {
+            Level::Literal(_) => false,
+            Level::Any(caught) | Level::Tail(caught) => *caught == Some(slot),
+            Level::Part(pattern) => pattern.slots().any(|caught| caught == slot),
+        })
+    }
+
+    /// The template with the names of captures left out: `a/+/b{}/#`.
+    pub fn shape(&self) -> String {
+        let level = |level: &Level| match level {
+            Level::Literal(text) => text.to_string(),
+            Level::Any(_) => "+".to_owned(),
+            Level::Part(pattern) => pattern.shape(),
+            Level::Tail(_) => "#".to_owned(),
+        };
+        self.levels.iter().map(level).collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether it surely takes every topic that `other` takes; a tail that is not last covers nothing.
+    pub fn covers(&self, other: &Self) -> bool {
+        // What a wildcard in the first level leaves alone.
+        let reserved =
+            |level: &Level| matches!(level, Level::Literal(text) if text.starts_with('$') || **text == *"amber");
+        if !matches!(self.levels[0], Level::Literal(_)) && reserved(&other.levels[0]) {
+            return false;
+        }
+        let mut theirs = other.levels.iter();
+        for (index, ours) in self.levels.iter().enumerate() {
+            if let Level::Tail(_) = ours {
+                return index + 1 == self.levels.len();
+            }
+            let covered = match (ours, theirs.next()) {
+                (_, None | Some(Level::Tail(_))) => false,
+                (Level::Any(None), Some(_)) => true,
+                // A hole takes at least one character, `+` also an empty level.
+                (Level::Any(Some(_)), Some(Level::Literal(text))) => !text.is_empty(),
+                (Level::Any(Some(_)), Some(theirs)) => *theirs != Level::Any(None),
+                (Level::Part(pattern), Some(Level::Literal(text))) => pattern.takes(text),
+                (Level::Part(pattern), Some(Level::Part(theirs))) => pattern.shape() == theirs.shape(),
+                (Level::Literal(ours), Some(Level::Literal(theirs))) => ours == theirs,
+                (Level::Part(_) | Level::Literal(_) | Level::Tail(_), Some(_)) => false,
+            };
+            if !covered {
+                return false;
+            }
+        }
+        theirs.next().is_none()
+    }
+
     /// Whether `topic` fits, whatever is caught.
     pub fn takes(&self, topic: &Levels<'_>) -> bool {
         self.matches(topic, &mut vec![None; self.slots])
@@ -170,7 +226,7 @@ impl Template {
         if self.takes(topic) {
             return None;
         }
-        let written = shared(&self.text).map_or(&*self.text, |(_, topic)| topic);
+        let written = self.written();
         if topic.is_reserved() && !matches!(self.levels[0], Level::Literal(_)) {
             let what = "a wildcard in the first level takes no `$` topic and no status of an Amber (MQTT 4.7.2)";
             return Some((0, what.to_owned()));

@@ -10,6 +10,7 @@ use crate::row::{TimeSource, Value};
 mod absent;
 mod cells;
 mod corpus;
+mod doubts;
 mod encoded;
 mod explain;
 mod faults;

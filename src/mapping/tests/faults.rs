@@ -198,6 +198,19 @@ fn every_fault_is_named_with_place_and_remedy() {
             "topic = \"a/{tank}\"\nfields = { v = \"'Tank{tank}.Level'\" }",
             "the key `Tank{tank}.Level` is in quotes, in which braces are letters",
         ),
+        (
+            "topic = \"a/{x}\"\nwhen = { x = \"b/c\" }\nfields = [\"v\"]",
+            "config.toml:7:14: mapping.m.when.x: the mapping can never match: \"b/c\" can be no `{x}`, which is one level",
+        ),
+        (
+            "topic = \"a/{x}\"\nwhen = { x = [\"*/c\", \"\"] }\nfields = [\"v\"]",
+            "config.toml:7:15: mapping.m.when.x: the mapping can never match: \"*/c\" can be no",
+        ),
+        (
+            "topic = \"a/{x#}\"\nwhen = { x = \"\" }\nfields = [\"v\"]",
+            "the mapping can never match: `{x}` is never empty where it was caught",
+        ),
+        ("topic = \"a/{x#}\"\nwhen = { x = \"b/#\" }\nfields = [\"v\"]", "no `#` (MQTT 3.3.2-2); write `*`"),
         ("topic = \"a\"\nfields = [\"PM\"]", "warning: "),
     ] {
         let faults = faults(toml);
