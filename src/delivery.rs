@@ -46,6 +46,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// the fewer can be mistaken for a later message with the same identifier and payload.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Of what is said once about values without a column: a trigger's words may name each column.
+const MAX_SAID: usize = 1000;
 /// So often the store is asked whether it is there, in multiples of `IDLE`.
 const ASK_EVERY: u32 = 5;
 
@@ -93,7 +95,7 @@ pub struct Delivery {
     /// Of each measurement: values that were as before, and rows of which nothing else was left.
     unchanged: Vec<(IntCounter, IntCounter)>,
     /// Measurements of which it was said that values have no column, and why.
-    lost: HashSet<(usize, Unplaced)>,
+    lost: HashSet<(usize, Unplaced, Arc<str>)>,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
 }
@@ -416,13 +418,13 @@ impl Delivery {
     }
 
     /// Counts values that no field names and no column took, and says so once for each measurement.
-    fn count_lost(&mut self, Lost { mapping, measurement, why, values, column }: &Lost) {
+    fn count_lost(&mut self, Lost { mapping, measurement, why, values, column, words }: &Lost) {
         // Names of devices are no labels.
         self.metrics.fields_dropped.with_label_values(&[&**mapping, "others"]).inc_by(*values);
-        if !self.lost.insert((*measurement, *why)) {
+        if self.lost.len() >= MAX_SAID || !self.lost.insert((*measurement, *why, Arc::clone(words))) {
             return;
         }
-        let (mapping, column) = (&**mapping, column.as_str());
+        let (mapping, column, reason) = (&**mapping, column.as_str(), &**words);
         match why {
             Unplaced::Full => warn!(
                 mapping,
@@ -432,11 +434,25 @@ impl Delivery {
             Unplaced::Taken => warn!(
                 mapping,
                 column,
-                "a value that no field lists is of another type than its column, and dropped: list the field, under another name"
+                "a value that no field lists is of another type than the column of its name, or the column is no field's; it is dropped: list the field, under another name"
             ),
             Unplaced::NoDdl => warn!(
                 mapping,
                 column, "no column is added with `[store] ddl = false`: values that no field lists are dropped"
+            ),
+            Unplaced::Locked => warn!(
+                mapping,
+                column,
+                reason,
+                "no column can be added while somebody holds the table: values that no field lists are dropped until the \
+                 query or transaction ends; it is tried once a minute"
+            ),
+            Unplaced::Barred => warn!(
+                mapping,
+                column,
+                reason,
+                "no column can be added: values that no field lists are dropped; mend what the database says, list the \
+                 field once it has a column, or set `others` to \"json\" or \"ignore\"; it is tried once a minute"
             ),
         }
     }

@@ -8,6 +8,7 @@
 mod catalogue;
 mod columns;
 mod error;
+mod hindered;
 mod link;
 mod migrations;
 mod others;

@@ -11,6 +11,8 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::WriteError;
+use super::hindered::Obstacle;
+use super::others::Unplaced;
 use crate::status::told;
 
 /// How an error is met.
@@ -40,6 +42,8 @@ pub(super) struct Failure {
     pub(super) data: Option<String>,
     /// What a person can do; `{user}` stands for the database's user.
     pub(super) advice: &'static str,
+    /// Why columns that rows bring are not added, if it is met while they are: all else goes on.
+    pub(super) hinders: Option<Unplaced>,
 }
 
 /// What can be done about a store without the tables that Amber made in it.
@@ -54,7 +58,7 @@ const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on
 
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
-        Self { class, lost: false, stale: false, outdated: false, source, data: None, advice: "" }
+        Self { class, lost: false, stale: false, outdated: false, source, data: None, advice: "", hinders: None }
     }
 
     pub(super) fn standing(text: impl Into<String>) -> Self {
@@ -135,6 +139,15 @@ impl Failure {
     pub(super) fn context(mut self, text: impl Into<String>) -> Self {
         self.source = self.source.context(text.into());
         self
+    }
+
+    /// What it is to a column that a row brings; `None`: it is about more than that.
+    pub(super) fn obstacle(&self, user: &str) -> Option<Obstacle> {
+        let why = self.hinders.filter(|_| !self.lost)?;
+        // Without the statement, which names the column.
+        let words = self.source.root_cause().to_string();
+        let advice = self.advice.replace("{user}", &super::sql::quote(user));
+        Some(Obstacle { why, words: if advice.is_empty() { words } else { format!("{words}; {advice}") }.into() })
     }
 
     /// `sent`: whether the statement that stores the batch was on its way. `user`: of the database.
@@ -218,6 +231,18 @@ fn postgres(error: &PgDatabaseError) -> Failure {
         source,
         data,
         advice: postgres_advice(code, error.message()),
+        hinders: postgres_hinders(code, class),
+    }
+}
+
+/// What keeps a column from being added and is the server's last word on it. Not: what the next try finds otherwise,
+/// because somebody has changed the table in between; what keeps rows from being stored, too.
+fn postgres_hinders(code: &str, class: Class) -> Option<Unplaced> {
+    match code {
+        "55P03" | "57014" => Some(Unplaced::Locked),
+        "42P01" | "42703" | "42701" | "3F000" | "26000" => None,
+        _ if class == Class::Away => None,
+        _ => Some(Unplaced::Barred),
     }
 }
 
@@ -305,7 +330,10 @@ fn sqlite(code: i32, message: &str) -> Failure {
     // SCHEMA, or ERROR for a name that is not there.
     let stale =
         code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
-    Failure { class, lost, stale, outdated: false, source: anyhow!("{message} [{code}]"), data: None, advice }
+    // ERROR (so many columns that there may be no more), TOOBIG, CONSTRAINT.
+    let hinders = matches!(code & 0xff, 1 | 18..=19).then_some(Unplaced::Barred);
+    let source = anyhow!("{message} [{code}]");
+    Failure { class, lost, stale, outdated: false, source, data: None, advice, hinders }
 }
 
 /// Errors of the connection and of sqlx itself.
@@ -353,6 +381,25 @@ mod tests {
                 assert_eq!(postgres_class(code), class, "{code}");
             }
         }
+    }
+
+    #[test]
+    fn a_column_is_hindered_by_what_is_about_the_column_alone() {
+        for (why, codes) in [
+            (Some(Unplaced::Locked), "55P03 57014"),
+            (Some(Unplaced::Barred), "42501 54011 54000 0A000 P0001 55006"),
+            (None, "08006 53100 57P01 25006 40001 40P01 42P01 42701"),
+        ] {
+            for code in codes.split(' ') {
+                assert_eq!(postgres_hinders(code, postgres_class(code)), why, "{code}");
+            }
+        }
+        let owner =
+            Failure { hinders: Some(Unplaced::Barred), ..Failure::standing("must be owner of table x [42501]") };
+        let owner = owner.with_advice("own it as {user}").context("`alter table x add column y`");
+        let words = owner.obstacle("amber").unwrap().words;
+        assert_eq!(&*words, "must be owner of table x [42501]; own it as \"amber\"");
+        assert_eq!(Failure { lost: true, ..owner }.obstacle("amber"), None);
     }
 
     #[test]

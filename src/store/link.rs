@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use tokio::time::timeout;
 
 use super::error::{Failure, LEDGER_GONE};
+use super::hindered::Obstacle;
 use super::{Adopted, WriteError, Written};
 
 /// What a batch is written under.
@@ -137,6 +138,11 @@ impl<C> Link<C> {
                 Err(self.failed(failure, sent))
             }
         }
+    }
+
+    /// What a failure is to a column that a row brings.
+    pub(super) fn obstacle(&self, failure: &Failure) -> Option<Obstacle> {
+        failure.obstacle(&self.user)
     }
 
     /// What is told of a failure.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::WriteError;
+use super::hindered::{Hindered, Obstacle};
 use super::plan::Table;
 use crate::batch::Batch;
 use crate::row::{Row, Value};
@@ -39,6 +40,10 @@ pub enum Unplaced {
     Taken,
     /// `[store] ddl = false`, and there is no such column.
     NoDdl,
+    /// Somebody holds the table, so that it is given no column.
+    Locked,
+    /// The database lets Amber add none, whoever waits.
+    Barred,
 }
 
 /// Values that were dropped.
@@ -51,6 +56,8 @@ pub struct Lost {
     pub values: u64,
     /// The column of the first.
     pub column: String,
+    /// What keeps the column from being added: the database's words, with a remedy. Empty but for `Locked` and `Barred`.
+    pub words: Arc<str>,
 }
 
 /// Where the values of a batch go.
@@ -95,7 +102,7 @@ pub(super) fn lacking(batch: &Batch, tables: &[Table]) -> Lacking {
 ///
 /// # Errors
 /// `NoColumn`: rows of which nothing would be left.
-pub(super) fn settle(batch: &Batch, tables: &[Table], ddl: bool) -> Result<Settled, WriteError> {
+pub(super) fn settle(batch: &Batch, tables: &[Table], hindered: &Hindered, ddl: bool) -> Result<Settled, WriteError> {
     let mut settled = Settled::default();
     if has_none(batch) {
         return Ok(settled);
@@ -105,12 +112,13 @@ pub(super) fn settle(batch: &Batch, tables: &[Table], ddl: bool) -> Result<Settl
         let mut places = Vec::new();
         let mut first = None;
         for (n, (name, value)) in row.others.iter().enumerate() {
-            let why = match tables.get(row.measurement).map(|table| place(table, row, name, value, ddl)) {
+            let why = match tables.get(row.measurement).map(|table| place(table, row, name, value)) {
                 Some(Ok(column)) => {
                     places.push((column, n));
                     continue;
                 }
-                Some(Err(why)) => why,
+                Some(Err(Some(why))) => (why, None),
+                Some(Err(None)) => absent(&tables[row.measurement], hindered.by(row.measurement), ddl),
                 // Refused as a whole, further on.
                 None => continue,
             };
@@ -129,20 +137,28 @@ pub(super) fn settle(batch: &Batch, tables: &[Table], ddl: bool) -> Result<Settl
     if rejected.is_empty() { Ok(settled) } else { Err(WriteError::NoColumn(rejected)) }
 }
 
-/// The column of a value.
-fn place(table: &Table, row: &Row, name: &str, value: &Value, ddl: bool) -> Result<usize, Unplaced> {
-    let Some(places) = &table.others else { return Err(Unplaced::Taken) };
-    let column = match places.columns.get(name) {
-        Some(column) => column.ok_or(Unplaced::Taken)?,
-        None if ddl => return Err(Unplaced::Full),
-        None => return Err(Unplaced::NoDdl),
-    };
+/// The column of a value; or why it has none, `None` if there is no such column.
+fn place(table: &Table, row: &Row, name: &str, value: &Value) -> Result<usize, Option<Unplaced>> {
+    let places = table.others.as_ref().ok_or(Unplaced::Taken)?;
+    let column = places.columns.get(name).ok_or(None)?.ok_or(Unplaced::Taken)?;
     let is_set = row.fields.get(column).is_some_and(Option::is_some);
     let fits = match (value, table.fields[column].1) {
         (Value::Float(number), Type::Int) => is_whole(*number),
         (value, r#type) => value.r#type() == r#type,
     };
-    if fits && !is_set { Ok(column) } else { Err(Unplaced::Taken) }
+    if fits && !is_set { Ok(column) } else { Err(Some(Unplaced::Taken)) }
+}
+
+/// Why there is no such column, and the database's words if it is the database.
+type Absent<'a> = (Unplaced, Option<&'a Arc<str>>);
+
+fn absent<'a>(table: &Table, obstacle: Option<&'a Obstacle>, ddl: bool) -> Absent<'a> {
+    let is_full = table.others.as_ref().is_some_and(|places| places.room == 0);
+    match obstacle {
+        _ if !ddl => (Unplaced::NoDdl, None),
+        Some(obstacle) if !is_full => (obstacle.why, Some(&obstacle.words)),
+        Some(_) | None => (Unplaced::Full, None),
+    }
 }
 
 /// Whether a column of integers holds it without loss.
@@ -151,7 +167,7 @@ fn is_whole(number: f64) -> bool {
     number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0
 }
 
-fn lose(lost: &mut Vec<Lost>, row: &Row, why: Unplaced, name: &str) {
+fn lose(lost: &mut Vec<Lost>, row: &Row, (why, words): Absent<'_>, name: &str) {
     let same = |one: &&mut Lost| one.why == why && one.measurement == row.measurement && one.mapping == row.mapping;
     match lost.iter_mut().find(same) {
         Some(known) => known.values += 1,
@@ -161,12 +177,14 @@ fn lose(lost: &mut Vec<Lost>, row: &Row, why: Unplaced, name: &str) {
             why,
             values: 1,
             column: name.to_owned(),
+            words: words.map_or_else(Arc::default, Arc::clone),
         }),
     }
 }
 
 /// For the one who finds the reject.
-fn told(row: &Row, table: &Table, name: &str, why: Unplaced) -> String {
+fn told(row: &Row, table: &Table, name: &str, (why, words): Absent<'_>) -> String {
+    let words = words.map_or("", |words| words);
     let why = match why {
         Unplaced::Full => {
             format!("it has {MAX_APPEARED} columns that appeared by themselves; list what you need in `fields`")
@@ -175,6 +193,8 @@ fn told(row: &Row, table: &Table, name: &str, why: Unplaced) -> String {
             "the column is of another type, or no field's; list it in `fields` under another name".to_owned()
         }
         Unplaced::NoDdl => "it has no such column, and `[store] ddl = false`; list it in `fields`".to_owned(),
+        Unplaced::Locked => format!("somebody holds the table, so that none can be added: {words}"),
+        Unplaced::Barred => format!("none can be added: {words}"),
     };
     let more = if row.others.len() > 1 { format!(" (and {} more)", row.others.len() - 1) } else { String::new() };
     format!("no column of `{}` takes `{name}`{more}: {why}", table.name)
@@ -262,7 +282,7 @@ mod tests {
             // Beside another value, so that the row is kept.
             let beside = if name == "x" { ("t", Value::Text("y".into())) } else { ("x", float(0.0)) };
             let batch = batch(&[(None, &[(name, value.clone()), beside])]);
-            let settled = settle(&batch, &tables(), true).unwrap();
+            let settled = settle(&batch, &tables(), &Hindered::default(), true).unwrap();
             let column = settled.of(0).iter().find(|(_, n)| *n == 0).map(|(column, _)| *column);
             let lost: Vec<(Unplaced, u64)> = settled.lost.iter().map(|lost| (lost.why, lost.values)).collect();
             match expected {
@@ -270,8 +290,13 @@ mod tests {
                 Err(why) => assert_eq!((column, lost), (None, vec![(why, 1)]), "{name} {value:?}"),
             }
         }
-        let settled =
-            settle(&batch(&[(Some(1), &[("new", float(1.0)), ("n", float(2.0))])]), &tables(), false).unwrap();
+        let settled = settle(
+            &batch(&[(Some(1), &[("new", float(1.0)), ("n", float(2.0))])]),
+            &tables(),
+            &Hindered::default(),
+            false,
+        )
+        .unwrap();
         let lost: Vec<(Unplaced, &str)> = settled.lost.iter().map(|lost| (lost.why, lost.column.as_str())).collect();
         assert_eq!(lost, [(Unplaced::NoDdl, "new"), (Unplaced::Taken, "n")]);
     }
@@ -280,7 +305,7 @@ mod tests {
     fn a_row_of_which_nothing_is_left_is_a_reject() {
         let lost: &[_] = &[("device", Value::Bool(true)), ("x", Value::Bool(true))];
         let kept: &[_] = &[("t", Value::Text("y".into()))];
-        match settle(&batch(&[(Some(1), lost), (None, lost), (None, kept)]), &tables(), true) {
+        match settle(&batch(&[(Some(1), lost), (None, lost), (None, kept)]), &tables(), &Hindered::default(), true) {
             Err(WriteError::NoColumn(rows)) => {
                 assert_eq!(rows.len(), 1);
                 assert_eq!(rows[0].0, 1);

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::connect::{Server, connect};
 use self::write::Kept;
 use super::error::Failure;
+use super::hindered::{Hindered, Obstacle};
 use super::link::{Gate, Link, Passed, not_adopted, within};
 use super::others::{self, Lacking, Settled};
 use super::plan::Table;
@@ -52,6 +53,7 @@ pub struct Postgres {
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
     tables: Vec<Table>,
+    hindered: Hindered,
     series: Cache,
     kept: Kept,
     /// When the tables were last found to be as planned; `None`: not on this connection.
@@ -71,6 +73,7 @@ impl Postgres {
             link: Link::new(user, ddl),
             schema: None,
             tables: Vec::new(),
+            hindered: Hindered::default(),
             series: Cache::default(),
             kept: Kept::default(),
             examined: None,
@@ -100,21 +103,32 @@ impl Postgres {
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
-        self.prepare_with(schema, &Lacking::new()).await
+        self.prepare_with(schema, &Lacking::new()).await.map(drop)
     }
 
-    /// Adds columns that appear by themselves, too.
-    async fn prepare_with(&mut self, schema: &Schema, new: &Lacking) -> Result<(), WriteError> {
+    /// Adds columns that appear by themselves, too. If they alone are in the way it says why, and the tables are as they
+    /// were.
+    async fn prepare_with(
+        &mut self,
+        schema: &Schema,
+        new: &Lacking,
+    ) -> Result<Option<(Obstacle, Failure)>, WriteError> {
         let mut connection = self.take().await?;
         let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
+        if !new.is_empty()
+            && let Err(failure) = &outcome
+            && let Some(obstacle) = self.link.obstacle(failure)
+        {
+            return self.link.give_back(connection, Ok(outcome.err().map(|failure| (obstacle, failure))), false);
+        }
         self.tables = self.link.give_back(connection, outcome, false)?;
         self.series.clear(self.tables.len());
         self.kept.clear();
         self.schema = Some(schema.clone());
         self.link.planned();
         self.examined = Some(Instant::now());
-        Ok(())
+        Ok(None)
     }
 
     pub(super) async fn adopt(&mut self) -> Result<Adopted, WriteError> {
@@ -277,14 +291,35 @@ impl Postgres {
 
     /// Columns for all values that no field names; new ones are added.
     async fn settle(&mut self, batch: &Batch) -> Result<Settled, WriteError> {
-        let lacking = others::lacking(batch, &self.tables);
-        if self.ddl
-            && !lacking.is_empty()
-            && let Some(schema) = self.schema.clone()
-        {
-            self.prepare_with(&schema, &lacking).await?;
+        if self.ddl {
+            self.add_columns(others::lacking(batch, &self.tables)).await?;
         }
-        others::settle(batch, &self.tables, self.ddl)
+        others::settle(batch, &self.tables, &self.hindered, self.ddl)
+    }
+
+    /// Adds what can be added; waits (`Away`) where that may still become possible.
+    async fn add_columns(&mut self, lacking: Lacking) -> Result<(), WriteError> {
+        let lacking = self.hindered.without(lacking, Instant::now());
+        let Some(schema) = self.schema.clone().filter(|_| !lacking.is_empty()) else { return Ok(()) };
+        let (mut tries, mut waits) = (vec![lacking], None);
+        while let Some(lacking) = tries.pop() {
+            let begun = Instant::now();
+            let Some((obstacle, failure)) = self.prepare_with(&schema, &lacking).await? else {
+                self.hindered.added(&lacking);
+                continue;
+            };
+            let mut measurements = lacking.keys();
+            match (measurements.next(), measurements.next()) {
+                (Some(only), None) => {
+                    if !self.hindered.met(*only, obstacle, begun, Instant::now()) {
+                        waits = Some(failure);
+                    }
+                }
+                // Whose the obstacle is, each of them tells alone.
+                _ => tries.extend(lacking.into_iter().map(|one| Lacking::from([one]))),
+            }
+        }
+        waits.map_or(Ok(()), |failure| Err(self.link.failed(failure, false)))
     }
 
     /// The connection, made if there is none. Whoever takes it gives it back, or it is dropped.
