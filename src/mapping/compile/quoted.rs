@@ -9,10 +9,9 @@ impl Compiler<'_, '_> {
     pub(super) fn warn_of_quoted_braces(&mut self, path: &Path, place: &Place, key: &str) {
         // Without quotes a step with braces is no plain key.
         let quoted = path.steps.iter().find_map(|step| match step {
-            Step::Key(quoted) => match pieces(quoted).ok()?.iter().find(|piece| !matches!(piece, Piece::Text(_))) {
-                Some(_) => Some(quoted),
-                None => None,
-            },
+            Step::Key(quoted) => {
+                pieces(quoted).ok()?.iter().any(|piece| !matches!(piece, Piece::Text(_))).then_some(quoted)
+            }
             _ => None,
         });
         if let Some(quoted) = quoted {
