@@ -258,6 +258,8 @@ pub struct Loaded {
     pub faults: Vec<Fault>,
     /// The main file, whose faults come first.
     file: String,
+    /// Whether it has mappings, and neither `[broker]` nor `[store]`.
+    only_mappings: bool,
 }
 
 impl Loaded {
@@ -271,11 +273,17 @@ impl Loaded {
         self.faults = all.into_list(&self.file);
     }
 
+    /// Whether there are mappings and nothing that says where they would be used: a file to be included, or a draft.
+    #[must_use]
+    pub fn is_mappings_alone(&self) -> bool {
+        self.only_mappings
+            && ["broker.url", "store.url"].iter().all(|key| self.faults.iter().any(|f| is_absent(f, key)))
+    }
+
     /// For who connects to nothing: that no broker or store is named is no fault then. (What stands in for them in
     /// `config` must not be used.)
     pub fn needs_no_connections(&mut self) {
-        self.faults
-            .retain(|fault| !(fault.what == MISSING && matches!(fault.path.as_str(), "broker.url" | "store.url")));
+        self.faults.retain(|fault| !is_absent(fault, "broker.url") && !is_absent(fault, "store.url"));
     }
 
     /// Whether there is more than warnings, so that Amber must not start.
@@ -283,4 +291,9 @@ impl Loaded {
     pub fn is_faulty(&self) -> bool {
         self.config.is_none() || self.faults.iter().any(|fault| fault.severity == Severity::Fault)
     }
+}
+
+/// Whether `fault` says that the setting `key` is missing.
+fn is_absent(fault: &Fault, key: &str) -> bool {
+    fault.what == MISSING && fault.path == key
 }

@@ -22,7 +22,12 @@ pub struct CheckArgs {
 }
 
 pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
-    let (config, mapping, warnings) = super::load(args)?;
+    let mut loaded = super::loaded(args);
+    let alone = loaded.is_mappings_alone() && !check.connect;
+    if alone {
+        loaded.needs_no_connections();
+    }
+    let (config, mapping, warnings) = super::compiled(loaded)?;
     for warning in &warnings {
         eprintln!("{warning}");
     }
@@ -34,10 +39,17 @@ pub fn check(args: &Args, check: &CheckArgs) -> anyhow::Result<()> {
         }
     }
     let mut out = std::io::stdout().lock();
+    if alone {
+        writeln!(
+            out,
+            "-- mappings alone: no `[broker]` and no `[store]` is here to be checked; tables as SQLite has them"
+        )?;
+    }
     for subscription in &reduced.subscriptions {
         writeln!(out, "-- subscribes to `{}` at QoS {}", subscription.filter, subscription.qos.level())?;
     }
     if !check.connect {
+        // Without a store in the configuration this is one of SQLite.
         let store = Store::new(&config.store, &config.broker.client_id, 0);
         let plan = store.plan_for_empty(mapping.schema());
         print(&plan, "an empty store", &mut out)?;

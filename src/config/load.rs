@@ -50,12 +50,13 @@ pub(super) fn load_first(
             config: None,
             faults: vec![Fault::new(&Place::Default, "", what, remedy)],
             file: String::new(),
+            only_mappings: false,
         };
     };
     let name = path.strip_prefix("./").unwrap_or(&path).display().to_string();
     let mut faults = Faults::default();
     let Some(text) = read(&path, &Place::Default, "", &mut faults) else {
-        return Loaded { config: None, faults: faults.into_list(&name), file: name };
+        return Loaded { config: None, faults: faults.into_list(&name), file: name, only_mappings: false };
     };
     load_text(&name, &text, environment)
 }
@@ -80,6 +81,8 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
         chain.extend(&own_defaults);
         mappings.read(&tree, &chain, &mut faults);
     }
+    let connects = ["broker", "store"].iter().any(|section| top.section(section).is_some());
+    let only_mappings = !connects && !mappings.names.is_empty();
     let settings = settings::read(&top, &environment, &start, &mut faults);
     if mappings.names.is_empty() && !faults.any_syntax() {
         let what = "no mapping: nothing is subscribed to and nothing is stored";
@@ -90,7 +93,7 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
         mapping.qos.get_or_insert(broker.qos);
     }
     let config = Config { broker, store, rejects, http, log, mappings: mappings.list };
-    Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned() }
+    Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned(), only_mappings }
 }
 
 /// Reads a file as UTF-8, or says what stands in the way.

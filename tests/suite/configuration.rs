@@ -60,7 +60,7 @@ fn all_faults_of_a_configuration_are_listed_at_once_with_their_places() {
 }
 
 #[test]
-fn mappings_alone_are_enough_to_explain_and_not_to_run() {
+fn mappings_alone_are_enough_to_explain_and_check_and_not_to_run() {
     let folder = Folder::new();
     folder.write("mappings.toml", "[mapping.climate]\ntopic = \"home/{room}/climate\"\nfields = [\"temperature\"]\n");
     let args = ["explain", "--config", "mappings.toml", "--json", "home/hall/climate", r#"{"temperature": 21.5}"#];
@@ -68,11 +68,28 @@ fn mappings_alone_are_enough_to_explain_and_not_to_run() {
     assert!(output.status.success(), "{output:?}");
     let explained: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(explained["rows"][0]["fields"]["temperature"], 21.5);
-    for command in ["run", "check"] {
-        let output = binary::command(folder.path(), &[command, "--config", "mappings.toml"]);
-        assert_eq!(output.status.code(), Some(2), "{command}");
+    let checked = binary::command(folder.path(), &["check", "--config", "mappings.toml"]);
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success() && checked.stderr.is_empty(), "{said}");
+    for part in ["-- mappings alone: ", "-- subscribes to `home/+/climate`", "create table", "temperature"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    for args in [&["run"][..], &["check", "--connect"]] {
+        let output = binary::command(folder.path(), &[args, &["--config", "mappings.toml"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("broker.url: is missing") && text.contains("store.url: is missing"), "{text}");
+    }
+    // What is half there is meant to connect, and what is wrong is a fault.
+    for (rest, part) in
+        [("[store]\nurl = \"sqlite:x.db\"\n", "broker.url: is missing"), ("qos = 3\n", "mapping.climate.qos: ")]
+    {
+        let mapping = "[mapping.climate]\ntopic = \"home/{room}/climate\"\nfields = [\"temperature\"]\n";
+        folder.write("mappings.toml", &format!("{mapping}{rest}"));
+        let output = binary::command(folder.path(), &["check", "--config", "mappings.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{rest}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(part), "{part} in {text}");
     }
 }
 
