@@ -177,7 +177,7 @@ impl<'r, 'm> Run<'r, 'm> {
             }
         }
         if mapping.pivot.is_some() {
-            join::join_rows(&mut self.made.rows);
+            join::join_rows(&mut self.made.rows, mapping);
         }
         let (count, detail) = std::mem::take(&mut self.made.others_dropped);
         if count > 0 {

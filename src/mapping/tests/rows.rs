@@ -320,3 +320,30 @@ fn keys_in_a_report_are_fit_for_a_store_and_a_terminal() {
     let lines = lines(&mapping, &message("a", payload));
     assert!(!lines[0].contains(['\0', '\u{1b}']) && lines[0].len() < 300, "{lines:?}");
 }
+
+#[test]
+fn a_value_of_the_payload_keeps_no_elements_of_a_pivot_apart() {
+    check(
+        r#"
+        [mapping.m]
+        topic = "a"
+        rows = "values[]"
+        pivot = { name = "id", value = "v" }
+        fields = { p = "P", q = "Q", mode = { path = "$.mode", type = "text" } }
+        "#,
+        &[
+            (
+                "a",
+                r#"{"mode": "auto", "values": [{"id": "P", "v": 1}, {"id": "Q", "v": 2}]}"#,
+                &["m | p=1.0 q=2.0 mode=\"auto\""],
+            ),
+            // Two readings of one name are two, also if they are equal.
+            (
+                "a",
+                r#"{"mode": "auto", "values": [{"id": "P", "v": 1}, {"id": "P", "v": 1}]}"#,
+                &["m | p=1.0 mode=\"auto\"", "m | p=1.0 mode=\"auto\""],
+            ),
+            ("a", r#"{"values": [{"id": "P", "v": 1}, {"id": "Q", "v": 2}]}"#, &["m | p=1.0 q=2.0"]),
+        ],
+    );
+}
