@@ -7,7 +7,9 @@ mod format;
 
 use std::time::Duration;
 
-use super::mapping::{Condition, MappingConfig, Others, Outside, Pivot, Redelivery, RetainedPolicy, TimeConfig};
+use super::mapping::{
+    Condition, MappingConfig, Others, Outside, Pivot, Redelivery, RetainedPolicy, TagSource, TimeConfig,
+};
 use super::reader::{self, Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
 use super::{example, settings, vocabulary};
@@ -24,7 +26,12 @@ pub(super) fn mapping(
     let path = format!("mapping.{}", reader::quoted(&name.value));
     let section = Section { path, place: name.place.clone(), table: &merged };
     check_keys(&section, "mapping", vocabulary::MAPPING, faults);
-    let read = read(name, &section, faults);
+    let mut read = read(name, &section, faults);
+    for tag in read.tags.iter_mut().filter(|tag| matches!(tag.source, TagSource::Removed)) {
+        if defaults.iter().any(|defaults| has_tag(defaults, &tag.name.value)) {
+            tag.source = TagSource::Undone;
+        }
+    }
     let mut whole = true;
     for (key, empty, example) in [
         ("topic", read.topic.is_empty(), "`topic = \"home/{room}/climate\"`"),
@@ -39,6 +46,11 @@ pub(super) fn mapping(
         }
     }
     whole.then_some(read)
+}
+
+fn has_tag(defaults: &Table, name: &str) -> bool {
+    let Some(Entry { node: Node { value: Value::Table(tags), .. }, .. }) = defaults.get("tags") else { return false };
+    tags.get(name).is_some_and(|tag| !matches!(tag.node.value, Value::Bool(false)))
 }
 
 /// Checks `[defaults]` for itself, so that a fault in it is reported once and under its own name.

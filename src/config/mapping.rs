@@ -209,6 +209,8 @@ pub enum TagSource {
     Capture,
     /// `x = false`: no such tag.
     Removed,
+    /// `x = false`, and there is one in `[defaults]`.
+    Undone,
 }
 
 /// One entry of `fields`.

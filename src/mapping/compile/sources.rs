@@ -139,6 +139,7 @@ impl Compiler<'_, '_> {
         let key = format!("tags.{}", name.value);
         let capture = self.names.find(&name.value);
         let sources = match &written.source {
+            config::TagSource::Undone => return None,
             config::TagSource::Removed => {
                 if capture.is_none() {
                     self.fault(

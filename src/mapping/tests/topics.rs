@@ -184,3 +184,18 @@ fn the_status_of_an_amber_is_taken_only_by_a_topic_that_names_it() {
     let own = "[mapping.m]\ntopic = \"amber/{id}/status\"\nfields = { v = { path = \".\", type = \"text\" } }";
     check(own, &[("amber/kitchen/status", "online", &["m id=kitchen | v=\"online\""])]);
 }
+
+#[test]
+fn a_tag_of_the_defaults_is_left_out_by_a_mapping() {
+    check(
+        "[defaults]\ntags = { site = { value = \"north\" }, room = \"where\" }\n\
+         [mapping.m]\ntopic = \"a/{x}\"\ntags = { room = false }\nfields = [\"v\"]\n\
+         [mapping.n]\ntopic = \"b/{site}\"\ntags = { site = false }\nfields = [\"v\"]\n",
+        &[
+            ("a/1", r#"{"v": 1, "where": "bath"}"#, &["m x=1 site=north | v=1.0"]),
+            ("b/1", r#"{"v": 1, "where": "bath"}"#, &["n room=bath | v=1.0"]),
+        ],
+    );
+    let (_, faults) = load("[mapping.m]\ntopic = \"a\"\ntags = { room = false }\nfields = [\"v\"]\n");
+    assert!(faults.iter().any(|fault| fault.what.contains("there is no tag `room` to remove")), "{faults:?}");
+}
