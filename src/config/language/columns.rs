@@ -221,8 +221,8 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
     FieldConfig {
         path: if path.is_empty() { vec![key.clone()] } else { path },
         r#type: section.choice("type", &types, faults),
-        unit: section.text("unit", faults),
-        description: section.text("description", faults).map(|at| at.value),
+        unit: shown(&section, "unit", MAX_UNIT, faults),
+        description: shown(&section, "description", MAX_DESCRIPTION, faults).map(|at| at.value),
         kind: section.choice("kind", &kinds, faults).map_or(Kind::default(), |at| at.value),
         decimals: decimals.and_then(|at| u8::try_from(at.value).ok()),
         words: words(&section, faults),
@@ -241,6 +241,25 @@ fn field_table(key: &At<String>, section: Section<'_>, faults: &mut Faults) -> F
         removed: false,
         name: key.clone(),
     }
+}
+
+/// Characters of a unit, which stands beside every value that is shown.
+const MAX_UNIT: usize = 64;
+/// Characters of a description, which is a comment in the database.
+const MAX_DESCRIPTION: usize = 1_000;
+
+/// A text for people, which the catalogue holds.
+fn shown(section: &Section<'_>, key: &str, most: usize, faults: &mut Faults) -> Option<At<String>> {
+    let text = section.text(key, faults)?;
+    let wrong = if text.value.contains('\0') {
+        ("holds a NUL character, and no database takes one".to_owned(), "leave it out")
+    } else if text.value.chars().count() > most {
+        (format!("has more than {most} characters"), "shorten it")
+    } else {
+        return Some(text);
+    };
+    faults.push(Fault::new(&text.place, section.path(key), format!("the text {}", wrong.0), wrong.1));
+    None
 }
 
 fn plain_field(name: At<String>, path: Vec<At<String>>) -> FieldConfig {

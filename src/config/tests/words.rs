@@ -91,3 +91,26 @@ fn quotes_too_many_or_too_few_are_named() {
         assert!(said.len() == 1 && said[0].ends_with(&format!(": mapping.m.fields.x.{what}")), "{keys}: {said:?}");
     }
 }
+
+#[test]
+fn what_the_catalogue_holds_fits_into_a_database_and_beside_a_value() {
+    for (keys, what) in [
+        (
+            r#"unit = "a\u0000b""#.to_owned(),
+            "unit: the text holds a NUL character, and no database takes one; leave it out",
+        ),
+        (
+            r#"description = "\u0000""#.to_owned(),
+            "description: the text holds a NUL character, and no database takes one; leave it out",
+        ),
+        (format!("unit = \"{}\"", "x".repeat(65)), "unit: the text has more than 64 characters; shorten it"),
+        (
+            format!("description = \"{}\"", "x".repeat(1_001)),
+            "description: the text has more than 1000 characters; shorten it",
+        ),
+    ] {
+        let said = fault_of_field(&keys);
+        assert!(said.len() == 1 && said[0].ends_with(&format!(": mapping.m.fields.x.{what}")), "{keys}: {said:?}");
+    }
+    assert!(fault_of_field(&format!("unit = \"{}\"", "é".repeat(64))).is_empty());
+}
