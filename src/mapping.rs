@@ -258,6 +258,7 @@ impl Mapping {
         let texts = groups::texts(&message.payload, readers);
         let documents = groups::documents(&texts, &self.wants);
         let mut made: Vec<(usize, Made)> = Vec::with_capacity(takers.len());
+        let mut room = run::MAX_ROW_BYTES;
         for fallback in [false, true] {
             if fallback && made.iter().any(|(_, made)| made.taken) {
                 break;
@@ -269,9 +270,11 @@ impl Mapping {
                     if told.is_some() { taker.captures.clone() } else { std::mem::take(&mut taker.captures) };
                 let texts = FrozenVec::new();
                 let found = inside::Found::new(mapping.inside.as_ref(), &texts);
-                let run = Run::new(mapping, message, captures, &found, told.is_some());
+                let run = Run::new(mapping, message, captures, &found, room, told.is_some());
                 let document = documents.iter().find(|document| document.group == mapping.group);
-                made.push((taker.mapping, self.make(mapping, run, document)));
+                let one = self.make(mapping, run, document);
+                room = room.saturating_sub(one.bytes);
+                made.push((taker.mapping, one));
             }
         }
         if let Some(told) = told {

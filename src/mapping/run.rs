@@ -27,6 +27,9 @@ use places::{far_from, wanted};
 
 /// Elements that one message may bring to one mapping; a device sends some dozens.
 pub(super) const MAX_ROWS: usize = 10_000;
+/// Bytes of all rows that one message may bring: a path from the root gives each row its value once more, so that rows may
+/// be ten thousand times larger than their payload. Every value is held some three times on its way into the store.
+pub(super) const MAX_ROW_BYTES: usize = 8 << 20;
 /// Tag values are indexed, and PostgreSQL's index takes 2,704 bytes for all of a series.
 pub(super) const MAX_TAG_BYTES: usize = 255;
 /// What values that no field names are counted under.
@@ -42,6 +45,8 @@ pub(super) struct Made {
     /// Whether `when` held for a row, or there is no `when`.
     pub taken: bool,
     pub rows: Vec<Row>,
+    /// About what the rows weigh.
+    pub bytes: usize,
     pub refusals: Vec<Refusal>,
     pub dropped: Vec<Dropped>,
     /// For people, where it was not taken: the condition that did not hold for the row that is most likely meant.
@@ -73,6 +78,15 @@ pub(super) struct Refusal {
 }
 
 impl Made {
+    /// Forgets the rows and all that was said of them, because there are too many.
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes = 0;
+        self.dropped.clear();
+        self.refusals.clear();
+        self.others_dropped = Default::default();
+    }
+
     pub fn refuse(&mut self, reason: Reason, detail: impl FnOnce() -> String) {
         match self.refusals.iter_mut().find(|refusal| refusal.reason == reason) {
             Some(refusal) => refusal.rows += 1,
@@ -103,6 +117,8 @@ pub(super) struct Run<'r, 'm> {
     /// What is read inside the payload, and how many bytes that is.
     found: &'r Found<'m>,
     read_bytes: usize,
+    /// Bytes that the rows may have.
+    room: usize,
     explain: bool,
     /// The tag or the time that is being read, for reports.
     reading: Cell<usize>,
@@ -113,6 +129,8 @@ pub(super) struct Run<'r, 'm> {
 enum Stop {
     /// More elements than `MAX_ROWS`.
     TooMany,
+    /// Rows that are larger together than there is room for.
+    TooHeavy,
     /// More bytes inside than may be read; it is said already.
     TooLarge,
 }
@@ -123,6 +141,7 @@ impl<'r, 'm> Run<'r, 'm> {
         message: &'m Message,
         captures: Captures<'r>,
         found: &'r Found<'m>,
+        room: usize,
         explain: bool,
     ) -> Self {
         let made = Made { taken: mapping.when.is_empty(), ..Made::default() };
@@ -136,6 +155,7 @@ impl<'r, 'm> Run<'r, 'm> {
             elements: 0,
             found,
             read_bytes: 0,
+            room,
             explain,
             reading: Cell::new(0),
             made,
@@ -164,13 +184,26 @@ impl<'r, 'm> Run<'r, 'm> {
             self.trail.push(root);
             self.taken.clear();
             self.read_bytes = 0;
-            if let Err(Stop::TooMany) = self.walk(&rows.steps, root) {
-                self.made.rows.clear();
-                self.made.dropped.clear();
-                self.made.refusals.clear();
-                self.made.others_dropped = Default::default();
-                self.made
-                    .refuse(Reason::TooManyRows, || format!("more than {MAX_ROWS} rows in `rows` `{}`", rows.text));
+            match self.walk(&rows.steps, root) {
+                Ok(()) | Err(Stop::TooLarge) => {}
+                Err(Stop::TooMany) => {
+                    self.made.clear();
+                    let detail = || format!("more than {MAX_ROWS} rows in `rows` `{}`", rows.text);
+                    self.made.refuse(Reason::TooManyRows, detail);
+                }
+                Err(Stop::TooHeavy) => {
+                    let count = self.made.rows.len();
+                    self.made.clear();
+                    let detail = || {
+                        format!(
+                            "the first {count} rows of `rows` `{}` fill the {} MiB that the rows of one message may have: \
+                             a long value that each of them repeats belongs into a mapping of its own",
+                            rows.text,
+                            MAX_ROW_BYTES >> 20
+                        )
+                    };
+                    self.made.refuse(Reason::TooLarge, detail);
+                }
             }
             if !self.made.rows.is_empty() || !self.made.refusals.is_empty() {
                 break;
@@ -196,7 +229,9 @@ impl<'r, 'm> Run<'r, 'm> {
                 return Err(Stop::TooMany);
             }
             self.row(doc);
-            return Ok(());
+            // One row is as large as its payload, which has its own bound.
+            let too_heavy = self.made.bytes > self.room && self.made.rows.len() > 1;
+            return if too_heavy { Err(Stop::TooHeavy) } else { Ok(()) };
         };
         match (step, doc.itself()) {
             (Step::Each(slot), _) if matches!(doc, Doc::Alone(_)) => {
@@ -442,7 +477,7 @@ impl<'r, 'm> Run<'r, 'm> {
             }
             *count += others.dropped;
         }
-        self.made.rows.push(Row {
+        let row = Row {
             measurement: layout.measurement,
             mapping: Arc::clone(&mapping.name),
             time,
@@ -450,7 +485,9 @@ impl<'r, 'm> Run<'r, 'm> {
             tags,
             fields,
             others: others.columns,
-        });
+        };
+        self.made.bytes += row.bytes();
+        self.made.rows.push(row);
     }
 
     /// What of `row`, or of the pivot, no path of the mapping leads to.

@@ -13,18 +13,28 @@ use crate::mapping::run::MAX_ROWS;
 
 /// Cells that are kept of one payload: 25 of each row, in some 25 MB.
 const MAX_CELLS: usize = 25 * MAX_ROWS;
+/// Names in a header: a line of nothing but separators must not become a list of them.
+const MAX_COLUMNS: usize = 10_000;
 
 /// Reads all lines; what is kept is bounded as it is for arrays of JSON.
 ///
 /// # Errors
-/// A quote that is not closed; more cells that are wanted than `MAX_CELLS`.
+/// A quote that is not closed; more cells that are wanted than `MAX_CELLS`; a header of more than `MAX_COLUMNS`.
 pub(super) fn document<'t>(text: &'t str, settings: &'t Csv, want: &Want) -> Result<Doc<'t>, Unreadable> {
     let mut cells = Cells { text, rest: text, separator: settings.separator };
     let names: Option<Vec<Cow<'t, str>>> = match &settings.names {
         ColumnNames::None => None,
         ColumnNames::Header => {
-            let mut names = Vec::new();
-            cells.line(|_, name| names.push(name))?;
+            let (mut names, mut count) = (Vec::new(), 0);
+            cells.line(|_, name| {
+                count += 1;
+                if count <= MAX_COLUMNS {
+                    names.push(name);
+                }
+            })?;
+            if count > MAX_COLUMNS {
+                return Err(Unreadable::too_large(format!("has a header of more than {MAX_COLUMNS} columns")));
+            }
             Some(names)
         }
         ColumnNames::Listed(names) => Some(names.iter().map(|name| Cow::Borrowed(name.as_str())).collect()),

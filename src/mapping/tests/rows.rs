@@ -347,3 +347,40 @@ fn a_value_of_the_payload_keeps_no_elements_of_a_pivot_apart() {
         ],
     );
 }
+
+/// A value that each row has once more makes rows that are ten thousand times their payload.
+#[test]
+fn the_rows_of_one_message_are_bounded_by_their_size_too() {
+    let mapping = mapping(
+        r#"
+        [mapping.m]
+        topic = "a"
+        rows = "r[]"
+        fields = { v = { path = "." }, big = { path = "$.big", type = "text" } }
+        [mapping.n]
+        topic = "a"
+        fields = { big = { type = "text" } }
+        "#,
+    );
+    let payload = |count: usize, bytes: usize| {
+        format!(r#"{{"big":"{}","r":[{}]}}"#, "x".repeat(bytes), vec!["1"; count].join(","))
+    };
+    let of = |payload: &str, name: &str| {
+        let told = lines(&mapping, &message("a", payload));
+        told.into_iter().filter(|line| line.starts_with(name)).count()
+    };
+    assert_eq!(of(&payload(80, 100_000), "m "), 80);
+    let told = lines(&mapping, &message("a", &payload(9_999, 100_000)));
+    assert_eq!(told.iter().filter(|line| line.starts_with("m ")).count(), 0);
+    assert_eq!(told.iter().filter(|line| line.starts_with("n ")).count(), 1);
+    let rejects: Vec<&String> = told.iter().filter(|line| line.starts_with('!')).collect();
+    assert_eq!(
+        rejects,
+        [
+            "!too_large: the first 84 rows of `rows` `r[]` fill the 8 MiB that the rows of one message may have: a long value \
+             that each of them repeats belongs into a mapping of its own"
+        ]
+    );
+    // One row is as large as its payload, whose bound is the broker's.
+    assert_eq!(of(&payload(1, 9 << 20), "m "), 1);
+}
