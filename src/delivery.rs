@@ -82,6 +82,8 @@ pub struct Delivery {
     backoff: Backoff,
     /// Of each measurement.
     rows_written: Vec<IntCounter>,
+    /// Likewise.
+    rows_duplicate: Vec<IntCounter>,
     /// Number of the last batch that was sealed.
     number: i64,
     /// The largest number with a receipt.
@@ -120,6 +122,11 @@ impl Delivery {
             .iter()
             .map(|measurement| metrics.rows_written.with_label_values(&[&measurement.name]))
             .collect();
+        let rows_duplicate = schema
+            .measurements
+            .iter()
+            .map(|measurement| metrics.rows_duplicate.with_label_values(&[&measurement.name]))
+            .collect();
         let unchanged = schema.measurements.iter().map(|measurement| {
             let labels = [measurement.name.as_str()];
             (metrics.fields_unchanged.with_label_values(&labels), metrics.rows_unchanged.with_label_values(&labels))
@@ -131,6 +138,7 @@ impl Delivery {
             metrics,
             backoff,
             rows_written,
+            rows_duplicate,
             number: 0,
             settled: 0,
             ledger_bytes: 0,
@@ -384,13 +392,14 @@ impl Delivery {
 
     fn count_rows(&mut self, batch: &Batch, stored: Option<&Written>, unkept: &mut Unkept, bytes: &mut u64) {
         // Nothing is counted as written that may not be.
-        let Some(Written { refused, lost, .. }) = stored else { return };
+        let Some(Written { refused, lost, duplicates, .. }) = stored else { return };
         lost.iter().for_each(|lost| self.count_lost(lost));
         // By mapping: rows, their messages, each of which is one reject, and why.
         let mut refusals: BTreeMap<&Arc<str>, (u64, BTreeSet<usize>, &str)> = BTreeMap::new();
+        let mut written: BTreeMap<usize, u64> = BTreeMap::new();
         for (position, (origin, row)) in batch.rows.iter().enumerate() {
             match refused.binary_search_by_key(&position, |(refused, _)| *refused) {
-                Err(_) => self.rows_written[row.measurement].inc(),
+                Err(_) => *written.entry(row.measurement).or_default() += 1,
                 Ok(found) => {
                     let why = &refused[found].1;
                     let (rows, messages, _) = refusals.entry(&row.mapping).or_insert((0, BTreeSet::new(), why));
@@ -398,6 +407,11 @@ impl Delivery {
                     messages.insert(*origin);
                 }
             }
+        }
+        for (measurement, rows) in written {
+            let duplicates = duplicates.get(&measurement).copied().unwrap_or(0).min(rows);
+            self.rows_written[measurement].inc_by(rows - duplicates);
+            self.rows_duplicate[measurement].inc_by(duplicates);
         }
         for (mapping, (rows, messages, reason)) in refusals {
             let kept = self.rate.refused(mapping, messages.len() as u64, unkept);

@@ -84,6 +84,8 @@ metrics! {
     times_received: IntCounterVec = "amber_times_received_total" { "reason" };
     /// Rows committed, by measurement.
     rows_written: IntCounterVec = "amber_rows_written_total" { "measurement" };
+    /// Rows whose series and time were there already and that `on_duplicate` ignored or put into the row that is there, by measurement; not among the written.
+    rows_duplicate: IntCounterVec = "amber_rows_duplicate_total" { "measurement" };
     /// Values left out because they differ from the last stored one by at most the field's `deadband`, by measurement.
     fields_unchanged: IntCounterVec = "amber_fields_unchanged_total" { "measurement" };
     /// Rows not written because nothing was left of them by `deadband`, by measurement.

@@ -71,6 +71,39 @@ pub struct Deadband {
     pub heartbeat: Option<Duration>,
 }
 
+/// What becomes of a row whose series and time are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum OnDuplicate {
+    /// It is stored beside the one that is there.
+    #[default]
+    Keep,
+    /// The first one stays.
+    Ignore,
+    /// Its values replace those that are there; what it lacks stays.
+    Replace,
+}
+
+impl OnDuplicate {
+    /// The word for it in the mapping language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Ignore => "ignore",
+            Self::Replace => "replace",
+        }
+    }
+
+    /// Whether a series has at most one row of a time.
+    #[must_use]
+    pub const fn is_unique(self) -> bool {
+        match self {
+            Self::Keep => false,
+            Self::Ignore | Self::Replace => true,
+        }
+    }
+}
+
 /// A table of readings. The order of `tags` and `fields` is that of the columns and of the values in a `Row`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
@@ -79,6 +112,8 @@ pub struct Measurement {
     pub fields: Vec<Field>,
     /// Beyond it no series is made any more; those that are retired do not count.
     pub max_series: u64,
+    /// Of rows of one series and one time; `Keep` where the table is somebody else's.
+    pub on_duplicate: OnDuplicate,
     /// Whether rows may bring columns of their own (`others = "add"`).
     pub others: bool,
     /// The table of somebody else's that its rows go into; `None`: Amber makes tables for it.

@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod columns;
+mod duplicates;
 mod error;
 mod hindered;
 mod link;
@@ -20,6 +21,8 @@ mod series;
 mod split;
 mod sql;
 mod sqlite;
+
+use std::collections::BTreeMap;
 
 use crate::batch::Batch;
 use crate::config;
@@ -55,6 +58,9 @@ pub struct Written {
     /// Rows that the database refused: position in `Batch::rows`, and the database's words without the row's data,
     /// which the reject has too. Those that are kept (`Batch::bound_refused`) are among `rejects`.
     pub refused: Vec<(usize, String)>,
+    /// Rows whose series and time were there already, in the table or in the batch: ignored, or their values put into the
+    /// one that is there (`on_duplicate`). By measurement; none of them is among `rows`.
+    pub duplicates: BTreeMap<usize, u64>,
     /// Values that no field names and no column took.
     pub lost: Vec<Lost>,
 }

@@ -14,6 +14,7 @@ use super::reader::{self, Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
 use super::{example, settings, vocabulary};
 use crate::fault::{At, Fault};
+use crate::schema::OnDuplicate;
 
 /// Reads one mapping; `defaults` begin with the nearest. `None` if it has no topic or no fields to go on with.
 pub(super) fn mapping(
@@ -91,6 +92,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
     let others = section.choice("others", &others, faults).map_or(Others::default(), |at| at.value);
     let outside = [("received", Outside::Received), ("reject", Outside::Reject)];
     let retained = [("skip", RetainedPolicy::Skip), ("store", RetainedPolicy::Store)];
+    let on_duplicate = [OnDuplicate::Keep, OnDuplicate::Ignore, OnDuplicate::Replace].map(|word| (word.word(), word));
     let (rows, inside) = format::rows(section, faults);
     MappingConfig {
         name: name.clone(),
@@ -122,6 +124,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
             .choice("redelivery", &[("skip", Redelivery::Skip), ("store", Redelivery::Store)], faults)
             .map_or(Redelivery::default(), |at| at.value),
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
+        on_duplicate: section.choice("on_duplicate", &on_duplicate, faults),
         table: section.text("table", faults),
         columns: columns::columns(section, faults),
         example: example::examples(&name.value, section, faults),

@@ -4,7 +4,7 @@
 
 use crate::fault::At;
 use crate::message::Qos;
-use crate::schema::{Kind, Type};
+use crate::schema::{Kind, OnDuplicate, Type};
 
 pub use super::example::{Example, Expected, ExpectedRow};
 
@@ -47,6 +47,8 @@ pub struct MappingConfig {
     pub redelivery: Redelivery,
     /// Series of its measurement; default `schema::MAX_SERIES`.
     pub max_series: Option<At<u64>>,
+    /// Of its measurement; default `Keep`.
+    pub on_duplicate: Option<At<OnDuplicate>>,
     /// For `amber test`; nothing else reads them.
     pub example: Vec<Example>,
     /// A table of the user's own, as SQL writes it.

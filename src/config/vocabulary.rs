@@ -62,6 +62,7 @@ pub(super) const MAPPING: &[&str] = &[
     "qos",
     "redelivery",
     "max_series",
+    "on_duplicate",
     "table",
     "columns",
     "example",
@@ -108,14 +109,8 @@ pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
 }
 
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
-pub(super) const LATER: &[(&str, &str)] = &[
-    ("top", "spool"),
-    ("http", "token"),
-    ("http", "token_file"),
-    ("mapping", "on_duplicate"),
-    ("mapping", "retention"),
-    ("format", "senml"),
-];
+pub(super) const LATER: &[(&str, &str)] =
+    &[("top", "spool"), ("http", "token"), ("http", "token_file"), ("mapping", "retention"), ("format", "senml")];
 
 pub(super) fn comes_later(place: &str, word: &str) -> bool {
     LATER.contains(&(place, word))

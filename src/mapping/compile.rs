@@ -85,6 +85,7 @@ impl<'c> Compiler<'c, '_> {
         let topics = self.topics();
         let except = self.except(&topics);
         own::faults(config, self.faults);
+        self.duplicates_have_times();
         self.zone = config.zone.as_ref().and_then(|zone| self.ok(time::zone(&zone.value), &zone.place, "zone"));
         self.rows();
         let pivot = self.pivot();
@@ -419,6 +420,14 @@ fn begins_with_a_name(path: &Path) -> bool {
 }
 
 impl Compiler<'_, '_> {
+    fn duplicates_have_times(&mut self) {
+        let unique = self.config.on_duplicate.as_ref().filter(|said| said.value.is_unique());
+        let Some(said) = unique.filter(|_| self.config.time.is_empty() && self.config.table.is_none()) else { return };
+        let what = "without `time` a row bears the time of its receipt, and two messages hardly ever have the same";
+        let remedy = "name the time that the payload bears (`time = \"ts\"`), or leave `on_duplicate` out";
+        self.faults.push(Fault::warning(&said.place, self.path("on_duplicate"), what, remedy));
+    }
+
     fn when(&mut self, condition: &crate::config::mapping::Condition) -> Option<When> {
         let key = &condition.key;
         let subject = match self.names.find(&key.value) {

@@ -7,7 +7,7 @@ use super::compiled::{Compiled, Layout, Target};
 use super::own::Tables;
 use crate::config::mapping::Others;
 use crate::fault::{At, Fault, Place};
-use crate::schema::{Field, Kind, MAX_SERIES, Measurement, Schema};
+use crate::schema::{Field, Kind, MAX_SERIES, Measurement, OnDuplicate, Schema};
 
 /// The schema of all drafts, and the drafts with their places in it; faults where they disagree.
 pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema, Vec<Compiled>) {
@@ -16,6 +16,7 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         by_name: HashMap::new(),
         first: HashMap::new(),
         bounds: HashMap::new(),
+        duplicates: HashMap::new(),
         tables: Tables::default(),
         faults,
     };
@@ -29,6 +30,7 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         layouts.push(names.iter().map(|name| merge.feed(draft, name)).collect::<Vec<_>>());
     }
     // Only now is every measurement complete.
+    merge.bands_of_what_is_ignored();
     let mut schema = merge.schema;
     merge.tables.finish(&mut schema, merge.faults);
     for (draft, places) in drafts.into_iter().zip(layouts) {
@@ -74,6 +76,8 @@ struct Merge<'c, 'f> {
     first: HashMap<(usize, String), (String, Place)>,
     /// Who said first how many series a measurement may have.
     bounds: HashMap<usize, (String, Place)>,
+    /// Who said first what becomes of rows of one time.
+    duplicates: HashMap<usize, (String, Place)>,
     /// Tables of the user's own.
     tables: Tables<'c>,
     faults: &'f mut Vec<Fault>,
@@ -93,6 +97,7 @@ impl<'c> Merge<'c, '_> {
                 fields: vec![],
                 max_series,
                 own: None,
+                on_duplicate: OnDuplicate::default(),
                 others: false,
             });
             self.schema.measurements.len() - 1
@@ -112,6 +117,9 @@ impl<'c> Merge<'c, '_> {
         self.schema.measurements[index].others |= config.others == Others::Add;
         if let Some(bound) = &config.max_series {
             self.bound(index, bound, &config.name.value);
+        }
+        if let Some(said) = &config.on_duplicate {
+            self.on_duplicate(index, said, &config.name.value);
         }
         for tag in &draft.compiled.tags {
             self.tag(index, &tag.name, place, &path);
@@ -144,6 +152,48 @@ impl<'c> Merge<'c, '_> {
                 measurement.max_series = bound.value;
                 self.bounds.insert(index, (mapping.to_owned(), bound.place.clone()));
             }
+        }
+    }
+
+    /// Likewise.
+    fn on_duplicate(&mut self, index: usize, said: &At<OnDuplicate>, mapping: &str) {
+        let measurement = &mut self.schema.measurements[index];
+        match self.duplicates.get(&index) {
+            Some((first, place)) if measurement.on_duplicate != said.value => {
+                let what = format!(
+                    "`on_duplicate` is \"{}\" here and \"{}\" in `mapping.{first}` ({place}), and both feed measurement `{}`",
+                    said.value.word(),
+                    measurement.on_duplicate.word(),
+                    measurement.name
+                );
+                let path = format!("mapping.{mapping}.on_duplicate");
+                self.faults.push(Fault::new(&said.place, path, what, "write it in one of them"));
+            }
+            Some(_) => {}
+            None => {
+                measurement.on_duplicate = said.value;
+                self.duplicates.insert(index, (mapping.to_owned(), said.place.clone()));
+            }
+        }
+    }
+
+    /// A row that is ignored is not stored, and must not become a last value; which of them are, only the store knows.
+    fn bands_of_what_is_ignored(&mut self) {
+        for (index, measurement) in self.schema.measurements.iter().enumerate() {
+            let Some((mapping, place)) = self.duplicates.get(&index) else { continue };
+            let field = measurement.fields.iter().find(|field| field.deadband.is_some());
+            let Some(field) = field.filter(|_| measurement.on_duplicate == OnDuplicate::Ignore) else { continue };
+            let what = format!(
+                "with \"ignore\" a row may not be stored, and field `{}` of measurement `{}` has a `deadband`, which goes by what is stored",
+                field.name, measurement.name
+            );
+            let path = format!("mapping.{mapping}.on_duplicate");
+            self.faults.push(Fault::new(
+                place,
+                path,
+                what,
+                "write `on_duplicate = \"replace\"`, or leave the `deadband` out",
+            ));
         }
     }
 

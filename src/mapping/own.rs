@@ -97,6 +97,11 @@ pub(super) fn faults(config: &MappingConfig, faults: &mut Vec<Fault>) {
         let what = "a table of your own has no series that could be counted";
         fault(&most.place, "max_series", what, "leave it out, or let Amber make the table: leave out `table`");
     }
+    if let Some(said) = &config.on_duplicate {
+        let what = "Amber does not look after duplicates in a table of your own";
+        let remedy = "leave it out, and let a unique index or a trigger of your own decide; or let Amber make the table: leave out `table`";
+        fault(&said.place, "on_duplicate", what, remedy);
+    }
     if config.others == Others::Add {
         let what = "`others = \"add\"` makes columns, and Amber does not change a table of your own";
         let remedy = "write `others = \"json\"`, which goes to one column, or leave `table` out";

@@ -9,6 +9,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type as SqlxType};
 
+use super::duplicates::Joined;
 use super::plan::{Source, Table};
 use super::series::Rows;
 use crate::message::Time;
@@ -243,12 +244,12 @@ impl Block {
         Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect(), own: None }
     }
 
-    /// Replaces its content by the rows at `positions` of the batch.
-    pub(super) fn fill(&mut self, rows: Rows<'_>, positions: &[usize]) {
+    /// Replaces its content by rows of the batch.
+    pub(super) fn fill(&mut self, rows: Rows<'_>, joined: &Joined) {
         let Rows { batch, series, .. } = rows;
         self.columns.iter_mut().for_each(ColumnBuf::clear);
         if let Some(sources) = &self.own {
-            for &position in positions {
+            for &position in &joined.positions {
                 let (origin, row) = &batch.rows[position];
                 for (column, source) in self.columns.iter_mut().zip(sources) {
                     match *source {
@@ -264,13 +265,13 @@ impl Block {
         let [time, id, received, fields @ ..] = self.columns.as_mut_slice() else {
             unreachable!("a block has three columns and its fields");
         };
-        for &position in positions {
+        for &position in &joined.positions {
             let (origin, row) = &batch.rows[position];
             time.time(row.time);
             id.int(series[position]);
             received.time(batch.messages[*origin].received_at);
             // With the columns that only others fill.
-            for (column, value) in fields.iter_mut().zip(rows.values(position)) {
+            for (column, value) in fields.iter_mut().zip(rows.joined_values(joined, position)) {
                 column.value(value);
             }
         }

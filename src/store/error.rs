@@ -54,7 +54,7 @@ const TABLE_GRANTS: &str = "`grant select, insert, update on all tables in schem
 /// Where some tables are the user's own.
 const OWN_GRANTS: &str = "grant what is missing: of a table of your own `grant insert on … to {user}`, of Amber's `grant select, insert, update on all tables in schema amber_store to {user}`";
 /// All that is needed where an administrator makes the tables, as docs/operation.md has it.
-const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`";
+const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`, and with `on_duplicate = \"replace\"` `grant update` on the table of readings";
 
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {
@@ -327,9 +327,9 @@ fn sqlite(code: i32, message: &str) -> Failure {
         26 => (Class::Standing, true, "name another file in [store] url"),
         _ => (Class::Standing, false, ""),
     };
-    // SCHEMA, or ERROR for a name that is not there.
-    let stale =
-        code & 0xff == 17 || (code & 0xff == 1 && (message.contains("no such") || message.contains("has no column")));
+    // SCHEMA, or ERROR for a name or a unique index that is not there.
+    let stale = code & 0xff == 17
+        || (code & 0xff == 1 && ["no such", "has no column", "ON CONFLICT"].iter().any(|said| message.contains(said)));
     // ERROR (so many columns that there may be no more), TOOBIG, CONSTRAINT.
     let hinders = matches!(code & 0xff, 1 | 18..=19).then_some(Unplaced::Barred);
     let source = anyhow!("{message} [{code}]");

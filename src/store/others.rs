@@ -219,6 +219,7 @@ mod tests {
             listed: 2,
             others: Some(Places { columns, room: 2 }),
             max_series: 10,
+            on_duplicate: crate::schema::OnDuplicate::Keep,
             own: None,
         }]
     }

@@ -2,7 +2,7 @@
 //!
 //! A measurement `m` is three things: a series table (one row per set of tag values), a data table (one row per
 //! reading) and a view that joins them, which is all that people and dashboards see. Planned here: create, add a
-//! field, add a tag, make an int column of a small table a float. Whatever else differs is a conflict that prints both
+//! field, add a tag, make an int column of a small table a float, make the index of a small table unique (`on_duplicate`). Whatever else differs is a conflict that prints both
 //! remedies. Columns that appear by themselves (`others = "add"`) are added alike. Nothing is ever dropped but what is made anew at once: the unique key of the tags with one more; our view,
 //! in SQLite, and where a column of it becomes a float.
 //!
@@ -11,6 +11,7 @@
 
 mod appeared;
 mod dialect;
+mod duplicates;
 pub(super) mod own;
 mod planner;
 mod remedy;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 
 use super::others::Places;
 use super::{Plan, migrations};
-use crate::schema::{Field, Measurement, Own, Schema, Type};
+use crate::schema::{Field, Measurement, OnDuplicate, Own, Schema, Type};
 
 pub(super) use appeared::Appeared;
 pub(super) use dialect::Dialect;
@@ -40,14 +41,19 @@ pub(super) struct Found {
     pub(super) types: BTreeMap<String, String>,
     /// All fields by the catalogue, with type and position; read only for measurements that get columns from rows.
     pub(super) catalogue: Vec<(String, String, i32)>,
+    /// Indexes of the data table over series and time, and no more; the oldest first.
+    pub(super) readings: Vec<Index>,
     pub(super) around: Around,
 }
 
-/// What a column's new type would have to take along; read only where a column has another type than is wanted.
+/// What a column's new type would have to take along; read only where a column has another type than is wanted, or an index is to be
+/// unique.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Around {
     /// The data table is written anew in a few seconds.
     pub(super) is_small: bool,
+    /// The data table has rows of one series and one time; read only where there may be none, and it is small.
+    pub(super) has_duplicates: bool,
     /// Fields that the catalogue has as ints: the mapping has changed, and not somebody the table.
     pub(super) ints: Vec<String>,
     /// Fields with integers that no float tells apart.
@@ -74,6 +80,12 @@ impl View {
 }
 
 impl Found {
+    /// Whether the index of the readings is to become unique.
+    pub(super) fn is_to_be_unique(&self, wanted: &Measurement) -> bool {
+        let is_table = self.data.as_ref().is_some_and(|data| data.shape == Shape::Table);
+        is_table && wanted.on_duplicate.is_unique() && !self.readings.iter().any(|index| index.is_unique)
+    }
+
     /// Fields that have a column of another type, by what the database says.
     pub(super) fn retyped<'m>(&self, dialect: Dialect, wanted: &'m Measurement) -> Vec<&'m Field> {
         let is_other = |field: &&Field| {
@@ -82,6 +94,15 @@ impl Found {
         };
         wanted.fields.iter().filter(is_other).collect()
     }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    /// Quoted, with its schema.
+    pub(super) name: String,
+    pub(super) is_unique: bool,
+    /// The constraint that it belongs to, quoted.
+    pub(super) constraint: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +156,7 @@ pub(super) struct Table {
     /// Where values go that no field names; `None`: rows have none.
     pub(super) others: Option<Places>,
     pub(super) max_series: u64,
+    pub(super) on_duplicate: OnDuplicate,
     /// The user's own; then there are no series, and none of Amber's tables.
     pub(super) own: Option<OwnTable>,
 }
@@ -200,7 +222,8 @@ pub(super) fn appearing(
     }
     let plan = planner.plan;
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
-    (plan, Table { name, tags, other_tags, fields, listed, others, max_series, own: None }, appeared)
+    let on_duplicate = wanted.on_duplicate;
+    (plan, Table { name, tags, other_tags, fields, listed, others, max_series, on_duplicate, own: None }, appeared)
 }
 
 /// What stands in the way of writing into a table of the user's own; `None`: it is not there.
@@ -220,7 +243,21 @@ pub(super) fn own_measurement(
     let fields: Vec<(String, Type)> = wanted.fields.iter().map(|field| (field.name.clone(), field.r#type)).collect();
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
     let listed = fields.len();
-    (conflicts, Table { name, tags, other_tags: vec![], fields, listed, others: None, max_series, own: Some(own) })
+    let on_duplicate = OnDuplicate::Keep;
+    (
+        conflicts,
+        Table {
+            name,
+            tags,
+            other_tags: vec![],
+            fields,
+            listed,
+            others: None,
+            max_series,
+            on_duplicate,
+            own: Some(own),
+        },
+    )
 }
 
 impl Shape {

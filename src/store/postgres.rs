@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use self::connect::{Server, connect};
 use self::write::Kept;
+use super::duplicates::Counts;
 use super::error::Failure;
 use super::hindered::{Hindered, Obstacle};
 use super::link::{Gate, Link, Passed, not_adopted, within};
@@ -140,7 +141,7 @@ impl Postgres {
 
     pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let epoch = self.adopted()?;
-        let resolved = self.resolve(batch).await?;
+        let mut resolved = self.resolve(batch).await?;
         if let Some((_, why)) = resolved.refused.first() {
             return Err(WriteError::Refused(anyhow::anyhow!("{}", why.reason)));
         }
@@ -149,10 +150,19 @@ impl Postgres {
         let mut sent = false;
         let (tables, kept) = (&self.tables, &mut self.kept);
         let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
-        let outcome = write::write(&mut connection, gate, tables, kept, rows, &mut sent).await;
+        let mut duplicates = Counts::new();
+        let outcome = write::write(&mut connection, gate, tables, kept, rows, (&mut duplicates, &mut sent)).await;
         let outcome = self.of_own_tables(outcome);
         let passed = self.link.passed(connection, outcome, sent);
-        self.link.wrote(number, passed, resolved.into_written(batch))
+        resolved.duplicates = duplicates;
+        let counts = self.link.wrote(number, passed, resolved.into_written(batch));
+        let is_unique =
+            |measurement: usize| self.tables.get(measurement).is_some_and(|table| table.on_duplicate.is_unique());
+        if counts.is_err() && batch.rows.iter().any(|(_, row)| is_unique(row.measurement)) {
+            // How many rows were there already, only the answer would have told.
+            drop(self.link.take_doubtful());
+        }
+        counts
     }
 
     pub(super) async fn write_apart(

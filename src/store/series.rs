@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::columns::check;
+use super::duplicates::{Counts, Joined};
 use super::error::{Failure, Refusal};
 use super::others::Settled;
 use super::plan::Table;
@@ -113,6 +114,8 @@ pub(super) struct Resolved {
     pub(super) refused: Vec<(usize, Refusal)>,
     /// Where values go that no field names.
     pub(super) others: Settled,
+    /// Known once the rows are written.
+    pub(super) duplicates: Counts,
 }
 
 impl Resolved {
@@ -121,9 +124,10 @@ impl Resolved {
         let kept = batch.kept_of(&self.refused).len();
         let refused: Vec<_> = self.refused.into_iter().map(|(position, why)| (position, why.reason)).collect();
         Written {
-            rows: (batch.rows.len() - refused.len()) as u64,
+            rows: (batch.rows.len() - refused.len()) as u64 - self.duplicates.values().sum::<u64>(),
             rejects: (batch.rejects.len() + kept) as u64,
             refused,
+            duplicates: self.duplicates.into_iter().filter(|(_, rows)| *rows > 0).collect(),
             lost: self.others.lost,
         }
     }
@@ -139,6 +143,16 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
+    /// The same of a row that has replaced others: of each column the value that came last.
+    pub(super) fn joined_values(self, joined: &Joined, position: usize) -> impl Iterator<Item = Option<&'a Value>> {
+        let mut replaced: Vec<_> = joined.replaced(position).iter().map(|&earlier| self.values(earlier)).collect();
+        self.values(position).map(move |value| {
+            // Each is asked, so that all stay in step.
+            let earlier = replaced.iter_mut().filter_map(|values| values.next().flatten()).last();
+            value.or(earlier)
+        })
+    }
+
     /// Values for all columns of the table's fields.
     pub(super) fn values(self, position: usize) -> impl Iterator<Item = Option<&'a Value>> {
         let (_, row) = &self.batch.rows[position];
@@ -285,6 +299,7 @@ mod tests {
             listed: 0,
             others: None,
             max_series: 10,
+            on_duplicate: crate::schema::OnDuplicate::Keep,
             own: None,
         }]
     }

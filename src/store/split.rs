@@ -24,10 +24,12 @@ pub(super) fn by_table(batch: &Batch, refused: &[(usize, Refusal)]) -> Vec<(usiz
 }
 
 /// The order of the index `(series_id, time)`, as far as a batch can know it: neighbours in the index are written one
-/// after another, so that each page of it is looked for and changed once a batch, not once a row.
-pub(super) fn in_index_order(parts: &mut [(usize, Vec<usize>)], series: &[i64]) {
+/// after another, so that each page of it is looked for and changed once a batch, not once a row. And where the index is
+/// unique, two Ambers that write the same rows wait for one another, and never each for the other. Rows of one series and
+/// time stay in the order in which they came.
+pub(super) fn in_index_order(parts: &mut [(usize, Vec<usize>)], series: &[i64], batch: &Batch) {
     for (_, positions) in parts {
-        positions.sort_by_key(|&position| series[position]);
+        positions.sort_by_key(|&position| (series[position], batch.rows[position].1.time));
     }
 }
 
@@ -89,12 +91,30 @@ impl Split {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Time;
+    use crate::row::{Row, Tags, TimeSource};
 
     #[test]
-    fn rows_of_a_series_follow_one_another_in_the_order_they_came() {
-        let mut parts = vec![(0, vec![0, 1, 2, 3, 5]), (1, vec![4, 6])];
-        in_index_order(&mut parts, &[7, 3, 7, 3, 2, 1, 1]);
-        assert_eq!(parts, [(0, vec![5, 1, 3, 0, 2]), (1, vec![6, 4])]);
+    fn rows_of_a_series_follow_one_another_by_time_and_those_of_one_time_as_they_came() {
+        let mut parts = vec![(0, vec![0, 1, 2, 3, 5, 7]), (1, vec![4, 6])];
+        in_index_order(&mut parts, &[7, 3, 7, 3, 2, 1, 1, 7], &batch(&[5, 5, 4, 5, 5, 5, 5, 5]));
+        assert_eq!(parts, [(0, vec![5, 1, 3, 2, 0, 7]), (1, vec![6, 4])]);
+    }
+
+    /// Rows of these times.
+    fn batch(times: &[i64]) -> Batch {
+        let row = |time: &i64| Row {
+            measurement: 0,
+            mapping: "m".into(),
+            time: Time(*time),
+            time_source: TimeSource::Payload,
+            tags: Tags::new([]),
+            fields: vec![],
+            others: vec![],
+        };
+        let mut batch = Batch::default();
+        batch.rows.extend(times.iter().map(|time| (0, row(time))));
+        batch
     }
 
     fn bad_row() -> Refusal {

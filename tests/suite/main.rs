@@ -13,6 +13,7 @@ mod clock;
 mod configuration;
 mod deadband;
 mod documents;
+mod duplicates;
 mod faults;
 mod floods;
 mod hostile;

@@ -3,6 +3,7 @@
 mod adoption;
 mod changes;
 mod ddl;
+mod duplicates;
 mod others;
 mod own;
 mod refused;

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::message::{Message, Qos};
 use crate::row::{Mapped, Outcome, TimeSource};
-use crate::schema::{Field, Kind, Measurement, Type};
+use crate::schema::{Field, Kind, Measurement, OnDuplicate, Type};
 
 /// `m (device; v 0.5, state 0, other)`, with a heartbeat of ten minutes for `v`.
 fn deadbands() -> Deadbands {
@@ -27,7 +27,7 @@ fn deadbands() -> Deadbands {
     ];
     let measurement = |name: &str, fields| {
         let (name, tags) = (name.to_owned(), vec!["device".to_owned()]);
-        Measurement { name, tags, fields, max_series: 10, own: None, others: false }
+        Measurement { name, tags, fields, max_series: 10, own: None, on_duplicate: OnDuplicate::Keep, others: false }
     };
     let plain = vec![field("v", Type::Float, None)];
     Deadbands::new(&Schema { measurements: vec![measurement("plain", plain), measurement("m", fields)] })

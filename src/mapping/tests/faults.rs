@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::OnDuplicate;
 
 /// The faults of `toml`, which is the text behind `[mapping.m]`.
 fn faults(toml: &str) -> Vec<String> {
@@ -29,6 +30,65 @@ fn one_bound_of_series_holds_for_a_measurement_and_two_must_agree() {
     assert!(mapping.is_none());
     let said = "config.toml:14:14: mapping.b.max_series: `max_series` is 6 here and 5 in `mapping.a` (config.toml:9:14), and both";
     assert!(faults.len() == 1 && faults[0].to_string().starts_with(said), "{faults:?}");
+}
+
+#[test]
+fn what_becomes_of_duplicates_holds_for_a_measurement_and_two_must_agree() {
+    let two = |a: &str, b: &str| {
+        load(&format!(
+            "[mapping.a]\ntopic = \"a/{{x}}\"\nmeasurement = \"m\"\ntime = \"ts\"\nfields = [\"v\"]\n{a}\n\
+             [mapping.b]\ntopic = \"b/{{x}}\"\nmeasurement = \"m\"\ntime = \"ts\"\nfields = [\"v\"]\n{b}"
+        ))
+    };
+    for (a, b, expected) in [
+        ("", "", OnDuplicate::Keep),
+        ("on_duplicate = \"ignore\"", "", OnDuplicate::Ignore),
+        ("", "on_duplicate = \"replace\"", OnDuplicate::Replace),
+        ("on_duplicate = \"replace\"", "on_duplicate = \"replace\"", OnDuplicate::Replace),
+        ("on_duplicate = \"keep\"", "on_duplicate = \"keep\"", OnDuplicate::Keep),
+    ] {
+        let (mapping, faults) = two(a, b);
+        assert_eq!((mapping.unwrap().schema().measurements[0].on_duplicate, faults.len()), (expected, 0), "{a} {b}");
+    }
+    for (a, b) in [("keep", "ignore"), ("replace", "keep"), ("ignore", "replace")] {
+        let (mapping, faults) = two(&format!("on_duplicate = \"{a}\""), &format!("on_duplicate = \"{b}\""));
+        assert!(mapping.is_none());
+        let said = format!(
+            "config.toml:16:16: mapping.b.on_duplicate: `on_duplicate` is \"{b}\" here and \"{a}\" in `mapping.a` (config.toml:10:16), and both"
+        );
+        assert!(faults.len() == 1 && faults[0].to_string().starts_with(&said), "{faults:?}");
+    }
+}
+
+#[test]
+fn what_cannot_go_with_on_duplicate_is_said() {
+    let begin = "topic = \"a/{x}\"\nfields = [\"v\"]\n";
+    let cases = [
+        ("time = \"ts\"\non_duplicate = \"replace\"", None),
+        ("on_duplicate = \"keep\"", None),
+        ("on_duplicate = \"replace\"", Some("warning: mapping.m.on_duplicate: without `time`")),
+        ("on_duplicate = \"skip\"", Some("mapping.m.on_duplicate: ")),
+        ("time = \"ts\"\ntable = \"r\"\non_duplicate = \"ignore\"", Some("unique index or a trigger of your own")),
+    ];
+    for (toml, said) in cases {
+        let faults = faults(&format!("{begin}{toml}"));
+        match said {
+            None => assert_eq!(faults, [""; 0], "{toml}"),
+            Some(said) => assert!(faults.len() == 1 && faults[0].contains(said), "{toml}: {faults:?}"),
+        }
+    }
+    // The deadband may be another mapping's.
+    let (mapping, faults) = load(
+        "[mapping.a]\ntopic = \"a/{x}\"\nmeasurement = \"m\"\ntime = \"ts\"\nfields = [\"v\"]\non_duplicate = \"ignore\"\n\
+         [mapping.b]\ntopic = \"b/{x}\"\nmeasurement = \"m\"\ntime = \"ts\"\nfields.v = { deadband = 1 }",
+    );
+    assert!(mapping.is_none());
+    let said = faults[0].to_string();
+    assert!(
+        faults.len() == 1 && said.starts_with("config.toml:10:16: mapping.a.on_duplicate: with \"ignore\""),
+        "{said}"
+    );
+    assert!(said.contains("field `v` of measurement `m`") && said.contains("`on_duplicate = \"replace\"`"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The planner of one measurement: series table, data table, view, comments, in this order.
 
-use super::{Appeared, Column, Dialect, Found, Relation, Shape, remedy};
+use super::{Appeared, Column, Dialect, Found, Relation, Shape, duplicates, remedy};
 use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
@@ -8,15 +8,15 @@ use crate::store::sql::{list, literal, quote};
 /// Columns that every series table has besides its tags.
 const SERIES: [&str; 2] = ["series_id", "retired_at"];
 /// Columns that every data table has besides its fields.
-const DATA: [&str; 3] = ["time", "series_id", "received_at"];
+pub(super) const DATA: [&str; 3] = ["time", "series_id", "received_at"];
 
 /// All of these, and what the view has besides: no value that no field names may have such a name.
 pub(super) const RESERVED: [&str; 5] = ["time", "series_id", "received_at", "retired_at", "time_utc"];
 
 /// What is wanted, and what is to be done so far.
 pub(super) struct Planner<'a> {
-    dialect: Dialect,
-    wanted: &'a Measurement,
+    pub(super) dialect: Dialect,
+    pub(super) wanted: &'a Measurement,
     pub(super) plan: Plan,
 }
 
@@ -25,11 +25,11 @@ impl<'a> Planner<'a> {
         Self { dialect, wanted, plan: Plan::default() }
     }
 
-    fn run(&mut self, statement: String) {
+    pub(super) fn run(&mut self, statement: String) {
         self.plan.statements.push(statement);
     }
 
-    fn conflict(&mut self, text: String) {
+    pub(super) fn conflict(&mut self, text: String) {
         self.plan.conflicts.push(text);
     }
 
@@ -117,6 +117,7 @@ impl<'a> Planner<'a> {
         if !self.is_table(&table, relation, &DATA) {
             return wanted;
         }
+        self.on_duplicate(found);
         let key = found.key.as_ref().map_or(&[][..], |key| &key.tags);
         let mut widened = Vec::new();
         for field in &self.wanted.fields {
@@ -176,9 +177,9 @@ impl<'a> Planner<'a> {
 
     /// Ascending: entries of a series arrive in order, and the index splits well; it is read backwards as fast.
     fn data_indexes(&mut self, table: &str) {
+        self.run(duplicates::create_index(self.dialect, &self.wanted.name, self.wanted.on_duplicate));
         match self.dialect {
             Dialect::Postgres => {
-                self.run(format!("create index on {table} (series_id, time)"));
                 // minmax_multi: late rows do not spoil a range.
                 self.run(format!(
                     "create index on {table} using brin (time timestamptz_minmax_multi_ops) with (pages_per_range = 32, autosummarize = on)"
@@ -186,8 +187,6 @@ impl<'a> Planner<'a> {
             }
             Dialect::Sqlite => {
                 let name = &self.wanted.name;
-                let index = quote(&format!("store_{name}_data_series_id_time"));
-                self.run(format!("create index {index} on {table} (series_id, time)"));
                 self.run(format!("create index {} on {table} (time)", quote(&format!("store_{name}_data_time"))));
             }
         }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::{Field, Kind};
+use crate::schema::{Field, Kind, OnDuplicate};
 
 fn field(name: &str, r#type: Type) -> Field {
     let (unit, description) = (Some("°C".to_owned()), Some("outside".to_owned()));
@@ -23,6 +23,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         fields: fields.iter().map(|(name, r#type)| field(name, *r#type)).collect(),
         max_series: 10,
         own: None,
+        on_duplicate: OnDuplicate::Keep,
         others: false,
     }
 }
@@ -56,6 +57,7 @@ fn found() -> Found {
         key: Some(Key { name: "amber_store.climate_series_room_idx".to_owned(), tags: vec!["room".to_owned()] }),
         types: BTreeMap::new(),
         catalogue: Vec::new(),
+        readings: Vec::new(),
         around: Around::default(),
     }
 }
@@ -181,7 +183,7 @@ fn values_are_converted_by_the_remedy_where_that_cannot_fail_and_set_aside_where
 fn around(is_small: bool) -> Around {
     let create = vec!["create view amber.climate as …".to_owned(), "grant …".to_owned()];
     let ours = View { name: "amber.climate".to_owned(), is_ours: true, is_materialized: false, create };
-    Around { is_small, ints: vec!["temperature".to_owned()], inexact: Vec::new(), views: vec![ours] }
+    Around { is_small, ints: vec!["temperature".to_owned()], views: vec![ours], ..Around::default() }
 }
 
 #[test]
@@ -288,4 +290,84 @@ fn a_column_appears_behind_all_others_and_is_known_the_next_time() {
     assert_eq!((without_comments(&plan), appeared), (vec![], vec![]));
     assert_eq!(names(&table), ["temperature", "mode"]);
     assert_eq!(table.others.unwrap().columns["x"], None);
+}
+
+/// `found()` with its index over series and time.
+fn found_with(is_unique: bool, constraint: Option<&str>) -> Found {
+    let constraint = constraint.map(str::to_owned);
+    let index = Index { name: "amber_store.climate_data_series_id_time_idx".to_owned(), is_unique, constraint };
+    let around = Around { is_small: true, ..Around::default() };
+    Found { readings: vec![index], around, ..found() }
+}
+
+fn unique(on_duplicate: OnDuplicate) -> Measurement {
+    Measurement { on_duplicate, ..wanted(&["room"], &[("temperature", Type::Float)]) }
+}
+
+#[test]
+fn where_duplicates_are_not_kept_the_index_is_unique_from_the_start_or_made_so() {
+    for on_duplicate in [OnDuplicate::Ignore, OnDuplicate::Replace] {
+        for (dialect, name) in [(Dialect::Postgres, ""), (Dialect::Sqlite, "\"store_climate_data_series_id_time\" ")] {
+            let create = format!("create unique index {name}on {} (series_id, time)", dialect.data("climate"));
+            let (plan, _) = measurement(dialect, &unique(on_duplicate), &Found::default());
+            assert!(plan.statements.contains(&create), "{plan:?}");
+            assert!(
+                !plan
+                    .statements
+                    .iter()
+                    .any(|sql| sql.starts_with("create index") && sql.ends_with("(series_id, time)"))
+            );
+        }
+        let (plan, table) = measurement(Dialect::Postgres, &unique(on_duplicate), &found_with(false, None));
+        assert_eq!(plan.conflicts, [""; 0]);
+        assert_eq!(
+            without_comments(&plan),
+            [
+                "drop index amber_store.climate_data_series_id_time_idx",
+                "create unique index on amber_store.\"climate_data\" (series_id, time)",
+            ]
+        );
+        assert_eq!(table.on_duplicate, on_duplicate);
+        let (plan, _) = measurement(Dialect::Postgres, &unique(on_duplicate), &found_with(true, None));
+        assert_eq!((without_comments(&plan), plan.conflicts.len()), (vec![], 0));
+    }
+}
+
+#[test]
+fn duplicates_that_are_there_and_a_table_too_large_to_look_are_conflicts_with_all_remedies() {
+    for (has_duplicates, is_small, why) in [(true, true, "has several"), (false, false, "too large")] {
+        let mut found = found_with(false, None);
+        found.around = Around { is_small, has_duplicates, ..Around::default() };
+        let (plan, _) = measurement(Dialect::Postgres, &unique(OnDuplicate::Ignore), &found);
+        assert_eq!(without_comments(&plan), [""; 0]);
+        let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
+        for part in [
+            why,
+            "`on_duplicate = \"ignore\"` of `climate`",
+            "`select series_id, time, count(*) from amber_store.\"climate_data\" group by series_id, time having count(*) > 1`",
+            "leave `on_duplicate` out",
+            "of each the first stays): `begin; delete from amber_store.\"climate_data\" as d where exists ",
+            "; drop index amber_store.climate_data_series_id_time_idx; create unique index on amber_store.\"climate_data\" (series_id, time); commit`",
+        ] {
+            assert!(conflict.contains(part), "{part} in {conflict}");
+        }
+    }
+}
+
+#[test]
+fn a_unique_index_where_duplicates_are_kept_is_a_conflict_and_never_dropped() {
+    let keep = wanted(&["room"], &[("temperature", Type::Float)]);
+    for (constraint, drop) in [
+        (None, "drop index amber_store.climate_data_series_id_time_idx"),
+        (Some("mine"), "alter table amber_store.\"climate_data\" drop constraint mine"),
+    ] {
+        let (plan, _) = measurement(Dialect::Postgres, &keep, &found_with(true, constraint));
+        assert_eq!(without_comments(&plan), [""; 0]);
+        let [conflict] = plan.conflicts.as_slice() else { panic!("{plan:?}") };
+        let script = format!("`begin; {drop}; create index on amber_store.\"climate_data\" (series_id, time); commit`");
+        assert!(conflict.contains(&script) && conflict.contains("`on_duplicate = \"replace\"`"), "{conflict}");
+    }
+    // Without any, somebody's choice is left to them.
+    let (plan, _) = measurement(Dialect::Postgres, &keep, &found());
+    assert_eq!((without_comments(&plan), plan.conflicts.len()), (vec![], 0));
 }

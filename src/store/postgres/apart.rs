@@ -31,8 +31,9 @@ pub(super) async fn write(
         }
         for (table, positions) in by_table(batch, &resolved.refused) {
             let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
-            let refused = split(connection, tables, kept, table, rows, positions).await?;
+            let (refused, duplicates) = split(connection, tables, kept, table, rows, positions).await?;
             resolved.refused.extend(refused);
+            resolved.duplicates.insert(table, duplicates);
         }
         resolved.refused.sort_unstable_by_key(|(position, _)| *position);
         insert_rejects(connection, kept, &rejects::rows(batch, &resolved.refused)).await?;
@@ -42,7 +43,7 @@ pub(super) async fn write(
     end(connection, outcome, sent).await
 }
 
-/// Stores the rows of one table that the server takes; gives the others. Standing if it takes none of many.
+/// Stores the rows of one table that the server takes; gives the others, and how many were there already. Standing if it takes none of many.
 async fn split(
     connection: &mut PgConnection,
     tables: &[Table],
@@ -50,12 +51,13 @@ async fn split(
     table: usize,
     rows: Rows<'_>,
     positions: Vec<usize>,
-) -> Result<Vec<(usize, Refusal)>, Failure> {
-    let mut split = Split::new(positions);
+) -> Result<(Vec<(usize, Refusal)>, u64), Failure> {
+    let (mut split, mut duplicates) = (Split::new(positions), 0);
     super::command(connection, "savepoint one").await?;
     while let Some(part) = split.next() {
         match insert_rows(connection, tables, kept, table, rows, &part).await {
-            Ok(()) => {
+            Ok(more) => {
+                duplicates += more;
                 super::command(connection, "release savepoint one; savepoint one").await?;
                 split.accepted(part);
             }
@@ -71,5 +73,5 @@ async fn split(
         }
     }
     super::command(connection, "release savepoint one").await?;
-    Ok(split.into_refused())
+    Ok((split.into_refused(), duplicates))
 }

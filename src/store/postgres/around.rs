@@ -101,14 +101,11 @@ pub(super) async fn around(
     fields: &[&Field],
 ) -> Result<Around, Failure> {
     let table = Dialect::Postgres.data(measurement);
-    let bytes: i64 = sqlx::query_scalar("select pg_catalog.pg_table_size($1::regclass)")
-        .bind(&table)
-        .fetch_one(&mut *connection)
-        .await?;
+    let is_small = is_small(&mut *connection, &table).await?;
     let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
     let ints = "select name from amber_store.field where measurement = $1 and name = any($2) and type = 'int'";
     let ints = sqlx::query_scalar(ints).bind(measurement).bind(&names).fetch_all(&mut *connection).await?;
-    let mut around = Around { is_small: bytes <= SMALL_BYTES, ints, ..Around::default() };
+    let mut around = Around { is_small, ints, ..Around::default() };
     for field in fields.iter().filter(|field| field.r#type == Type::Float && around.is_small) {
         let column = quote(&field.name);
         let text = format!("select exists (select from {table} where not {column}::numeric between -$1 and $1)");
@@ -136,4 +133,25 @@ pub(super) async fn around(
     }
     scope.rollback().await?;
     Ok(around)
+}
+
+/// Whether the data table of a measurement is small, and if so whether it has rows of one series and one time.
+pub(super) async fn duplicates(
+    connection: &mut PgConnection,
+    measurement: &str,
+    around: &mut Around,
+) -> Result<(), Failure> {
+    let table = Dialect::Postgres.data(measurement);
+    around.is_small = is_small(&mut *connection, &table).await?;
+    if around.is_small {
+        let text = format!("select exists (select from {table} group by series_id, time having count(*) > 1)");
+        around.has_duplicates = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(connection).await?;
+    }
+    Ok(())
+}
+
+async fn is_small(connection: &mut PgConnection, table: &str) -> Result<bool, Failure> {
+    let size = sqlx::query_scalar("select pg_catalog.pg_table_size($1::regclass)").bind(table);
+    let bytes: i64 = size.fetch_one(connection).await?;
+    Ok(bytes <= SMALL_BYTES)
 }

@@ -16,7 +16,7 @@ use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
 use crate::store::others::Lacking;
-use crate::store::plan::{self, Appeared, Column, Dialect, Found, Key, Relation, Shape, Table};
+use crate::store::plan::{self, Appeared, Column, Dialect, Found, Index, Key, Relation, Shape, Table};
 
 /// What is to be done, the tables as they will be, and by measurement the columns that appear.
 type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
@@ -134,6 +134,9 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: 
         if !retyped.is_empty() {
             found.around = around::around(connection, &measurement.name, &retyped).await?;
         }
+        if found.is_to_be_unique(measurement) {
+            around::duplicates(connection, &measurement.name, &mut found.around).await?;
+        }
         let new = new.get(&n).map_or(&[][..], Vec::as_slice);
         let (plan, table, columns) = plan::appearing(Dialect::Postgres, measurement, &found, new);
         all.statements.extend(plan.statements);
@@ -195,8 +198,9 @@ async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<
          group by t.relname, n.nspname, i.relname",
     )
     .bind(&tables)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    find_readings(&mut *connection, &tables, &mut found).await?;
     for (relation, name, tags) in keys {
         let Some(measurement) = relation.strip_suffix("_series") else { continue };
         let entry = found.entry(measurement.to_owned()).or_default();
@@ -206,6 +210,36 @@ async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<
         }
     }
     Ok(found)
+}
+
+/// Finds the indexes over series and time. One that is deferrable or half made holds nothing off.
+async fn find_readings(
+    connection: &mut PgConnection,
+    tables: &[String],
+    found: &mut HashMap<String, Found>,
+) -> Result<(), Failure> {
+    let indexes: Vec<(String, String, bool, Option<String>)> = sqlx::query_as(
+        "select t.relname::text, format('%I.%I', n.nspname, i.relname), x.indisunique,
+           (select quote_ident(c.conname) from pg_catalog.pg_constraint c where c.conindid = i.oid and c.contype in ('p', 'u') limit 1)
+         from pg_catalog.pg_index x
+         join pg_catalog.pg_class t on t.oid = x.indrelid
+         join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+         join pg_catalog.pg_class i on i.oid = x.indexrelid
+         join pg_catalog.pg_am m on m.oid = i.relam
+         where n.nspname = 'amber_store' and t.relname = any($1) and m.amname = 'btree'
+           and x.indpred is null and x.indexprs is null and x.indisvalid and x.indimmediate and x.indnatts = 2
+           and (select array_agg(a.attname::text order by a.attname) from pg_catalog.pg_attribute a
+             where a.attrelid = t.oid and a.attnum = any(x.indkey)) = array['series_id', 'time']
+         order by x.indexrelid",
+    )
+    .bind(tables)
+    .fetch_all(connection)
+    .await?;
+    for (relation, name, is_unique, constraint) in indexes {
+        let Some(measurement) = relation.strip_suffix("_data") else { continue };
+        found.entry(measurement.to_owned()).or_default().readings.push(Index { name, is_unique, constraint });
+    }
+    Ok(())
 }
 
 /// Reads the catalogue of measurements that get columns from rows.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::schema::OnDuplicate;
 use crate::store::columns::Element;
 use crate::store::plan::{Dialect, Form, OwnTable, Table};
 use crate::store::sql::{list, literal, quote};
@@ -40,6 +41,9 @@ struct Insert {
     /// What is selected of `u`, and the names of its columns.
     values: String,
     names: String,
+    on_duplicate: OnDuplicate,
+    /// `on conflict …`, with a blank before it; empty where duplicates are kept.
+    conflict: String,
     first: usize,
     next: usize,
 }
@@ -54,6 +58,8 @@ impl Insert {
             arrays: arrays.join(", "),
             values: "u.*".to_owned(),
             names: "u".to_owned(),
+            on_duplicate: OnDuplicate::Keep,
+            conflict: String::new(),
             first,
             next: first + columns.len(),
         }
@@ -66,7 +72,13 @@ impl Insert {
         let mut columns =
             vec![("time", Element::Timestamptz), ("series_id", Element::Int8), ("received_at", Element::Timestamptz)];
         columns.extend(table.fields.iter().map(|(name, r#type)| (name.as_str(), Element::from(*r#type))));
-        Self::new(Dialect::Postgres.data(&table.name), &columns, first)
+        let conflict = match table.on_duplicate {
+            OnDuplicate::Keep => String::new(),
+            OnDuplicate::Ignore => " on conflict (series_id, time) do nothing".to_owned(),
+            OnDuplicate::Replace => format!(" on conflict (series_id, time) do update set {}", replace(table)),
+        };
+        let insert = Self::new(Dialect::Postgres.data(&table.name), &columns, first);
+        Self { on_duplicate: table.on_duplicate, conflict, ..insert }
     }
 
     /// Into a table of the user's own.
@@ -88,17 +100,60 @@ impl Insert {
         Self::new("amber_store.reject".to_owned(), &REJECT, first)
     }
 
-    /// On its own, in a transaction that has passed the gate.
-    fn alone(&self) -> String {
-        let Self { target, columns, arrays, values, names, .. } = self;
-        format!("insert into {target} ({columns})\nselect {values} from unnest({arrays}) as {names}")
+    /// Inserts what is selected from `from` as well.
+    fn insert(&self, from: &str) -> String {
+        let Self { target, columns, arrays, values, names, conflict, .. } = self;
+        format!(
+            "insert into {target} as d ({columns}) select {values} from {from}unnest({arrays}) as {names}{conflict}"
+        )
     }
+
+    /// How many of the rows were there already. It sees the table as it was before the statement.
+    fn existing(&self, from: &str) -> String {
+        let (target, time, series) = (&self.target, self.first, self.first + 1);
+        format!(
+            "select count(*) as n from {from}unnest(${time}::timestamptz[], ${series}::int8[]) as u(time, series_id) \
+             where exists (select from {target} d where d.series_id = u.series_id and d.time = u.time)"
+        )
+    }
+
+    /// How many rows are accounted for, by the names of the statement that inserts and of the one that counts.
+    ///
+    /// Who ignores duplicates inserts only what is not there. Another Amber's row that comes between the look and the
+    /// insert is in neither count: then the statement fails as for rows that are kept away, and the next one sees it.
+    fn accounted(&self, inserted: &str, existing: &str) -> String {
+        match self.on_duplicate {
+            OnDuplicate::Keep | OnDuplicate::Replace => format!("(select count(*) from {inserted})"),
+            OnDuplicate::Ignore => format!("(select count(*) from {inserted}) + (select n from {existing})"),
+        }
+    }
+
+    /// On its own, in a transaction that has passed the gate. Where duplicates are not kept it answers how many rows are
+    /// accounted for, and how many of them were there already.
+    fn alone(&self) -> String {
+        let insert = self.insert("");
+        if !self.on_duplicate.is_unique() {
+            return insert;
+        }
+        let (existing, accounted) = (self.existing(""), self.accounted("t", "e"));
+        format!("with t as ({insert} returning 1),\ne as ({existing})\nselect {accounted}, (select n from e)")
+    }
+}
+
+/// What a row does to the one that is there.
+fn replace(table: &Table) -> String {
+    let fields = table.fields.iter().map(|(name, _)| {
+        let name = quote(name);
+        format!("{name} = coalesce(excluded.{name}, d.{name})")
+    });
+    fields.chain(["received_at = excluded.received_at".to_owned()]).collect::<Vec<_>>().join(", ")
 }
 
 /// Gate, rows of all `tables`, rejects: one statement, one round trip, one transaction.
 ///
-/// It answers the counts: (1, rows …) stored, (0, 0 …) fenced off. Where a trigger keeps rows away, which no count
-/// could undo once it is read, the statement fails, so that these rows are found and kept as rejects.
+/// It answers the counts: (1, rows …) stored, (0, 0 …) fenced off; and behind them, of each table that does not keep
+/// duplicates, how many there were. Where a trigger keeps rows away, which no count could undo once it is read, the
+/// statement fails, so that these rows are found and kept as rejects.
 pub(super) fn batch(tables: &[&Table], rejects: bool) -> String {
     let mut inserts = Vec::new();
     let mut next = GATE_PARAMETERS + 1;
@@ -112,22 +167,25 @@ pub(super) fn batch(tables: &[&Table], rejects: bool) -> String {
     }
     let mut text = format!("with l as ({GATE} returning 1)");
     let (mut answers, mut counts) = (String::from("n.l"), String::from("(select count(*) from l) as l"));
-    for (n, Insert { target, columns, arrays, values, names, first, .. }) in inserts.iter().enumerate() {
-        let said = literal(&kept_away(target));
-        write!(
-            text,
-            ",\nt{n} as (insert into {target} ({columns}) select {values} from l, unnest({arrays}) as {names} returning 1)"
-        )
-        .expect("a String takes every write");
+    let mut duplicates = String::new();
+    for (n, insert) in inserts.iter().enumerate() {
+        let (said, first) = (literal(&kept_away(&insert.target)), insert.first);
+        write!(text, ",\nt{n} as ({} returning 1)", insert.insert("l, ")).expect("a String takes every write");
+        if insert.on_duplicate.is_unique() {
+            write!(text, ",\ne{n} as ({})", insert.existing("l, ")).expect("a String takes every write");
+            write!(counts, ", (select n from e{n}) as e{n}").expect("a String takes every write");
+            write!(duplicates, ", n.e{n}").expect("a String takes every write");
+        }
+        let accounted = insert.accounted(&format!("t{n}"), &format!("e{n}"));
         write!(
             answers,
             ",\n  case when n.l = 1 and n.t{n} <> cardinality(${first}) then ({said} || n.t{n})::int8 else n.t{n} end"
         )
         .expect("a String takes every write");
-        write!(counts, ", (select count(*) from t{n}) as t{n}").expect("a String takes every write");
+        write!(counts, ", {accounted} as t{n}").expect("a String takes every write");
     }
     // `offset 0`: counted once, not once for each mention.
-    format!("{text}\nselect {answers}\nfrom (select {counts} offset 0) as n")
+    format!("{text}\nselect {answers}{duplicates}\nfrom (select {counts} offset 0) as n")
 }
 
 /// What is said of a trigger (or rule) that lets an INSERT succeed and stores nothing.

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::text;
+use crate::schema::OnDuplicate;
 use crate::store::columns::{Block, ColumnBuf};
+use crate::store::duplicates::{Counts, Joined};
 use crate::store::error::Failure;
 use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Table};
@@ -100,20 +103,22 @@ pub(super) async fn write(
     tables: &[Table],
     kept: &mut Kept,
     rows: Rows<'_>,
-    sent: &mut bool,
+    (duplicates, sent): (&mut Counts, &mut bool),
 ) -> Result<Passed, Failure> {
     kept.trim();
     let mut parts = by_table(rows.batch, &[]);
-    in_index_order(&mut parts, rows.series);
+    in_index_order(&mut parts, rows.series, rows.batch);
     let parameters: usize = parts.iter().map(|(table, _)| tables[*table].width()).sum();
     if parts.len() > MAX_TABLES || parameters > MAX_PARAMETERS {
-        return write_parts(connection, gate, tables, kept, rows, &parts, sent).await;
+        return write_parts(connection, gate, tables, kept, rows, &parts, (duplicates, sent)).await;
     }
     let rejects = rejects::rows(rows.batch, &[]);
     let set: Vec<usize> = parts.iter().map(|(table, _)| *table).collect();
     let text = kept.batch_text(tables, &set, !rejects.is_empty());
-    for (table, positions) in &parts {
-        kept.block(tables, *table).fill(rows, positions);
+    let parts: Vec<(usize, Joined)> =
+        parts.into_iter().map(|(table, positions)| (table, Joined::new(&tables[table], rows, &positions))).collect();
+    for (table, joined) in &parts {
+        kept.block(tables, *table).fill(rows, joined);
     }
     let mut query =
         sqlx::query(AssertSqlSafe(text)).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
@@ -132,17 +137,28 @@ pub(super) async fn write(
     *sent = true;
     let row = super::answered(query.fetch_one(connection)).await?;
     let expected =
-        parts.iter().map(|(_, positions)| positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
+        parts.iter().map(|(_, joined)| joined.positions.len()).chain((!rejects.is_empty()).then_some(rejects.len()));
     let counts = (0..row.len()).map(|n| row.try_get::<i64, _>(n)).collect::<Result<Vec<_>, _>>()?;
-    match counts.as_slice() {
+    // Behind all that is proof.
+    let (proof, existing) = counts.split_at((1 + parts.len() + usize::from(!rejects.is_empty())).min(counts.len()));
+    match proof {
         [1, stored @ ..] if stored.iter().copied().eq(expected.map(|n| i64::try_from(n).unwrap_or(i64::MAX))) => {
+            let mut existing = existing.iter().map(|n| u64::try_from(*n).unwrap_or(u64::MAX));
+            for (table, joined) in parts.iter().filter(|(table, _)| tables[*table].on_duplicate.is_unique()) {
+                *duplicates.entry(*table).or_default() += joined.gone + existing.next().unwrap_or(0);
+            }
             Ok(Passed::Stored)
         }
         [0, stored @ ..] if stored.iter().all(|n| *n == 0) => Ok(Passed::Fenced),
         // The statement itself fails where rows are kept away, so that this cannot be; what is there, the next
         // adoption tells.
-        counts => Err(Failure::away(format!("a fault in Amber: the database counts {counts:?}"))),
+        _ => Err(Failure::away(format!("a fault in Amber: the database counts {counts:?}"))),
     }
+}
+
+/// A count that the server answers.
+fn number(row: &PgRow, n: usize) -> Result<u64, Failure> {
+    Ok(u64::try_from(row.try_get::<i64, _>(n)?).unwrap_or(u64::MAX))
 }
 
 /// The same in several statements. COMMIT leaves only after the gate has answered.
@@ -153,7 +169,7 @@ async fn write_parts(
     kept: &mut Kept,
     rows: Rows<'_>,
     parts: &[(usize, Vec<usize>)],
-    sent: &mut bool,
+    (duplicates, sent): (&mut Counts, &mut bool),
 ) -> Result<Passed, Failure> {
     super::command(connection, "begin").await?;
     let outcome = async {
@@ -161,7 +177,8 @@ async fn write_parts(
             return Ok(Passed::Fenced);
         }
         for (table, positions) in parts {
-            insert_rows(connection, tables, kept, *table, rows, positions).await?;
+            *duplicates.entry(*table).or_default() +=
+                insert_rows(connection, tables, kept, *table, rows, positions).await?;
         }
         insert_rejects(connection, kept, &rejects::rows(rows.batch, &[])).await?;
         Ok(Passed::Stored)
@@ -198,7 +215,8 @@ pub(super) async fn pass(connection: &mut PgConnection, gate: Gate<'_>) -> Resul
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }
 
-/// Inserts the rows at `positions`, all of one table; fewer than all is refused.
+/// Inserts the rows at `positions`, all of one table; fewer than all is refused. Gives how many were there already, in the
+/// table or among `positions`.
 pub(super) async fn insert_rows(
     connection: &mut PgConnection,
     tables: &[Table],
@@ -206,20 +224,33 @@ pub(super) async fn insert_rows(
     table: usize,
     rows: Rows<'_>,
     positions: &[usize],
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let text = kept.rows_text(tables, table);
+    let joined = Joined::new(&tables[table], rows, positions);
     let block = kept.block(tables, table);
-    block.fill(rows, positions);
-    let mut query = sqlx::query(AssertSqlSafe(text));
-    for column in block.columns() {
-        query = query.bind(column);
-    }
-    let stored = super::answered(query.execute(connection)).await?.rows_affected();
-    if stored == positions.len() as u64 {
-        return Ok(());
+    block.fill(rows, &joined);
+    let (wanted, on_duplicate) = (joined.positions.len() as u64, tables[table].on_duplicate);
+    let (mut stored, mut inserted) = (0, 0);
+    // Another Amber's row that comes between the look and the insert is seen the next time (`text::Insert::accounted`).
+    for _ in 0..if on_duplicate == OnDuplicate::Ignore { 2 } else { 1 } {
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&text)));
+        for column in block.columns() {
+            query = query.bind(column);
+        }
+        if on_duplicate.is_unique() {
+            let row = super::answered(query.fetch_one(&mut *connection)).await?;
+            stored = number(&row, 0)?;
+            inserted += stored.saturating_sub(number(&row, 1)?);
+        } else {
+            stored = super::answered(query.execute(&mut *connection)).await?.rows_affected();
+            inserted = stored;
+        }
+        if stored == wanted {
+            return Ok(joined.gone + wanted.saturating_sub(inserted));
+        }
     }
     let target = tables[table].target(Dialect::Postgres);
-    Err(Failure::refused(format!("{}{stored} of {}", text::kept_away(&target), positions.len())))
+    Err(Failure::refused(format!("{}{stored} of {wanted}", text::kept_away(&target))))
 }
 
 pub(super) async fn insert_rejects(
@@ -262,6 +293,7 @@ mod tests {
             listed: 1,
             others: None,
             max_series: 1,
+            on_duplicate: OnDuplicate::Keep,
             own: None,
         };
         let tables: Vec<Table> = (0..1_000).map(table).collect();
@@ -289,8 +321,9 @@ mod tests {
             let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
             batch.push(message, Mapped { outcome, dropped: vec![] });
             kept.trim();
-            kept.block(&tables, n)
-                .fill(Rows { batch: &batch, series: &[1], others: &Settled::default(), tables: &tables }, &[0]);
+            let others = Settled::default();
+            let rows = Rows { batch: &batch, series: &[1], others: &others, tables: &tables };
+            kept.block(&tables, n).fill(rows, &Joined::new(&tables[n], rows, &[0]));
             let bytes: usize = kept.blocks.values().map(Block::capacity).sum();
             assert!(bytes <= MAX_BUFFER_BYTES + (2 << 20), "{bytes}");
         }

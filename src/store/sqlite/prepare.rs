@@ -12,7 +12,9 @@ use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
 use crate::store::others::Lacking;
-use crate::store::plan::{self, Appeared, Around, Column, Dialect, EXACT_INT, Found, Key, Relation, Shape, Table};
+use crate::store::plan::{
+    self, Appeared, Around, Column, Dialect, EXACT_INT, Found, Index, Key, Relation, Shape, Table,
+};
 use crate::store::sql::quote;
 
 /// What is to be done, the tables as they will be, and by measurement the columns that appear.
@@ -146,12 +148,16 @@ async fn find(
         Vec::new()
     };
     let types = catalogue.iter().map(|(name, r#type, _)| (name.clone(), r#type.clone())).collect();
-    let mut found = Found { series, data, view, key, types, catalogue, around: Around::default() };
+    let readings = readings(&mut *connection, name).await?;
+    let mut found = Found { series, data, view, key, types, catalogue, readings, around: Around::default() };
     let retyped = found.retyped(Dialect::Sqlite, measurement);
     if !retyped.is_empty() {
         found.around = around(&mut *connection, &measurement.name, &retyped).await?;
         let is_int = |(name, word): (&String, &String)| (word == "int").then(|| name.clone());
         found.around.ints = found.types.iter().filter_map(is_int).collect();
+    }
+    if found.is_to_be_unique(measurement) {
+        duplicates(&mut *connection, name, &mut found.around).await?;
     }
     Ok(found)
 }
@@ -162,10 +168,7 @@ const SMALL_ROWS: i64 = 1_000_000;
 /// What another type for the columns of `fields` would meet.
 async fn around(connection: &mut SqliteConnection, measurement: &str, fields: &[&Field]) -> Result<Around, Failure> {
     let table = Dialect::Sqlite.data(measurement);
-    let rows: Option<i64> = sqlx::query_scalar(AssertSqlSafe(format!("select max(rowid) from {table}")))
-        .fetch_one(&mut *connection)
-        .await?;
-    let mut around = Around { is_small: rows.unwrap_or(0) <= SMALL_ROWS, ..Around::default() };
+    let mut around = Around { is_small: is_small(&mut *connection, &table).await?, ..Around::default() };
     for field in fields.iter().filter(|field| field.r#type == Type::Float && around.is_small) {
         let text = format!("select exists (select 1 from {table} where not {} between -?1 and ?1)", quote(&field.name));
         if sqlx::query_scalar(AssertSqlSafe(text)).bind(EXACT_INT).fetch_one(&mut *connection).await? {
@@ -173,6 +176,37 @@ async fn around(connection: &mut SqliteConnection, measurement: &str, fields: &[
         }
     }
     Ok(around)
+}
+
+async fn is_small(connection: &mut SqliteConnection, table: &str) -> Result<bool, Failure> {
+    let last = sqlx::query_scalar(AssertSqlSafe(format!("select max(rowid) from {table}")));
+    let rows: Option<i64> = last.fetch_one(connection).await?;
+    Ok(rows.unwrap_or(0) <= SMALL_ROWS)
+}
+
+/// Whether the data table is small, and if so whether it has rows of one series and one time.
+async fn duplicates(connection: &mut SqliteConnection, measurement: &str, around: &mut Around) -> Result<(), Failure> {
+    let table = Dialect::Sqlite.data(measurement);
+    around.is_small = is_small(&mut *connection, &table).await?;
+    if around.is_small {
+        let text = format!("select exists (select 1 from {table} group by series_id, time having count(*) > 1)");
+        around.has_duplicates = sqlx::query_scalar(AssertSqlSafe(text)).fetch_one(connection).await?;
+    }
+    Ok(())
+}
+
+/// The indexes over series and time of the data table.
+async fn readings(connection: &mut SqliteConnection, measurement: &str) -> Result<Vec<Index>, Failure> {
+    let indexes: Vec<(String, bool)> = sqlx::query_as(
+        "select l.name, l.\"unique\" from pragma_index_list(?) l
+         where not l.partial and (select group_concat(c.name) from (select name from pragma_index_info(l.name) order by name) c) = 'series_id,time'
+         order by l.seq desc",
+    )
+    .bind(format!("store_{measurement}_data"))
+    .fetch_all(connection)
+    .await?;
+    let index = |(name, is_unique): (String, bool)| Index { name: quote(&name), is_unique, constraint: None };
+    Ok(indexes.into_iter().map(index).collect())
 }
 
 async fn relation(connection: &mut SqliteConnection, name: &str) -> Result<Option<Relation>, Failure> {

@@ -4,6 +4,7 @@
 //! blocks of a few sizes, so that a handful of prepared statements per table serve every number of rows; one row a
 //! statement costs ten to twenty times as much.
 
+use crate::schema::OnDuplicate;
 use crate::store::plan::{Dialect, Table};
 use crate::store::sql::{list, quote};
 
@@ -41,7 +42,30 @@ pub(super) fn insert_rows(table: &Table, rows: usize) -> String {
         }
     };
     let target = table.target(Dialect::Sqlite);
-    format!("insert into {target} ({columns}) values {}", values(rows, row_columns(table)))
+    let conflict = match table.on_duplicate {
+        OnDuplicate::Keep => String::new(),
+        OnDuplicate::Ignore => " on conflict (series_id, time) do nothing".to_owned(),
+        OnDuplicate::Replace => format!(" on conflict (series_id, time) do update set {}", replace(table)),
+    };
+    format!("insert into {target} as d ({columns}) values {}{conflict}", values(rows, row_columns(table)))
+}
+
+/// What a row does to the one that is there.
+fn replace(table: &Table) -> String {
+    let fields = table.fields.iter().map(|(name, _)| {
+        let name = quote(name);
+        format!("{name} = coalesce(excluded.{name}, d.{name})")
+    });
+    fields.chain(["received_at = excluded.received_at".to_owned()]).collect::<Vec<_>>().join(", ")
+}
+
+/// How many rows are there already, by series and time.
+pub(super) fn count_existing(table: &Table, rows: usize) -> String {
+    let target = table.target(Dialect::Sqlite);
+    format!(
+        "with u(series_id, time) as (values {}) select count(*) from u join {target} d on d.series_id = u.series_id and d.time = u.time",
+        values(rows, 2)
+    )
 }
 
 pub(super) const REJECT_COLUMNS: usize = 9;

@@ -11,6 +11,8 @@ use super::text::{self, NOW};
 use crate::batch::Batch;
 use crate::message::Time;
 use crate::row::{Row, Value};
+use crate::schema::OnDuplicate;
+use crate::store::duplicates::Joined;
 use crate::store::error::{Class, Failure, Refusal};
 use crate::store::link::{Gate, Passed};
 use crate::store::plan::{Dialect, Form, OwnTable, Source, Table};
@@ -25,6 +27,8 @@ const MAX_TEXTS: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     rows: HashMap<(usize, usize), Arc<str>>,
+    /// That count what is there already.
+    existing: HashMap<(usize, usize), Arc<str>>,
 }
 
 impl Kept {
@@ -34,6 +38,14 @@ impl Kept {
         }
         let text = self.rows.entry((table, rows)).or_insert_with(|| text::insert_rows(&tables[table], rows).into());
         Arc::clone(text)
+    }
+
+    fn existing_text(&mut self, tables: &[Table], table: usize, rows: usize) -> Arc<str> {
+        if self.existing.len() >= MAX_TEXTS && !self.existing.contains_key(&(table, rows)) {
+            self.existing.clear();
+        }
+        let text = self.existing.entry((table, rows));
+        Arc::clone(text.or_insert_with(|| text::count_existing(&tables[table], rows).into()))
     }
 }
 
@@ -55,16 +67,18 @@ pub(super) async fn write(
         }
         let mut parts = by_table(batch, &resolved.refused);
         if !apart {
-            in_index_order(&mut parts, &resolved.ids);
+            in_index_order(&mut parts, &resolved.ids, batch);
         }
         for (table, positions) in parts {
             let rows = Rows { batch, series: &resolved.ids, others: &resolved.others, tables };
-            if apart {
-                let refused = split(connection, tables, kept, table, rows, positions).await?;
+            let duplicates = if apart {
+                let (refused, duplicates) = split(connection, tables, kept, table, rows, positions).await?;
                 resolved.refused.extend(refused);
+                duplicates
             } else {
-                insert_rows(connection, tables, kept, table, rows, &positions).await?;
-            }
+                insert_rows(connection, tables, kept, table, rows, &positions).await?
+            };
+            resolved.duplicates.insert(table, duplicates);
         }
         resolved.refused.sort_unstable_by_key(|(position, _)| *position);
         insert_rejects(connection, &rejects::rows(batch, &resolved.refused)).await?;
@@ -101,7 +115,8 @@ async fn pass(connection: &mut SqliteConnection, gate: Gate<'_>) -> Result<Passe
     Ok(if done.rows_affected() == 1 { Passed::Stored } else { Passed::Fenced })
 }
 
-/// Inserts the rows at `positions`, all of one table; fewer than all is refused.
+/// Inserts the rows at `positions`, all of one table; fewer than all is refused. Gives how many were there already, in the
+/// table or among `positions`: exactly, because nobody else writes meanwhile.
 async fn insert_rows(
     connection: &mut SqliteConnection,
     tables: &[Table],
@@ -109,12 +124,24 @@ async fn insert_rows(
     table: usize,
     rows: Rows<'_>,
     positions: &[usize],
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let Rows { batch, series, .. } = rows;
-    let mut rest = positions;
+    let joined = Joined::new(&tables[table], rows, positions);
+    let on_duplicate = tables[table].on_duplicate;
+    let mut duplicates = joined.gone;
+    let mut rest = &joined.positions[..];
     while !rest.is_empty() {
         let (block, later) = rest.split_at(text::block(rest.len(), text::row_columns(&tables[table])));
         rest = later;
+        let mut existing = 0;
+        if on_duplicate.is_unique() {
+            let text = kept.existing_text(tables, table, block.len());
+            let mut query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(text));
+            for &position in block {
+                query = query.bind(series[position]).bind(batch.rows[position].1.time.0);
+            }
+            existing = u64::try_from(super::answered(query.fetch_one(&mut *connection)).await?).unwrap_or(u64::MAX);
+        }
         let mut query = sqlx::query(AssertSqlSafe(kept.text(tables, table, block.len())));
         for &position in block {
             let (origin, row) = &batch.rows[position];
@@ -123,20 +150,23 @@ async fn insert_rows(
                 continue;
             }
             query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
-            for value in rows.values(position) {
+            for value in rows.joined_values(&joined, position) {
                 query = bind(query, value);
             }
         }
         let stored = super::answered(query.execute(&mut *connection)).await?.rows_affected();
-        if stored != block.len() as u64 {
+        // What is replaced is counted by the database, and what is ignored is not.
+        let ignored = if on_duplicate == OnDuplicate::Ignore { existing } else { 0 };
+        if stored + ignored != block.len() as u64 {
             let target = tables[table].target(Dialect::Sqlite);
             return Err(Failure::refused(format!(
                 "a trigger on {target} keeps rows away; rows let through: {stored} of {}",
                 block.len()
             )));
         }
+        duplicates += existing;
     }
-    Ok(())
+    Ok(duplicates)
 }
 
 /// A row as a table of the user's own has it.
@@ -219,7 +249,7 @@ async fn insert_rejects(connection: &mut SqliteConnection, rows: &[RejectRow<'_>
     Ok(())
 }
 
-/// Stores the rows of one table that SQLite takes; gives the others. Standing if it takes none of many.
+/// Stores the rows of one table that SQLite takes; gives the others, and how many were there already. Standing if it takes none of many.
 async fn split(
     connection: &mut SqliteConnection,
     tables: &[Table],
@@ -227,13 +257,14 @@ async fn split(
     table: usize,
     rows: Rows<'_>,
     positions: Vec<usize>,
-) -> Result<Vec<(usize, Refusal)>, Failure> {
-    let mut split = Split::new(positions);
+) -> Result<(Vec<(usize, Refusal)>, u64), Failure> {
+    let (mut split, mut duplicates) = (Split::new(positions), 0);
     while let Some(part) = split.next() {
         // A part may be several statements.
         super::command(connection, "savepoint one").await?;
         match insert_rows(connection, tables, kept, table, rows, &part).await {
-            Ok(()) => {
+            Ok(more) => {
+                duplicates += more;
                 super::command(connection, "release one").await?;
                 split.accepted(part);
             }
@@ -248,5 +279,5 @@ async fn split(
             return Err(Failure::standing(format!("{target} takes no row at all: {}", split.last_reason())));
         }
     }
-    Ok(split.into_refused())
+    Ok((split.into_refused(), duplicates))
 }

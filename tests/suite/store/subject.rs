@@ -7,7 +7,7 @@ use amber::config;
 use amber::fault::{At, Place};
 use amber::message::{Message, Qos, Time};
 use amber::row::{Mapped, Outcome, Reject, Row, Tags, TimeSource, Value};
-use amber::schema::{Field, Kind, Measurement, Schema, Type};
+use amber::schema::{Field, Kind, Measurement, OnDuplicate, Schema, Type};
 use amber::store::{Adopted, Plan, Store, WriteError, Written};
 use tokio::runtime::Runtime;
 
@@ -147,7 +147,8 @@ pub fn field(name: &str, r#type: Type) -> Field {
 
 pub fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
     let (name, tags) = (name.to_owned(), tags.iter().map(|&tag| tag.to_owned()).collect());
-    Measurement { name, tags, fields, max_series: amber::schema::MAX_SERIES, own: None, others: false }
+    let (max_series, on_duplicate) = (amber::schema::MAX_SERIES, OnDuplicate::Keep);
+    Measurement { name, tags, fields, max_series, own: None, on_duplicate, others: false }
 }
 
 /// `climate (room, device; temperature °C)`
