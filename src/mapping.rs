@@ -47,7 +47,7 @@ use crate::topic::{self, Subscription, TopicFilter};
 
 use compiled::Compiled;
 use decode::Unreadable;
-use document::Want;
+use document::{Kept, Want};
 use explain::Written;
 use groups::{Document, Read};
 use pattern::Captures;
@@ -256,7 +256,8 @@ impl Mapping {
     ) -> Mapped {
         let readers = takers.iter().map(|taker| &self.mappings[taker.mapping]);
         let texts = groups::texts(&message.payload, readers);
-        let documents = groups::documents(&texts, &self.wants);
+        let kept = Kept::default();
+        let documents = groups::documents(&texts, &self.wants, &kept);
         let mut made: Vec<(usize, Made)> = Vec::with_capacity(takers.len());
         let mut room = run::MAX_ROW_BYTES;
         for fallback in [false, true] {
@@ -269,7 +270,7 @@ impl Mapping {
                 let captures =
                     if told.is_some() { taker.captures.clone() } else { std::mem::take(&mut taker.captures) };
                 let texts = FrozenVec::new();
-                let found = inside::Found::new(mapping.inside.as_ref(), &texts);
+                let found = inside::Found::new(mapping.inside.as_ref(), &texts, &kept);
                 let run = Run::new(mapping, message, captures, &found, room, told.is_some());
                 let document = documents.iter().find(|document| document.group == mapping.group);
                 let one = self.make(mapping, run, document);
@@ -331,7 +332,11 @@ impl Mapping {
                 }
                 made
             }
-            Err(_) if mapping.form.format == Format::Auto && mapping.takes_scalars => run.map(plain),
+            Err(Unreadable { reason: Reason::Payload, .. })
+                if mapping.form.format == Format::Auto && mapping.takes_scalars =>
+            {
+                run.map(plain)
+            }
             Err(unreadable) => refused(&run, unreadable),
         }
     }

@@ -15,7 +15,7 @@ mod xml;
 
 use std::borrow::Cow;
 
-use super::document::{Doc, MAX_DEPTH, Want};
+use super::document::{Doc, Kept, MAX_DEPTH, Want};
 use crate::config::mapping::{Encoding, Format};
 use crate::row::Reason;
 
@@ -55,7 +55,7 @@ impl Unreadable {
         Self { reason: Reason::Payload, detail: detail.into() }
     }
 
-    fn too_large(detail: impl Into<String>) -> Self {
+    pub fn too_large(detail: impl Into<String>) -> Self {
         Self { reason: Reason::TooLarge, detail: detail.into() }
     }
 }
@@ -83,22 +83,27 @@ pub(super) fn text<'p>(payload: &'p [u8], form: &Form) -> Result<Cow<'p, str>, U
     })
 }
 
-/// Reads the `text` of a payload as far as it is wanted.
+/// Reads the `text` of a payload as far as it is wanted, and counts what is `kept`.
 ///
 /// # Errors
-/// What is not of the format.
-pub(super) fn document<'t>(text: &'t str, format: &'t Format, want: &Want) -> Result<Doc<'t>, Unreadable> {
-    match format {
-        Format::Auto | Format::Json => {
-            want.read(text).map_err(|error| Unreadable::new(format!("is not JSON: {error}")))
-        }
-        Format::Cbor | Format::MsgPack | Format::Xml => {
-            want.read(text).map_err(|error| Unreadable::new(format!("stands for JSON that cannot be read: {error}")))
-        }
+/// What is not of the format; more values that are wanted than may be kept of a message.
+pub(super) fn document<'t>(text: &'t str, format: &'t Format, want: &Want, kept: &Kept) -> Result<Doc<'t>, Unreadable> {
+    let before = kept.count();
+    let json = |what: &str| {
+        let unreadable = |error| kept.too_many().unwrap_or_else(|| Unreadable::new(format!("{what}: {error}")));
+        want.read(text, kept).map_err(unreadable)
+    };
+    let read = match format {
+        Format::Auto | Format::Json => json("is not JSON"),
+        Format::Cbor | Format::MsgPack | Format::Xml => json("stands for JSON that cannot be read"),
         Format::Text => Ok(Doc::Text(Cow::Borrowed(text))),
-        Format::Csv(settings) => csv::document(text, settings, want),
-        Format::Pairs(settings) => Ok(pairs::document(text, settings, want)),
+        Format::Csv(settings) => csv::document(text, settings, want, kept),
+        Format::Pairs(settings) => pairs::document(text, settings, want, kept),
+    };
+    if read.is_err() {
+        kept.back_to(before);
     }
+    read
 }
 
 /// What may be read in the place of a `text` that could not be: the same with `null` for bare words such as `NaN`.

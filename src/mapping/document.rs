@@ -5,6 +5,7 @@
 //! Deeper than 128 levels is refused (also in what is skipped), so no payload can exhaust the stack.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -12,11 +13,15 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::run::MAX_ROWS;
-
+use super::decode::Unreadable;
 use super::path::Step;
 use super::pattern::Pattern;
+use super::run::MAX_ROWS;
 
+/// Places that are kept of one message: of each row 25 and the row itself. Each costs some 100 bytes.
+pub(super) const MAX_PLACES: usize = 26 * MAX_ROWS;
+/// Beyond these no room is made in advance, and none is left unused: ordinary payloads have fewer, and pay nothing.
+const MANY_PLACES: usize = 1_000;
 /// As deep as serde_json goes.
 pub(super) const MAX_DEPTH: usize = 128;
 
@@ -28,13 +33,14 @@ pub(super) enum Doc<'p> {
     /// A text: the payload, where it is one, or a part of a format that has no types.
     Text(Cow<'p, str>),
     Object {
-        json: Option<&'p str>,
+        /// Boxed, for few are kept as a whole too, and an element of a large array shall be small.
+        json: Option<Box<&'p str>>,
         members: Vec<(Cow<'p, str>, Doc<'p>)>,
         /// Parts that are found by position beside those that have names; JSON has none.
-        items: Vec<(usize, Doc<'p>)>,
+        pieces: Option<Box<Pieces<'p>>>,
     },
     Array {
-        json: Option<&'p str>,
+        json: Option<Box<&'p str>>,
         items: Vec<(usize, Doc<'p>)>,
     },
     /// Something that stands alone where it might be repeated, in a format that makes no lists of one: read as what it
@@ -44,7 +50,69 @@ pub(super) enum Doc<'p> {
     Other,
 }
 
+/// Parts by their position, which ascends.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pieces<'p>(Vec<(usize, Doc<'p>)>);
+
+/// How many places are kept of one message. All its documents share the bound: an array of a million elements must not
+/// become a tree, however it is nested.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Cell<usize>);
+
+impl Kept {
+    /// Counts `more` places.
+    ///
+    /// # Errors
+    /// More than `MAX_PLACES`.
+    pub fn add(&self, more: usize) -> Result<(), Unreadable> {
+        self.0.set(self.0.get().saturating_add(more));
+        self.too_many().map_or(Ok(()), Err)
+    }
+
+    pub fn too_many(&self) -> Option<Unreadable> {
+        let full = self.0.get() > MAX_PLACES;
+        full.then(|| Unreadable::too_large(format!("has more than {MAX_PLACES} values that are wanted")))
+    }
+
+    pub fn are_many(&self) -> bool {
+        self.0.get() > MANY_PLACES
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.get()
+    }
+
+    /// Forgets those that were counted since there were `count`, because they are kept no more.
+    pub fn back_to(&self, count: usize) {
+        self.0.set(count);
+    }
+}
+
 impl<'p> Doc<'p> {
+    /// Of members and of parts that are found by their position.
+    pub fn object(mut members: Vec<(Cow<'p, str>, Self)>, items: Vec<(usize, Self)>) -> Self {
+        last_of_each(&mut members);
+        Self::Object { json: None, members, pieces: (!items.is_empty()).then(|| Box::new(Pieces(items))) }
+    }
+
+    /// The text that was sent, where all of it is kept.
+    pub fn json(&self) -> Option<&'p str> {
+        match self {
+            Self::Json(json) => Some(json),
+            Self::Object { json, .. } | Self::Array { json, .. } => json.as_deref().copied(),
+            Self::Text(_) | Self::Alone(_) | Self::Other => None,
+        }
+    }
+
+    /// The parts that are found by position.
+    pub fn items(&self) -> &[(usize, Self)] {
+        match self {
+            Self::Array { items, .. } => items,
+            Self::Object { pieces: Some(pieces), .. } => &pieces.0,
+            Self::Object { pieces: None, .. } | Self::Json(_) | Self::Text(_) | Self::Alone(_) | Self::Other => &[],
+        }
+    }
+
     /// What it is where no list is asked for.
     pub fn itself(&self) -> &Self {
         match self {
@@ -62,12 +130,14 @@ impl<'p> Doc<'p> {
 
     pub fn item(&self, index: usize) -> Option<&Self> {
         match self {
-            Self::Array { items, .. } | Self::Object { items, .. } => match items.get(index) {
+            Self::Alone(doc) => Some(&**doc).filter(|_| index == 0),
+            doc => match doc.items().get(index) {
                 Some((at, doc)) if *at == index => Some(doc),
-                _ => items.binary_search_by_key(&index, |(at, _)| *at).ok().map(|found| &items[found].1),
+                _ => {
+                    let items = doc.items();
+                    items.binary_search_by_key(&index, |(at, _)| *at).ok().map(|found| &items[found].1)
+                }
             },
-            Self::Alone(doc) if index == 0 => Some(doc),
-            _ => None,
         }
     }
 
@@ -246,12 +316,14 @@ impl Want {
     /// Reads `payload` as JSON.
     ///
     /// # Errors
-    /// What is not JSON, with line and column; more than 128 levels.
-    pub fn read<'p>(&self, payload: &'p str) -> Result<Doc<'p>, String> {
+    /// What is not JSON, with line and column; more than 128 levels. If `kept` are too many then, that is why.
+    pub fn read<'p>(&self, payload: &'p str, kept: &Kept) -> Result<Doc<'p>, String> {
         check_depth(payload)?;
+        let before = kept.count();
         let read = |careful| {
+            kept.back_to(before);
             let mut deserializer = serde_json::Deserializer::from_str(payload);
-            let doc = Project { want: self, careful }.deserialize(&mut deserializer)?;
+            let doc = Project { want: self, careful, kept }.deserialize(&mut deserializer)?;
             deserializer.end().map(|()| doc)
         };
         match read(false) {
@@ -300,11 +372,16 @@ struct Project<'w> {
     /// Looks at a value before it is read, so that a number which is not wanted is not converted. Costs a second look
     /// at every object.
     careful: bool,
+    kept: &'w Kept,
 }
 
 impl<'w> Project<'w> {
     fn part(&self, want: &'w Want) -> Self {
-        Self { want, careful: self.careful }
+        Self { want, careful: self.careful, kept: self.kept }
+    }
+
+    fn keep<E: serde::de::Error>(&self) -> Result<(), E> {
+        self.kept.add(1).map_err(|full| E::custom(full.detail))
     }
 }
 
@@ -333,7 +410,7 @@ impl<'de> DeserializeSeed<'de> for Project<'_> {
         if let Doc::Object { json: whole, .. } | Doc::Array { json: whole, .. } = &mut doc
             && keep
         {
-            *whole = Some(json);
+            *whole = Some(Box::new(json));
         }
         Ok(doc)
     }
@@ -367,38 +444,54 @@ impl<'de> Visitor<'de> for Project<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Doc<'de>, A::Error> {
         // What is wanted is there most of the time; a payload cannot make it large.
-        let mut members = Vec::with_capacity(self.want.keys.len().min(32));
+        let room = if self.kept.are_many() { 0 } else { self.want.keys.len().min(32) };
+        let mut members = Vec::with_capacity(room);
         while let Some(wanted) = map.next_key_seed(Key(self.want))? {
             match wanted {
-                Some((key, want)) => members.push((key, map.next_value_seed(self.part(want))?)),
+                Some((key, want)) => {
+                    self.keep()?;
+                    members.push((key, map.next_value_seed(self.part(want))?));
+                }
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        last_of_each(&mut members);
-        Ok(Doc::Object { json: None, members, items: Vec::new() })
+        if self.kept.are_many() {
+            members.shrink_to_fit();
+        }
+        Ok(Doc::object(members, Vec::new()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Doc<'de>, A::Error> {
         let mut items = Vec::new();
         for index in 0.. {
-            // Beyond what gives rows nothing is kept: an array of a million elements must not become a tree.
+            // Beyond what gives rows nothing is kept.
             let want = self.want.of_index(index).filter(|_| items.len() <= MAX_ROWS);
             let more = match want {
-                Some(want) => seq.next_element_seed(self.part(want))?.map(|doc| items.push((index, doc))).is_some(),
+                Some(want) => match seq.next_element_seed(self.part(want))? {
+                    Some(doc) => {
+                        self.keep()?;
+                        items.push((index, doc));
+                        true
+                    }
+                    None => false,
+                },
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
                 break;
             }
         }
+        if self.kept.are_many() {
+            items.shrink_to_fit();
+        }
         Ok(Doc::Array { json: None, items })
     }
 }
 
 /// Leaves the last value of a key that comes twice, at the place of the first.
-pub(super) fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
+fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
     if members.len() <= 16 {
         let mut index = 1;
         while index < members.len() {
@@ -409,18 +502,18 @@ pub(super) fn last_of_each(members: &mut Vec<(Cow<'_, str>, Doc<'_>)>) {
         }
         return;
     }
-    let mut known: HashMap<Cow<'_, str>, usize> = HashMap::with_capacity(members.len());
-    let mut kept: Vec<(Cow<'_, str>, Doc<'_>)> = Vec::with_capacity(members.len());
-    for (key, doc) in members.drain(..) {
-        match known.get(&key) {
-            Some(index) => kept[*index].1 = doc,
-            None => {
-                known.insert(key.clone(), kept.len());
-                kept.push((key, doc));
-            }
+    // Equal keys beside one another, each key's in their order.
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by(|one, other| members[*one].0.cmp(&members[*other].0));
+    let mut outdated = vec![false; members.len()];
+    for same in order.chunk_by(|one, other| members[*one].0 == members[*other].0).collect::<Vec<_>>() {
+        if let [first, .., last] = same {
+            members[*first].1 = std::mem::replace(&mut members[*last].1, Doc::Other);
+            same[1..].iter().for_each(|later| outdated[*later] = true);
         }
     }
-    *members = kept;
+    let mut outdated = outdated.into_iter();
+    members.retain(|_| outdated.next() != Some(true));
 }
 
 /// Tells whether the value of a key is wanted; only then is the key kept.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::compiled::Compiled;
 use super::decode::{self, Form, Unreadable};
-use super::document::{Doc, Want};
+use super::document::{Doc, Kept, Want};
 use crate::config::mapping::Format;
 
 /// Puts mappings that share a topic template and read it in one form into one group, so that a payload is read once
@@ -90,9 +90,9 @@ pub(super) fn texts<'m, 'c>(payload: &'m [u8], readers: impl Iterator<Item = &'c
 }
 
 /// Each of `texts`, read as far as its group wants it.
-pub(super) fn documents<'t>(texts: &'t [Text<'_>], wants: &[Want]) -> Vec<Document<'t>> {
+pub(super) fn documents<'t>(texts: &'t [Text<'_>], wants: &[Want], kept: &Kept) -> Vec<Document<'t>> {
     let read = |Text { group, form, text, mended }: &'t Text<'_>| {
-        let document = |text| decode::document(text, &form.format, &wants[*group]);
+        let document = |text| decode::document(text, &form.format, &wants[*group], kept);
         let read = |text: &'t str| Read {
             text,
             root: document(text).or_else(|error| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use elsa::FrozenVec;
 
 use super::decode::{self, Form, MAX_BYTES, Unreadable};
-use super::document::{Doc, Want};
+use super::document::{Doc, Kept, Want};
 use super::value::Scalar;
 use super::value::decode::{base64, hex};
 use crate::config::mapping::{Decode, Format};
@@ -30,11 +30,12 @@ pub(super) struct Found<'m> {
     pub inside: Option<&'m Inside>,
     texts: &'m FrozenVec<String>,
     documents: FrozenVec<Box<Doc<'m>>>,
+    kept: &'m Kept,
 }
 
 impl<'m> Found<'m> {
-    pub fn new(inside: Option<&'m Inside>, texts: &'m FrozenVec<String>) -> Self {
-        Self { inside, texts, documents: FrozenVec::new() }
+    pub fn new(inside: Option<&'m Inside>, texts: &'m FrozenVec<String>, kept: &'m Kept) -> Self {
+        Self { inside, texts, documents: FrozenVec::new(), kept }
     }
 }
 
@@ -69,7 +70,11 @@ impl Inside {
             found.texts.push(text);
             let text = found.texts.get(index).unwrap_or_default();
             match self.document(text, found) {
-                Err(_) if self.takes_text && self.form.format == Format::Auto => Ok(Doc::Text(Cow::Borrowed(text))),
+                Err(Unreadable { reason: Reason::Payload, .. })
+                    if self.takes_text && self.form.format == Format::Auto =>
+                {
+                    Ok(Doc::Text(Cow::Borrowed(text)))
+                }
                 read => read,
             }
         });
@@ -88,12 +93,12 @@ impl Inside {
     /// `text`, or else what may be read in its place.
     fn document<'m>(&'m self, text: &'m str, found: &Found<'m>) -> Result<Doc<'m>, Unreadable> {
         let format = &self.form.format;
-        decode::document(text, format, &self.want).or_else(|error| {
+        decode::document(text, format, &self.want, found.kept).or_else(|error| {
             let Some(mended) = decode::mended(text, format) else { return Err(error) };
             let index = found.texts.len();
             found.texts.push(mended);
             let mended = found.texts.get(index).unwrap_or_default();
-            decode::document(mended, format, &self.want).map_err(|_| error)
+            decode::document(mended, format, &self.want, found.kept).map_err(|_| error)
         })
     }
 

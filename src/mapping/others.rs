@@ -173,24 +173,25 @@ impl<'w> Walk<'w> {
     }
 
     fn doc(&mut self, doc: &Doc<'_>, taken: &[&'w Taken]) {
-        match doc.itself() {
-            Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
-                self.json(&mut Cursor::new(json), taken);
-            }
-            // Formats without types give no JSON: texts, and what looks like a number is one.
-            Doc::Object { json: None, members, items } => {
-                let by_position = self.by_position(items, taken);
+        let doc = doc.itself();
+        if let Some(json) = doc.json() {
+            return self.json(&mut Cursor::new(json), taken);
+        }
+        // Formats without types give no JSON: texts, and what looks like a number is one.
+        match doc {
+            Doc::Object { members, .. } => {
+                let by_position = self.by_position(doc.items(), taken);
                 for (key, doc) in members.iter().filter(|(_, doc)| !is_one_of(doc, &by_position)) {
                     self.part(Part::Key(key), taken, |walk, taken| walk.doc(doc, taken));
                 }
             }
-            Doc::Array { json: None, items } => {
+            Doc::Array { items, .. } => {
                 for (index, doc) in items {
                     self.element(*index, taken, |walk, taken| walk.doc(doc, taken));
                 }
             }
             Doc::Text(text) => self.untyped(text),
-            Doc::Alone(_) | Doc::Other => {}
+            Doc::Json(_) | Doc::Alone(_) | Doc::Other => {}
         }
     }
 

@@ -262,8 +262,8 @@ impl<'r, 'm> Run<'r, 'm> {
             {
                 self.walk_uncaught(pattern, members, rest)
             }
-            (Step::Each(slot), Doc::Array { items, .. } | Doc::Object { items, .. }) => {
-                for (index, child) in items {
+            (Step::Each(slot), doc @ (Doc::Array { .. } | Doc::Object { .. })) => {
+                for (index, child) in doc.items() {
                     if let Some(slot) = slot {
                         self.captures[*slot] = Some(Cow::Owned(index.to_string()));
                     }

@@ -34,10 +34,11 @@ pub(super) enum Scalar<'p> {
 
 impl<'p> Scalar<'p> {
     pub fn of(doc: &'p Doc<'_>) -> Self {
-        let json = match doc.itself() {
+        let doc = doc.itself();
+        let json = match doc {
             Doc::Json(json) => json,
             Doc::Text(text) => return Self::Text(Cow::Borrowed(text)),
-            Doc::Object { json, .. } | Doc::Array { json, .. } => return Self::Composite(json.unwrap_or_default()),
+            Doc::Object { .. } | Doc::Array { .. } => return Self::Composite(doc.json().unwrap_or_default()),
             // Nothing is alone twice.
             Doc::Alone(_) | Doc::Other => return Self::Null,
         };

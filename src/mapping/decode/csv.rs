@@ -8,19 +8,17 @@ use std::borrow::Cow;
 
 use super::Unreadable;
 use crate::config::mapping::{ColumnNames, Csv};
-use crate::mapping::document::{Doc, Want, last_of_each};
+use crate::mapping::document::{Doc, Kept, Want};
 use crate::mapping::run::MAX_ROWS;
 
-/// Cells that are kept of one payload: 25 of each row, in some 25 MB.
-const MAX_CELLS: usize = 25 * MAX_ROWS;
 /// Names in a header: a line of nothing but separators must not become a list of them.
 const MAX_COLUMNS: usize = 10_000;
 
 /// Reads all lines; what is kept is bounded as it is for arrays of JSON.
 ///
 /// # Errors
-/// A quote that is not closed; more cells that are wanted than `MAX_CELLS`; a header of more than `MAX_COLUMNS`.
-pub(super) fn document<'t>(text: &'t str, settings: &'t Csv, want: &Want) -> Result<Doc<'t>, Unreadable> {
+/// A quote that is not closed; more cells that are wanted than may be kept; a header of more than `MAX_COLUMNS`.
+pub(super) fn document<'t>(text: &'t str, settings: &'t Csv, want: &Want, kept: &Kept) -> Result<Doc<'t>, Unreadable> {
     let mut cells = Cells { text, rest: text, separator: settings.separator };
     let names: Option<Vec<Cow<'t, str>>> = match &settings.names {
         ColumnNames::None => None,
@@ -40,7 +38,6 @@ pub(super) fn document<'t>(text: &'t str, settings: &'t Csv, want: &Want) -> Res
         ColumnNames::Listed(names) => Some(names.iter().map(|name| Cow::Borrowed(name.as_str())).collect()),
     };
     let mut lines = Vec::new();
-    let mut kept = 0;
     for index in 0.. {
         // Beyond what gives rows nothing is kept, as in an array of JSON.
         let line_want = want.of_index(index);
@@ -67,13 +64,13 @@ pub(super) fn document<'t>(text: &'t str, settings: &'t Csv, want: &Want) -> Res
             break;
         }
         if is_wanted {
-            kept += members.len() + items.len();
-            if kept > MAX_CELLS {
-                return Err(Unreadable::too_large(format!("has more than {MAX_CELLS} cells that are wanted")));
+            kept.add(1 + members.len() + items.len())?;
+            if kept.are_many() {
+                members.shrink_to_fit();
+                items.shrink_to_fit();
             }
-            last_of_each(&mut members);
             let line = match &names {
-                Some(_) => Doc::Object { json: None, members, items },
+                Some(_) => Doc::object(members, items),
                 None => Doc::Array { json: None, items },
             };
             lines.push((index, line));

@@ -58,13 +58,14 @@ impl<'w> Walk<'w> {
 
     /// Writes what is left of `doc`.
     fn write_doc(&mut self, doc: &Doc<'_>, taken: &[&'w Taken], out: &mut String) -> Left {
-        match doc.itself() {
-            Doc::Json(json) | Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => {
-                self.write(&mut Cursor::new(json), taken, out)
-            }
-            Doc::Object { json: None, members, items } => {
+        let doc = doc.itself();
+        if let Some(json) = doc.json() {
+            return self.write(&mut Cursor::new(json), taken, out);
+        }
+        match doc {
+            Doc::Object { members, .. } => {
                 let mut list = List::open('{', out);
-                let by_position = self.by_position(items, taken);
+                let by_position = self.by_position(doc.items(), taken);
                 for (key, doc) in members.iter().filter(|(_, doc)| !is_one_of(doc, &by_position)) {
                     let start = list.begin(out);
                     out.push_str(&quoted(key));
@@ -75,7 +76,7 @@ impl<'w> Walk<'w> {
                 }
                 list.close('}', out)
             }
-            Doc::Array { json: None, items } => {
+            Doc::Array { items, .. } => {
                 let mut list = List::open('[', out);
                 for (index, doc) in items {
                     let start = list.begin(out);
@@ -90,7 +91,7 @@ impl<'w> Walk<'w> {
                 out.push_str(&quoted(text));
                 Left { some: !text.trim().is_empty(), whole: true }
             }
-            Doc::Alone(_) | Doc::Other => Left::NOTHING,
+            Doc::Json(_) | Doc::Alone(_) | Doc::Other => Left::NOTHING,
         }
     }
 

@@ -170,7 +170,7 @@ fn cells_that_are_kept_are_bounded() {
     let beyond = format!("{}\n", "1,".repeat(25)).repeat(10_000);
     assert_eq!(
         lines(&mapping, &message("a", beyond)),
-        ["rejected too_large: the payload has more than 250000 cells that are wanted"]
+        ["rejected too_large: the payload has more than 260000 values that are wanted"]
     );
 }
 

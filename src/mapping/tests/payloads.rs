@@ -106,3 +106,52 @@ fn mappings_on_one_topic_may_read_it_each_in_its_way() {
     let neither = lines(&mapping, &message("a", b"\xff"));
     assert!(neither.len() == 1 && neither[0].starts_with("rejected payload: the payload is no gzip"), "{neither:?}");
 }
+
+#[test]
+fn what_is_kept_of_a_message_is_bounded_however_it_is_nested() {
+    let too_large = "rejected too_large: the payload has more than 260000 values that are wanted";
+    let ones = |count: usize| format!("[{}]", vec!["[1]"; count].join(","));
+    let members = |count: usize| (0..count).map(|index| format!("\"k{index}\":1,")).collect::<String>() + "\"k0\":2";
+    let pairs = |count: usize| (0..count).map(|index| format!("k{index}=1,")).collect::<String>();
+    let field = "fields = { v = \".\" }";
+    let nested = format!("[{}]", vec![ones(5_000); 60].join(","));
+    let of_one = format!("[{}]", vec!["{\"a\":1}"; 140_000].join(","));
+    let inside = format!("{{\"l\":[{}]}}", vec![format!("{:?}", ones(9_000)); 15].join(","));
+    let pair = "format = \"pairs\"\nothers = \"json\"\nfields = { v = \"k1\" }".to_owned();
+    for (keys, payload, expected) in [
+        (format!("rows = \"[][]\"\n{field}"), nested.clone(), too_large),
+        (format!("rows = \"[][][]\"\n{field}"), nested, too_large),
+        (format!("rows = \"{{k}}\"\n{field}"), format!("{{{}}}", members(260_000)), too_large),
+        (
+            format!("rows = \"{{k}}\"\n{field}"),
+            format!("{{{}}}", members(20_000)),
+            "rejected too_many_rows: more than…",
+        ),
+        // One flat array is read no further than it gives rows.
+        (
+            "rows = \"[]\"\nfields = [\"a\"]".to_owned(),
+            of_one,
+            "rejected too_many_rows: more than 10000 rows in `rows` `[]`",
+        ),
+        (pair.clone(), pairs(260_001), too_large),
+        (
+            format!("rows = {{ path = \"l[]\", rows = \"[][]\" }}\n{field}"),
+            inside,
+            "rejected too_large: the payload at `$.l[14] > $` has more than 260000 values that are wanted",
+        ),
+    ] {
+        let lines = lines(&mapping(&format!("[mapping.m]\ntopic = \"a\"\n{keys}")), &message("a", payload));
+        let expected = expected.strip_suffix('…').unwrap_or(expected);
+        assert!(lines.len() == 1 && lines[0].starts_with(expected), "{keys}: {:.200}", lines[0]);
+    }
+    // What is not wanted is not kept.
+    let all = lines(
+        &mapping("[mapping.m]\ntopic = \"a\"\nfields = [\"k1\"]"),
+        &message("a", format!("{{{}}}", members(300_000))),
+    );
+    assert_eq!(all, ["m | k1=1.0"]);
+    let names: Vec<String> = (0..20).map(|index| format!("\"k{index}\"")).collect();
+    let fields = format!("[mapping.m]\ntopic = \"a\"\nfields = [{}]", names.join(","));
+    let twice = lines(&mapping(&fields), &message("a", format!("{{{},\"k1\":null,\"k2\":7}}", members(19))));
+    assert!(twice[0].starts_with("m | k0=2.0 k2=7.0 k3=1.0"), "{twice:?}");
+}

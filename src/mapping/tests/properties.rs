@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mapping::document::Want;
+use crate::mapping::document::{Kept, Want};
 use crate::mapping::path::{Catching, Path, Step, descend};
 use crate::mapping::pattern::CaptureNames;
 use crate::mapping::template::Template;
@@ -102,7 +102,7 @@ proptest! {
         paths.iter().for_each(|path| want.add(path.steps.iter()));
         want.finish();
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-        let doc = want.read(&text).unwrap();
+        let doc = want.read(&text, &Kept::default()).unwrap();
         for path in &paths {
             let found = descend(&doc, &path.steps, &Vec::new()).map(Scalar::of);
             let expected = walk(&value, &path.steps);

@@ -6,14 +6,7 @@ use crate::mapping::number::Decimal;
 use crate::row::Value;
 
 pub(super) fn sent(doc: &Doc<'_>, scalar: &Scalar<'_>) -> Reading {
-    let json = match doc.itself() {
-        Doc::Json(json) => *json,
-        Doc::Object { json: Some(json), .. } | Doc::Array { json: Some(json), .. } => *json,
-        Doc::Text(_) | Doc::Object { .. } | Doc::Array { .. } | Doc::Alone(_) | Doc::Other => {
-            return not_a(scalar, "JSON");
-        }
-    };
-    storable(json)
+    doc.itself().json().map_or_else(|| not_a(scalar, "JSON"), storable)
 }
 
 /// What `decode` made.
