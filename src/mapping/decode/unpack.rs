@@ -2,13 +2,16 @@
 
 use std::io::Read;
 
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use flate2::bufread::{GzDecoder, ZlibDecoder};
 
 use super::{MAX_BYTES, Unreadable};
 use crate::config::mapping::Encoding;
 
 /// What a gzip stream begins with (RFC 1952 2.3.1).
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Members of one gzip stream. Each is set up anew, which costs more than its twenty bytes.
+const MAX_MEMBERS: usize = 1_000;
 
 /// What `packed` holds.
 ///
@@ -21,11 +24,24 @@ pub(super) fn unpack(packed: &[u8], encoding: Encoding) -> Result<Vec<u8>, Unrea
     let mut rest = packed;
     let mut unpacked = Vec::new();
     // One byte more tells what is too large from what just fits.
-    let limit = MAX_BYTES as u64 + 1;
+    let room = |unpacked: &Vec<u8>| (MAX_BYTES + 1).saturating_sub(unpacked.len()) as u64;
     let (name, result) = match encoding {
-        // A file of several members is one stream (RFC 1952 2.2): loggers append to it.
-        Encoding::Gzip => ("gzip", MultiGzDecoder::new(&mut rest).take(limit).read_to_end(&mut unpacked)),
-        Encoding::Zlib => ("zlib", ZlibDecoder::new(&mut rest).take(limit).read_to_end(&mut unpacked)),
+        Encoding::Gzip => {
+            let mut members = 0;
+            // A file of several members is one stream (RFC 1952 2.2): loggers append to it.
+            let result = loop {
+                let member = GzDecoder::new(&mut rest).take(room(&unpacked)).read_to_end(&mut unpacked);
+                members += 1;
+                if member.is_err() || rest.is_empty() || unpacked.len() > MAX_BYTES {
+                    break member;
+                }
+                if members == MAX_MEMBERS {
+                    return Err(Unreadable::too_large(format!("has more than {MAX_MEMBERS} gzip members")));
+                }
+            };
+            ("gzip", result)
+        }
+        Encoding::Zlib => ("zlib", ZlibDecoder::new(&mut rest).take(room(&unpacked)).read_to_end(&mut unpacked)),
     };
     let at = packed.len() - rest.len();
     if unpacked.len() > MAX_BYTES {

@@ -85,6 +85,14 @@ fn a_bomb_is_a_reject_and_what_just_fits_is_read() {
 }
 
 #[test]
+fn a_gzip_stream_has_a_bounded_number_of_members() {
+    let fits = [vec![gzip(b""); 999].concat(), gzip(b"{\"v\":1}")].concat();
+    assert_eq!(one(GZIP, &fits), "m | v=1.0");
+    let reject = one(GZIP, &[fits, gzip(b"")].concat());
+    assert_eq!(reject, "rejected too_large: the payload has more than 1000 gzip members");
+}
+
+#[test]
 fn mappings_on_one_topic_may_read_it_each_in_its_way() {
     let mapping = mapping(
         r#"
@@ -135,7 +143,7 @@ fn what_is_kept_of_a_message_is_bounded_however_it_is_nested() {
         ),
         (pair.clone(), pairs(260_001), too_large),
         (
-            format!("rows = {{ path = \"l[]\", rows = \"[][]\" }}\n{field}"),
+            format!("rows = {{ path = \"l[]\", rows = \"[][][]\" }}\n{field}"),
             inside,
             "rejected too_large: the payload at `$.l[14] > $` has more than 260000 values that are wanted",
         ),
