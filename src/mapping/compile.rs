@@ -102,9 +102,7 @@ impl<'c> Compiler<'c, '_> {
         self.doubts(&topics);
         self.tag_and_field_names_differ(&tags, &columns);
         let takes_scalars = self.takes_scalars(&fields, pivot.as_ref());
-        if config.format == Format::Text {
-            self.text_has_no_members(&fields, pivot.as_ref());
-        }
+        self.text_has_no_members(&fields, pivot.as_ref());
         let mut draft = Draft {
             config,
             columns,
@@ -252,7 +250,8 @@ impl<'c> Compiler<'c, '_> {
         let Some(outer) = self.rows.pop() else { return };
         // What the way there has caught is known inside.
         let topic = self.names.0.len();
-        let whole = At::new(".".to_owned(), inside.place.clone());
+        let default = if matches!(inside.value.format, Format::Csv(_)) { "[]" } else { "." };
+        let whole = At::new(default.to_owned(), inside.place.clone());
         let rows = if inside.value.rows.is_empty() { std::slice::from_ref(&whole) } else { &*inside.value.rows };
         for rows in rows {
             let parsed = Path::parse(&rows.value, Catching::New { names: &mut self.names, topic });
@@ -390,19 +389,29 @@ impl<'c> Compiler<'c, '_> {
 
     fn text_has_no_members(&mut self, fields: &[Field], pivot: Option<&Pivot>) {
         let config = self.config;
-        if let Some(rows) = config.rows.iter().find(|rows| rows.value != ".") {
+        let inside = config.inside.as_ref().map(|inside| &inside.value);
+        let outer_is_text = config.format == Format::Text;
+        let is_text = *self.format_of_rows() == Format::Text;
+        let outer_rows = config.rows.iter().map(|rows| (rows, "rows")).filter(|_| outer_is_text);
+        let inner_rows = inside.into_iter().flat_map(|inside| &inside.rows).map(|rows| (rows, "rows.rows"));
+        let all_rows = outer_rows.chain(inner_rows.filter(|_| is_text));
+        if let Some((rows, key)) = all_rows.into_iter().find(|(rows, _)| rows.value != ".") {
             self.fault(
                 &rows.place,
-                "rows",
+                key,
                 "a text has no parts, and `format = \"text\"`",
                 "leave `rows` out, or use `format = \"json\"`",
             );
         }
-        if pivot.is_some() || config.inside.is_some() {
+        if pivot.is_some() {
             return;
         }
         for (field, written) in fields.iter().zip(config.fields.iter().filter(|field| !field.removed)) {
-            if let Some(located) = field.paths.iter().find(|located| !located.path.is_whole()) {
+            let leads_in = |located: &&Located| {
+                let into_text = if located.path.root { outer_is_text } else { is_text };
+                into_text && !located.path.is_whole()
+            };
+            if let Some(located) = field.paths.iter().find(leads_in) {
                 let key = format!("fields.{}.path", field.name);
                 let what = format!(
                     "`{}` leads into the payload, which is one text under `format = \"text\"`",

@@ -53,7 +53,8 @@ impl Compiler<'_, '_> {
             let what = "rows of parallel arrays have no others: each row would have all of every array";
             self.fault(&place, "others", what, "name the arrays in `fields`, and leave `others` out");
         }
-        if config.format == config::Format::Text && compiled.pivot.is_none() {
+        let format = self.format_of_rows();
+        if *format == config::Format::Text && compiled.pivot.is_none() {
             let place = config.name.place.clone();
             let what = "a text has no parts that could be others, and `format = \"text\"`";
             self.fault(&place, "others", what, "leave `others` out, or use another format");
@@ -81,8 +82,7 @@ impl Compiler<'_, '_> {
             }
         }
         let missing = config.missing.iter().map(|word| Word::new(&word.value)).collect();
-        let untyped =
-            config.inside.as_ref().map_or(&config.format, |inside| &inside.value.format) == &config::Format::Xml;
+        let untyped = matches!(format, config::Format::Xml | config::Format::Csv(_) | config::Format::Pairs(_));
         Some(Others { shape, taken, removed, missing, untyped })
     }
 }

@@ -119,3 +119,54 @@ fn what_is_wrong_with_a_payload_inside_is_told() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn what_is_inside_is_read_and_checked_as_its_own_format() {
+    let csv = "{ path = \"b\", format = { type = \"csv\", columns = [\"t\", \"v\"] } }";
+    check_rows(csv, &[("a/1", r#"{"b":"x,1\ny,2","o":7}"#, &["m x=1 | v=1.0 out=7.0", "m x=1 | v=2.0 out=7.0"])]);
+    check(
+        "[mapping.m]\ntopic = \"a\"\nformat = \"pairs\"\nrows = { path = \"data\", decode = \"base64\" }\n\
+         fields = { v = {}, id = { path = \"$.id\", type = \"text\" } }",
+        &[("a", "id=s1,data=eyJ2IjoxfQ", &["m | v=1.0 id=\"s1\""])],
+    );
+    check(
+        "[mapping.m]\ntopic = \"a\"\nformat = { type = \"csv\", header = true }\n\
+         rows = { path = \"[].data\", decode = \"hex\" }\nfields = [\"v\"]",
+        &[("a", "id,data\n1,7b2276223a317d\n2,7b2276223a327d", &["m | v=1.0", "m | v=2.0"])],
+    );
+    check(
+        "[mapping.m]\ntopic = \"a\"\nrows = { path = \"b\", format = \"pairs\" }\nothers = \"add\"",
+        &[("a", r#"{"b":"v=1,w=x"}"#, &["m | v=1.0 w=\"x\""])],
+    );
+    for (rows, fields, fault) in [
+        (csv, "fields = { v = \"vv\" }", "fields.v.path: no column is named `vv`"),
+        (csv, "fields = { v = \"v.w\" }", "`v.w` leads into a cell"),
+        ("{ path = \"b\", format = \"csv\", rows = \"[].[0].x\" }", "fields = { v = \".\" }", "rows.rows: "),
+        ("{ path = \"b\", format = \"csv\" }", "fields = [\"v\"]", "a cell is named, and the columns have no names"),
+        ("{ path = \"b\", format = \"text\" }", "fields = [\"v\"]", "`v` leads into the payload, which is one text"),
+        (
+            "{ path = \"b\", format = \"text\", rows = \"c\" }",
+            "fields = { v = \".\" }",
+            "rows.rows: a text has no parts",
+        ),
+        ("{ path = \"b\", format = \"text\" }", "others = \"add\"", "a text has no parts that could be others"),
+        (
+            "{ path = \"b\" }\nformat = \"csv\"",
+            "fields = [\"v\"]",
+            "rows.path: csv is a list of lines, and no line has a name",
+        ),
+        (
+            "{ path = \"[]\" }\nformat = \"csv\"",
+            "fields = [\"v\"]",
+            "rows.path: `[]` is a line or all of them, and one cell is needed",
+        ),
+        (
+            "{ path = \".\" }\nformat = \"text\"",
+            "fields = { v = \"$.o\" }",
+            "`$.o` leads into the payload, which is one text",
+        ),
+    ] {
+        let (_, faults) = load(&format!("[mapping.m]\ntopic = \"a\"\nrows = {rows}\n{fields}"));
+        assert!(faults.iter().any(|found| found.to_string().contains(fault)), "{rows} {fields}: {faults:?}");
+    }
+}
