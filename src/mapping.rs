@@ -1,9 +1,12 @@
 //! `Message → Outcome { Rows | Ignored | Rejected }`, by the mappings of the configuration. Pure: no I/O, no clock.
 //!
-//! Topic templates are one trie (`trie`); a payload is decoded once for all mappings that share a template
-//! and a format (`decode`, `groups`), and read only as far as they want it (`document`); then each mapping makes its rows (`run`). What the language
-//! means is written in docs/mapping.md. The same message gives the same outcome, whenever it is mapped: times
-//! are judged by the time of receipt. No payload makes it panic, and none makes more than `run::MAX_ROWS` rows a mapping.
+//! Topic templates are one trie (`trie`); a payload is decoded once for all mappings that share a template and a format
+//! (`decode`, `groups`), and read only as far as they want it (`document`); then each mapping makes its rows (`run`).
+//! What the language means is written in docs/mapping.md. The same message gives the same outcome, whenever it is
+//! mapped: times are judged by the time of receipt.
+//!
+//! No payload makes it panic, and none makes it hold much: unpacked or transcoded it has at most `decode::MAX_BYTES`, of
+//! which at most `document::MAX_PLACES` places are kept, and a mapping makes at most `run::MAX_ROWS` rows of them.
 
 mod compile;
 mod compiled;
@@ -47,9 +50,9 @@ use crate::topic::{self, Subscription, TopicFilter};
 
 use compiled::Compiled;
 use decode::Unreadable;
-use document::{Kept, Want};
+use document::Kept;
 use explain::Written;
-use groups::{Document, Read};
+use groups::{Document, Group, Read};
 use pattern::Captures;
 use run::{Made, Run};
 use template::Levels;
@@ -72,8 +75,7 @@ pub struct Mapping {
     trie: Trie,
     /// For each number in the trie, the mapping and its template.
     templates: Vec<(usize, usize)>,
-    /// What the payloads of each group of mappings are read for.
-    wants: Vec<Want>,
+    groups: Vec<Group>,
 }
 
 /// A mapping whose topic matches, and what was caught from the topic.
@@ -134,8 +136,8 @@ impl Mapping {
             }
         }
         let written = mappings.iter().zip(configs).map(|(mapping, config)| Written::new(mapping, config)).collect();
-        let wants = groups::group(&mut mappings);
-        Self { schema, subscriptions, stored_again, mappings, written, trie, templates, wants }
+        let groups = groups::group(&mut mappings);
+        Self { schema, subscriptions, stored_again, mappings, written, trie, templates, groups }
     }
 
     /// The measurements that the mappings feed.
@@ -255,9 +257,9 @@ impl Mapping {
         told: Option<&mut Vec<MappingExplained>>,
     ) -> Mapped {
         let readers = takers.iter().map(|taker| &self.mappings[taker.mapping]);
-        let texts = groups::texts(&message.payload, readers);
+        let texts = groups::texts(&message.payload, readers, &self.groups);
         let kept = Kept::default();
-        let documents = groups::documents(&texts, &self.wants, &kept);
+        let documents = groups::documents(&texts, &self.groups, &kept);
         let mut made: Vec<(usize, Made)> = Vec::with_capacity(takers.len());
         let mut room = run::MAX_ROW_BYTES;
         for fallback in [false, true] {

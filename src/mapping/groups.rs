@@ -9,9 +9,18 @@ use super::decode::{self, Form, Unreadable};
 use super::document::{Doc, Kept, Want};
 use crate::config::mapping::Format;
 
+/// Mappings that read a payload together.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// What the forms of all have in common.
+    form: Form,
+    /// What the payload is read for.
+    want: Want,
+}
+
 /// Puts mappings that share a topic template and read it in one form into one group, so that a payload is read once
 /// for all of them.
-pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
+pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Group> {
     let mut by_template: HashMap<(Form, &str), usize> = HashMap::new();
     let mut parents: Vec<usize> = (0..mappings.len()).collect();
     for (index, mapping) in mappings.iter().enumerate() {
@@ -23,15 +32,15 @@ pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
             }
         }
     }
-    let mut wants: Vec<Want> = Vec::new();
-    let mut groups: HashMap<usize, usize> = HashMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut numbers: HashMap<usize, usize> = HashMap::new();
     for (index, mapping) in mappings.iter_mut().enumerate() {
-        let group = *groups.entry(find(&mut parents, index)).or_insert_with(|| {
-            wants.push(Want::default());
-            wants.len() - 1
+        let group = *numbers.entry(find(&mut parents, index)).or_insert_with(|| {
+            groups.push(Group { form: mapping.form.reads_like(), want: Want::default() });
+            groups.len() - 1
         });
         mapping.group = group;
-        mapping.add_to(&mut wants[group]);
+        mapping.add_to(&mut groups[group].want);
         let mut own = Want::default();
         mapping.add_to(&mut own);
         if let (Some(inside), Some(mut want)) = (&mut mapping.inside, own.into_inside()) {
@@ -42,21 +51,20 @@ pub(super) fn group(mappings: &mut [Compiled]) -> Vec<Want> {
             inside.want = want;
         }
     }
-    wants.iter_mut().for_each(Want::finish);
-    for (group, want) in wants.iter_mut().enumerate() {
-        // Those of a group are of one form.
-        if mappings.iter().any(|mapping| mapping.group == group && mapping.form.format == Format::Xml) {
+    for Group { form, want } in &mut groups {
+        want.finish();
+        if form.format == Format::Xml {
             want.alone_is_a_list();
         }
     }
-    wants
+    groups
 }
 
 /// A payload as text, for one group.
 #[derive(Debug)]
 pub(super) struct Text<'m> {
     group: usize,
-    form: Form,
+    form: &'m Form,
     text: Result<Cow<'m, str>, Unreadable>,
     /// What is read in its place, if it cannot be read itself.
     mended: OnceCell<Option<String>>,
@@ -78,21 +86,25 @@ pub(super) struct Read<'t> {
 }
 
 /// The payload as text, once for each group of `readers`. The documents are made of these texts, so they stay as long.
-pub(super) fn texts<'m, 'c>(payload: &'m [u8], readers: impl Iterator<Item = &'c Compiled>) -> Vec<Text<'m>> {
+pub(super) fn texts<'m, 'c>(
+    payload: &'m [u8],
+    readers: impl Iterator<Item = &'c Compiled>,
+    groups: &'m [Group],
+) -> Vec<Text<'m>> {
     let mut texts: Vec<Text<'m>> = Vec::with_capacity(1);
-    for Compiled { group, form, .. } in readers {
+    for Compiled { group, .. } in readers {
         if !texts.iter().any(|known| known.group == *group) {
-            let form = form.reads_like();
-            texts.push(Text { group: *group, text: decode::text(payload, &form), form, mended: OnceCell::new() });
+            let form = &groups[*group].form;
+            texts.push(Text { group: *group, text: decode::text(payload, form), form, mended: OnceCell::new() });
         }
     }
     texts
 }
 
 /// Each of `texts`, read as far as its group wants it.
-pub(super) fn documents<'t>(texts: &'t [Text<'_>], wants: &[Want], kept: &Kept) -> Vec<Document<'t>> {
+pub(super) fn documents<'t>(texts: &'t [Text<'_>], groups: &[Group], kept: &Kept) -> Vec<Document<'t>> {
     let read = |Text { group, form, text, mended }: &'t Text<'_>| {
-        let document = |text| decode::document(text, &form.format, &wants[*group], kept);
+        let document = |text| decode::document(text, &form.format, &groups[*group].want, kept);
         let read = |text: &'t str| Read {
             text,
             root: document(text).or_else(|error| {
