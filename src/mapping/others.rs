@@ -187,7 +187,11 @@ impl<'w> Walk<'w> {
             }
             Doc::Array { items, .. } => {
                 for (index, doc) in items {
-                    self.element(*index, taken, |walk, taken| walk.doc(doc, taken));
+                    if *index < MAX_ELEMENTS {
+                        self.part(Part::Index(*index), taken, |walk, taken| walk.doc(doc, taken));
+                    } else if !matches!(doc, Doc::Text(text) if self.is_absent(&Scalar::Text(Cow::Borrowed(text)))) {
+                        self.beyond(*index, taken);
+                    }
                 }
             }
             Doc::Text(text) => self.untyped(text),
@@ -206,8 +210,15 @@ impl<'w> Walk<'w> {
             let mut index = 0;
             while cursor.has_element() {
                 let start = cursor.place();
-                self.element(index, taken, |walk, taken| walk.json(cursor, taken));
-                cursor.pass(start);
+                if index < MAX_ELEMENTS {
+                    self.part(Part::Index(index), taken, |walk, taken| walk.json(cursor, taken));
+                    cursor.pass(start);
+                } else {
+                    let (element, some) = cursor.value();
+                    if some && !self.is_absent_scalar(element) {
+                        self.beyond(index, taken);
+                    }
+                }
                 index += 1;
             }
         } else {
@@ -224,10 +235,8 @@ impl<'w> Walk<'w> {
         items.iter().filter(|(index, _)| is_taken(*index)).map(|(_, doc)| doc).collect()
     }
 
-    fn element(&mut self, index: usize, taken: &[&'w Taken], below: impl FnOnce(&mut Self, &[&'w Taken])) {
-        if index < MAX_ELEMENTS {
-            return self.part(Part::Index(index), taken, below);
-        }
+    /// Counts an element that has a value and can have no column.
+    fn beyond(&mut self, index: usize, taken: &[&'w Taken]) {
         if taken::below(taken, Part::Index(index), self.captures).is_some() {
             let name = &self.name;
             self.found.dropped += 1;
@@ -277,6 +286,10 @@ impl<'w> Walk<'w> {
             Ok(value) => self.found.columns.push((name.into(), value)),
             Err(what) => self.found.drop(|| format!("`{name}` got {what}")),
         }
+    }
+
+    fn is_absent_scalar(&self, json: &str) -> bool {
+        !json.starts_with(['{', '[']) && self.is_absent(&Scalar::of(&Doc::Json(json)))
     }
 
     fn is_absent(&self, scalar: &Scalar<'_>) -> bool {

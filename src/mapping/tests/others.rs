@@ -108,6 +108,13 @@ fn what_can_be_no_column_is_left_out_and_counted() {
             2,
             "others: the array `s` has more than 8 elements (and 1 more)",
         ),
+        // No value is none there either.
+        (
+            r#""s":[0,null,null,null,null,null,null,null,null,"",{"b":null},"N/A",[1],{"b":2}]"#.to_owned(),
+            "s_0=0.0",
+            2,
+            "others: the array `s` has more than 8 elements (and 1 more)",
+        ),
     ] {
         let message = message("a/1", format!("{{{json}}}"));
         let mapped = mapping.map(&message);
