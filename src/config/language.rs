@@ -33,6 +33,7 @@ pub(super) fn mapping(
             tag.source = TagSource::Undone;
         }
     }
+    check_removed(&read, defaults, &section, faults);
     let mut whole = true;
     for (key, empty, example) in [
         ("topic", read.topic.is_empty(), "`topic = \"home/{room}/climate\"`"),
@@ -52,6 +53,30 @@ pub(super) fn mapping(
 fn has_tag(defaults: &Table, name: &str) -> bool {
     let Some(Entry { node: Node { value: Value::Table(tags), .. }, .. }) = defaults.get("tags") else { return false };
     tags.get(name).is_some_and(|tag| !matches!(tag.node.value, Value::Bool(false)))
+}
+
+/// `x = false` takes away a field of `[defaults]`, or one of the others.
+fn check_removed(read: &MappingConfig, defaults: &[&Table], section: &Section<'_>, faults: &mut Faults) {
+    if read.others != Others::Ignore {
+        return;
+    }
+    let tables = defaults.iter().filter_map(|defaults| match &defaults.get("fields")?.node.value {
+        Value::Table(fields) => Some(fields),
+        _ => None,
+    });
+    let by_default: Vec<&str> =
+        tables.flat_map(|fields| &fields.entries).map(|entry| entry.key.value.as_str()).collect();
+    for field in read.fields.iter().filter(|field| field.removed && !by_default.contains(&field.name.value.as_str())) {
+        let name = &field.name.value;
+        let own = read.fields.iter().filter(|field| !field.removed).map(|field| field.name.value.as_str());
+        let known: Vec<&str> = by_default.iter().copied().chain(own).collect();
+        let remedy = match vocabulary::nearest(name, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "leave it out: without `others` only fields that are named are stored".to_owned(),
+        };
+        let what = format!("`{name} = false` removes nothing: no field of `[defaults]` has this name");
+        faults.push(Fault::new(&field.name.place, section.path("fields"), what, remedy));
+    }
 }
 
 /// Checks `[defaults]` for itself, so that a fault in it is reported once and under its own name.

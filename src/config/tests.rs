@@ -260,7 +260,7 @@ fn a_level_for_a_module_that_does_not_exist_is_a_warning_and_other_crates_may_be
 #[test]
 fn names_keep_their_case_and_fields_their_order() {
     let mapping = one_mapping(
-        "[mapping.Klima]\ntopic = 'a'\nfields.zeta = 'Z'\nfields.Alpha = { path = ['A', 'a'], words = { ON = true, Off = false } }\n\
+        "[defaults]\nfields.gone = {}\n[mapping.Klima]\ntopic = 'a'\nfields.zeta = 'Z'\nfields.Alpha = { path = ['A', 'a'], words = { ON = true, Off = false } }\n\
          fields.mid = {}\nfields.gone = false\n",
     );
     assert_eq!(mapping.name.value, "Klima");

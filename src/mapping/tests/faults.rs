@@ -196,6 +196,11 @@ fn every_fault_is_named_with_place_and_remedy() {
         ("topic = \"a\"\ntags = { x = { words = { a = \"b\" } } }\nfields = [\"v\"]", "is no capture"),
         ("topic = \"a/{room}\"\ntags = { x = \"{roon}-1\" }\nfields = [\"v\"]", "did you mean `{room}`?"),
         ("topic = \"a\"\ntags = { x = false }\nfields = [\"v\"]", "no tag `x` to remove"),
+        (
+            "topic = \"a\"\n[mapping.m.fields]\nv = {}\ntemprature = false\n[defaults.fields]\ntemperature = {}",
+            "`temprature = false` removes nothing: no field of `[defaults]` has this name; did you mean `temperature`?",
+        ),
+        ("topic = \"a\"\nfields = { v = {}, hum = false }", "leave it out: without `others`"),
         ("topic = \"a\"\nformat = \"text\"\nfields = [\"v\"]", "write `path = \".\"`"),
         ("topic = \"a\"\nrows = \"a*[]\"\nfields = [\"v\"]", "has a `*` before a bracket"),
         ("topic = \"a\"\nrows = [\"*[]\", \".\"]\nfields = [\"v\"]", "stands alone"),
