@@ -57,7 +57,12 @@ impl Explanation {
     #[must_use]
     pub fn source(&self, mapping: &str, detail: &str) -> Option<(&Place, Option<&str>)> {
         let mapping = self.mappings.iter().find(|one| *one.mapping == *mapping)?;
-        let failure = mapping.failures.iter().find(|failure| detail.starts_with(&failure.detail));
+        // How many more there were is added to a detail; of two that fit, the longer one says more of it.
+        let adds = |failure: &&Failure| {
+            let added = detail.strip_prefix(failure.detail.as_str());
+            added.is_some_and(|added| added.is_empty() || added.starts_with(" (and "))
+        };
+        let failure = mapping.failures.iter().filter(adds).rev().max_by_key(|failure| failure.detail.len());
         Some(failure.map_or((&mapping.place, None), |failure| (&failure.place, failure.path.as_deref())))
     }
 }

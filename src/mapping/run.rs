@@ -7,10 +7,9 @@ mod places;
 mod sources;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::sync::Arc;
 
-use super::compiled::{Compiled, Field, Layout, Located, Subject, TagSource, Target};
+use super::compiled::{Compiled, Field, Layout, Located, Subject, Target};
 use super::document::Doc;
 use super::explain::Part;
 use super::inside::Found;
@@ -120,9 +119,16 @@ pub(super) struct Run<'r, 'm> {
     /// Bytes that the rows may have.
     room: usize,
     explain: bool,
-    /// The tag or the time that is being read, for reports.
-    reading: Cell<usize>,
     made: Made,
+}
+
+/// Why a row can have no time, or not its tags.
+struct Refused<'r> {
+    part: Part,
+    reason: Reason,
+    detail: String,
+    /// Where it was read, if it was.
+    located: Option<&'r Located>,
 }
 
 /// Why a walk ends early.
@@ -157,7 +163,6 @@ impl<'r, 'm> Run<'r, 'm> {
             read_bytes: 0,
             room,
             explain,
-            reading: Cell::new(0),
             made,
         }
     }
@@ -441,24 +446,11 @@ impl<'r, 'm> Run<'r, 'm> {
         }
         let (time, time_source) = match self.time(row) {
             Ok(time) => time,
-            Err(detail) => {
-                let index = self.reading.get();
-                let located = mapping.times.get(index).and_then(|time| path(&time.subject));
-                self.failed(Part::Time(index), &detail, located);
-                return self.made.refuse(Reason::Time, || detail);
-            }
+            Err(refused) => return self.refuse(refused),
         };
         let tags = match self.tags(layout, row) {
             Ok(tags) => tags,
-            Err((reason, detail)) => {
-                let index = self.reading.get();
-                let sources = mapping.tags.get(index).into_iter().flat_map(|tag| &tag.sources);
-                let located = sources
-                    .filter_map(|source| if let TagSource::Path(located) = source { Some(located) } else { None })
-                    .find(|located| detail.contains(&format!("`{}`", self.place(located))));
-                self.failed(Part::Tag(index), &detail, located);
-                return self.made.refuse(reason, || detail);
-            }
+            Err(refused) => return self.refuse(refused),
         };
         for (field, located, what) in unreadable {
             let detail =
@@ -488,6 +480,11 @@ impl<'r, 'm> Run<'r, 'm> {
         };
         self.made.bytes += row.bytes();
         self.made.rows.push(row);
+    }
+
+    fn refuse(&mut self, Refused { part, reason, detail, located }: Refused<'_>) {
+        self.failed(part, &detail, located);
+        self.made.refuse(reason, || detail);
     }
 
     /// What of `row`, or of the pivot, no path of the mapping leads to.
@@ -599,10 +596,6 @@ impl<'r, 'm> Run<'r, 'm> {
             None => (Reading::Absent, None),
         }
     }
-}
-
-fn path(subject: &Subject) -> Option<&Located> {
-    if let Subject::Path(located) = subject { Some(located) } else { None }
 }
 
 /// The length of the longest array among `members`.

@@ -13,7 +13,7 @@ impl Json {
         String::from_utf8(self.bytes).expect("only texts were written")
     }
 
-    /// Refuses before it grows, so that no escape can make more of a text than the bound allows for.
+    /// Refuses before it grows. A text is escaped first and looked at then: it may be six times as long for a moment.
     fn has_room(&self, more: usize) -> Result<(), Unreadable> {
         if self.bytes.len() + more > MAX_BYTES {
             let detail = format!("is more than {MAX_BYTES} bytes when it is written as JSON, which is the most");

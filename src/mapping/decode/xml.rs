@@ -152,7 +152,7 @@ impl<'t> Parser<'t> {
         }
         self.count(at)?;
         let mut node = Node::default();
-        // Checking for doubles would compare each attribute with each; of two, the last one counts.
+        // Checking for doubles would compare each attribute with each; two of one name are a list, as elements are.
         for attribute in start.attributes().with_checks(false) {
             let attribute =
                 attribute.map_err(|error| Unreadable::new(format!("is not XML: {error}, in the tag at byte {at}")))?;

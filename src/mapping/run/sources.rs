@@ -2,44 +2,68 @@
 
 use std::borrow::Cow;
 
-use super::{MAX_TAG_BYTES, Run};
+use super::{MAX_TAG_BYTES, Refused, Run};
 use crate::mapping::compiled::{Layout, Located, Subject, Tag, TagSource, TimeSource as Written};
 use crate::mapping::document::Doc;
+use crate::mapping::explain::Part;
 use crate::mapping::time::{self, Moment};
 use crate::mapping::value::Scalar;
 use crate::message::Time;
 use crate::row::{Reason, Tags, TimeSource};
 
+/// Why what stands somewhere is no time.
+enum TimeRefused {
+    /// It is an object or array: another source may have a scalar.
+    Passed(String),
+    Read(String),
+}
+
 impl<'r, 'm> Run<'r, 'm> {
     /// The time of `row` and where it comes from; `Err` says why it cannot be read.
-    pub(super) fn time(&self, row: &'r Doc<'m>) -> Result<(Time, TimeSource), String> {
+    pub(super) fn time(&self, row: &'r Doc<'m>) -> Result<(Time, TimeSource), Refused<'r>> {
         let received_at = self.message.received_at;
         if self.mapping.times.is_empty() {
             return Ok((received_at, TimeSource::Receipt));
         }
         let mut passed_over = None;
         for (index, source) in self.mapping.times.iter().enumerate() {
-            self.reading.set(index);
+            let refused = |located: Option<&'r Located>| {
+                move |detail| Refused { part: Part::Time(index), reason: Reason::Time, detail, located }
+            };
+            let mut scalar = |located: &'r Located| match self.scalar_text(located, row) {
+                Ok(text) => Ok(text),
+                // An object or array, behind which there may be a scalar.
+                Err(TimeRefused::Passed(detail)) => {
+                    passed_over.get_or_insert_with(|| refused(Some(located))(detail));
+                    Ok(None)
+                }
+                Err(TimeRefused::Read(detail)) => Err(refused(Some(located))(detail)),
+            };
             let since = match &source.since {
                 None => None,
-                Some(since) => match self.scalar_text(since, row, &mut passed_over)? {
-                    Some(text) => Some((self.moment(&text, source.since_format.as_ref(), source, since)?, text)),
+                Some(since) => match scalar(since)? {
+                    Some(text) => {
+                        let moment = self.moment(&text, source.since_format.as_ref(), source, since);
+                        Some((moment.map_err(refused(Some(since)))?, text))
+                    }
                     None => continue,
                 },
             };
+            let own = if let Subject::Path(located) = &source.subject { Some(located) } else { None };
             let text = match &source.subject {
                 Subject::Capture(slot) => self.captures[*slot].clone().filter(|text| !text.trim().is_empty()),
-                Subject::Path(located) => self.scalar_text(located, row, &mut passed_over)?,
+                Subject::Path(located) => scalar(located)?,
             };
             let moment = match (since, text) {
                 (None, None) => continue,
                 (Some((base, _)), None) => base,
                 (None, Some(text)) => match &source.subject {
-                    Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located)?,
+                    Subject::Path(located) => self.moment(&text, source.style.as_ref(), source, located),
                     Subject::Capture(slot) => self.moment_of(&text, source.style.as_ref(), source, || {
                         format!("capture `{{{}}}`", self.mapping.captures.0[*slot])
-                    })?,
-                },
+                    }),
+                }
+                .map_err(refused(own))?,
                 (Some((base, since)), Some(text)) => {
                     match (base, time::read_span(text.trim(), source.style.as_ref())) {
                         (Moment::At(base), Some(span)) => {
@@ -52,17 +76,15 @@ impl<'r, 'm> Run<'r, 'm> {
                                 let shown = Scalar::Text(text).shown();
                                 let other =
                                     "no number to count from `since`, and no time of day on a date that stands there";
-                                format!("time got {shown}, which is {other}{}", self.at_row())
+                                refused(own)(format!("time got {shown}, which is {other}{}", self.at_row()))
                             })?
                         }
                     }
                 }
             };
-            return self.within(moment);
+            return self.within(moment).map_err(refused(own));
         }
-        let Some((index, detail)) = passed_over else { return Ok((received_at, TimeSource::Absent)) };
-        self.reading.set(index);
-        Err(detail)
+        passed_over.map_or(Ok((received_at, TimeSource::Absent)), Err)
     }
 
     /// The policy for times that are too early or too late.
@@ -85,13 +107,8 @@ impl<'r, 'm> Run<'r, 'm> {
         Ok((received_at, TimeSource::Outside))
     }
 
-    /// The text of a time; `None` if it is absent, null or empty. An object or array is `passed_over`: why it is no time.
-    fn scalar_text(
-        &self,
-        located: &'r Located,
-        row: &'r Doc<'m>,
-        passed_over: &mut Option<(usize, String)>,
-    ) -> Result<Option<Cow<'r, str>>, String> {
+    /// The text of a time; `None` if it is absent, null or empty.
+    fn scalar_text(&self, located: &'r Located, row: &'r Doc<'m>) -> Result<Option<Cow<'r, str>>, TimeRefused> {
         let Some(doc) = self.locate(located, row) else { return Ok(None) };
         let text = match Scalar::of(doc) {
             Scalar::Null => return Ok(None),
@@ -102,11 +119,8 @@ impl<'r, 'm> Run<'r, 'm> {
                     || format!("time at `{}` got {}, which is no time", self.place(located), other.shown());
                 return match other {
                     _ if other.is_empty() => Ok(None),
-                    Scalar::Composite(_) => {
-                        passed_over.get_or_insert_with(|| (self.reading.get(), unreadable()));
-                        Ok(None)
-                    }
-                    _ => Err(unreadable()),
+                    Scalar::Composite(_) => Err(TimeRefused::Passed(unreadable())),
+                    _ => Err(TimeRefused::Read(unreadable())),
                 };
             }
         };
@@ -176,20 +190,23 @@ impl<'r, 'm> Run<'r, 'm> {
     }
 
     /// The tag values of `row`, in the order of the measurement.
-    pub(super) fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, (Reason, String)> {
+    pub(super) fn tags(&self, layout: &Layout, row: &'r Doc<'m>) -> Result<Tags, Refused<'r>> {
         let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(self.mapping.tags.len());
         for (index, tag) in self.mapping.tags.iter().enumerate() {
-            self.reading.set(index);
+            let refused = |located: Option<&'r Located>| {
+                move |(reason, detail)| Refused { part: Part::Tag(index), reason, detail, located }
+            };
             let mut value = Cow::Borrowed("");
             let mut passed_over = None;
             for source in &tag.sources {
+                let located = if let TagSource::Path(located) = source { Some(located) } else { None };
                 value = match self.tag_value(tag, source, row) {
                     // An object or array, behind which there may be a scalar.
                     Err(refusal @ (Reason::Tag, _)) => {
-                        passed_over.get_or_insert(refusal);
+                        passed_over.get_or_insert_with(|| refused(located)(refusal));
                         continue;
                     }
-                    value => value?,
+                    value => value.map_err(refused(located))?,
                 };
                 if !value.is_empty() {
                     break;
@@ -206,7 +223,8 @@ impl<'r, 'm> Run<'r, 'm> {
                 value = Cow::Borrowed(word);
             }
             if value.is_empty() && tag.required {
-                return Err((Reason::Tag, format!("tag `{}` is required and has no value{}", tag.name, self.at_row())));
+                let detail = format!("tag `{}` is required and has no value{}", tag.name, self.at_row());
+                return Err(refused(None)((Reason::Tag, detail)));
             }
             if value.len() > MAX_TAG_BYTES {
                 let detail = format!(
@@ -215,10 +233,11 @@ impl<'r, 'm> Run<'r, 'm> {
                     value.len(),
                     self.at_row()
                 );
-                return Err((Reason::Tag, detail));
+                return Err(refused(None)((Reason::Tag, detail)));
             }
             if value.contains('\0') {
-                return Err((Reason::Unstorable, format!("tag `{}` holds a NUL character{}", tag.name, self.at_row())));
+                let detail = format!("tag `{}` holds a NUL character{}", tag.name, self.at_row());
+                return Err(refused(None)((Reason::Unstorable, detail)));
             }
             values.push(value);
         }
