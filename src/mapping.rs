@@ -58,8 +58,6 @@ use run::{Made, Run};
 use template::Levels;
 use trie::{Numbers, Trie};
 
-pub(crate) use value::decode::base64;
-
 pub use explain::{Apart, Explanation, Failure, MappingExplained, Verdict};
 
 /// All mappings, compiled.

@@ -1,6 +1,7 @@
 //! What comes in: one application message as the broker delivered it, and the name the ledger gives it.
 
 use bytes::Bytes;
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD};
 
 /// Microseconds since 1970-01-01T00:00:00Z, the precision of both stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,5 +112,36 @@ impl Message {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.topic.len() + self.payload.len() + size_of::<Self>()
+    }
+}
+
+/// Bytes that are written as text in base64 (RFC 4648, section 4 or 5); padding may be left out.
+#[must_use]
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let encoding = if text.contains(['-', '_']) { BASE64URL_NOPAD } else { BASE64_NOPAD };
+    encoding.decode(digits).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_in_both_alphabets_with_and_without_padding() {
+        for (text, expected) in [
+            ("", Some(&b""[..])),
+            ("Zg==", Some(b"f")),
+            ("Zm8", Some(b"fo")),
+            ("Zm9v", Some(b"foo")),
+            ("/+8=", Some(b"\xff\xef")),
+            ("_-8", Some(b"\xff\xef")),
+            ("/-8=", None),
+            ("Z", None),
+            ("Zh==", None),
+            ("Zm 9v", None),
+        ] {
+            assert_eq!(base64(text).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -215,5 +215,15 @@ pub fn is_status(topic: &str) -> bool {
     client_id.is_some_and(|client_id| !client_id.contains('/'))
 }
 
+/// Why `text` is no topic name (MQTT 4.7.1, 4.7.3); `None` if it is one.
+#[must_use]
+pub fn no_name(text: &str) -> Option<&'static str> {
+    if text.contains(['+', '#']) {
+        return Some("a topic name has no wildcards (MQTT 4.7.1)");
+    }
+    (text.is_empty() || text.contains('\0'))
+        .then_some("a topic name has at least one character, and no NUL (MQTT 4.7.3)")
+}
+
 #[cfg(test)]
 mod tests;

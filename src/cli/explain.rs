@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use bytes::Bytes;
 
-use crate::mapping::{Mapping, base64};
-use crate::message::{Malformed, Message, Qos, Time};
+use crate::mapping::Mapping;
+use crate::message::{Malformed, Message, Qos, Time, base64};
+use crate::topic;
 
 /// What a packet holds at most (MQTT 2.2.3): what is longer, a device that never ends included, is no payload.
 const MAX_PAYLOAD_BYTES: u64 = (256 << 20) - 1;
@@ -149,15 +150,12 @@ pub(super) fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: 
     }
 }
 
-/// MQTT 4.7.1 and 4.7.3: no wildcard, at least one character, no NUL.
+/// An argument that is a topic name.
 pub(super) fn topic_name(text: &str) -> Result<String, String> {
-    if text.contains(['+', '#']) {
-        return Err("a topic name has no wildcards (MQTT 4.7.1); write a topic that a device publishes to".to_owned());
+    match topic::no_name(text) {
+        Some(what) => Err(format!("{what}; write a topic that a device publishes to")),
+        None => Ok(text.to_owned()),
     }
-    if text.is_empty() || text.contains('\0') {
-        return Err("a topic name has at least one character, and no NUL (MQTT 4.7.3)".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 /// The bytes that the argument stands for.

@@ -9,8 +9,9 @@ use super::reader::{Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
 use super::{MISSING, vocabulary};
 use crate::fault::{At, Fault, Place};
-use crate::message::Time;
+use crate::message::{Time, base64};
 use crate::row::{Ignored, Reason};
+use crate::topic;
 
 /// One example.
 #[derive(Clone, Debug)]
@@ -45,11 +46,6 @@ pub struct ExpectedRow {
     pub time_source: Option<&'static str>,
     pub tags: Option<Vec<(String, String)>>,
     pub fields: Option<Vec<(String, Json)>>,
-}
-
-/// RFC 4648, section 4; padding may be left out.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    data_encoding::BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()
 }
 
 /// Reads the examples of mapping `name`.
@@ -109,15 +105,9 @@ fn example(name: &str, section: &Section<'_>, faults: &mut Faults) -> Option<Exa
     })
 }
 
-/// MQTT 4.7.1 and 4.7.3.
 fn is_topic(topic: &At<String>, section: &Section<'_>, faults: &mut Faults) -> bool {
-    let (what, remedy) = if topic.value.contains(['+', '#']) {
-        ("a topic name has no wildcards (MQTT 4.7.1)", "write a topic that a device publishes to")
-    } else if topic.value.is_empty() || topic.value.contains('\0') {
-        ("a topic name has at least one character, and no NUL (MQTT 4.7.3)", "write a topic that a device publishes to")
-    } else {
-        return true;
-    };
+    let Some(what) = topic::no_name(&topic.value) else { return true };
+    let remedy = "write a topic that a device publishes to";
     faults.push(Fault::new(&topic.place, section.path("topic"), what, remedy));
     false
 }
@@ -138,7 +128,7 @@ fn payload(section: &Section<'_>, faults: &mut Faults) -> Option<Vec<u8>> {
             let text = section.text("payload_base64", faults)?;
             let bytes = base64(&text.value);
             if bytes.is_none() {
-                let what = "no base64 (RFC 4648, section 4)";
+                let what = "no base64 (RFC 4648)";
                 faults.push(Fault::new(
                     &text.place,
                     section.path("payload_base64"),

@@ -7,8 +7,9 @@ use elsa::FrozenVec;
 use super::decode::{self, Form, MAX_BYTES, Unreadable};
 use super::document::{Doc, Kept, Want};
 use super::value::Scalar;
-use super::value::decode::{base64, hex};
+use super::value::decode::hex;
 use crate::config::mapping::{Decode, Format};
+use crate::message::base64;
 use crate::row::Reason;
 
 /// What an unreadable one counts for, in bytes: so that a message full of broken ones is given up soon.

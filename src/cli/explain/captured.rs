@@ -2,8 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::mapping::base64;
-use crate::message::Time;
+use crate::message::{Time, base64};
 
 /// One line.
 pub(super) struct Captured {

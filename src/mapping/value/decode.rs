@@ -1,9 +1,10 @@
 //! `decode`: texts that stand for something else.
 
-use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::{Reading, Scalar, duration, is_stroke, not_a};
 use crate::config::mapping::Decode;
+use crate::message::base64;
 use crate::schema::Type;
 
 /// The text that `scalar` stands for, where the field is of type `r#type`: of a number or a duration its decimal digits.
@@ -61,13 +62,6 @@ pub(in crate::mapping) fn hex(text: &str) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(without_prefix(text).as_bytes()).ok()
 }
 
-/// RFC 4648, section 4 or 5; padding may be left out.
-pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    let encoding = if text.contains(['-', '_']) { BASE64URL_NOPAD } else { BASE64_NOPAD };
-    encoding.decode(digits).ok()
-}
-
 /// What a word under `decode = "hex"` is compared as: `0x0a` is 10, `10` is ten.
 pub(in crate::mapping) fn hex_word(word: &str) -> Option<String> {
     let text = word.trim();
@@ -81,24 +75,6 @@ fn without_prefix(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_read_in_both_alphabets_with_and_without_padding() {
-        for (text, expected) in [
-            ("", Some(&b""[..])),
-            ("Zg==", Some(b"f")),
-            ("Zm8", Some(b"fo")),
-            ("Zm9v", Some(b"foo")),
-            ("/+8=", Some(b"\xff\xef")),
-            ("_-8", Some(b"\xff\xef")),
-            ("/-8=", None),
-            ("Z", None),
-            ("Zh==", None),
-            ("Zm 9v", None),
-        ] {
-            assert_eq!(base64(text).as_deref(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn bytes_in_hex_come_in_pairs() {
