@@ -131,6 +131,8 @@ const SUFFIX: &str = "_series";
 const OWN_COLUMNS: [&str; 4] = ["time", "received_at", "series_id", "retired_at"];
 /// PostgreSQL has these columns in every table.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+/// SQLite calls a column of a view `column5` instead, and reads the name as the value.
+const TRUTH_VALUES: [&str; 2] = ["true", "false"];
 /// Views that Amber makes for people.
 const VIEWS: [&str; 4] = ["measurements", "fields", "rejects", "devices"];
 /// Prefixes of Amber's, sqlx's and SQLite's own tables.
@@ -139,7 +141,7 @@ const PREFIXES: [&str; 3] = ["store_", "sqlite_", "_sqlx_"];
 /// Whether a field may be called so. As `check`, for names that nobody has written down.
 pub(super) fn is_column(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let is_reserved = OWN_COLUMNS.contains(&&*lower) || SYSTEM_COLUMNS.contains(&&*lower);
+    let is_reserved = [&OWN_COLUMNS[..], &SYSTEM_COLUMNS, &TRUTH_VALUES].iter().any(|names| names.contains(&&*lower));
     !name.is_empty() && name.len() <= MAX_BYTES && !is_reserved && !name.chars().any(char::is_control)
 }
 
@@ -191,6 +193,12 @@ pub(super) fn check(role: Role, name: &str) -> Option<(Severity, Wrong)> {
                     "use another name",
                 );
             }
+            if is_one_of(&TRUTH_VALUES) {
+                return fault(
+                    format!("`{name}` is reserved: SQLite gives no column of a view that name"),
+                    "use another name; `path` can say where the value comes from",
+                );
+            }
             if name.len() > MAX_BYTES {
                 return fault(
                     format!("`{name}` has {} bytes; PostgreSQL takes {MAX_BYTES}", name.len()),
@@ -235,6 +243,9 @@ mod tests {
             (Role::Tag, "Received_At", Some(Severity::Fault)),
             (Role::Tag, "series_id", Some(Severity::Fault)),
             (Role::Field, "xmin", Some(Severity::Fault)),
+            (Role::Field, "true", Some(Severity::Fault)),
+            (Role::Tag, "False", Some(Severity::Fault)),
+            (Role::Measurement, "true", Some(Severity::Warning)),
             (Role::Field, &long, None),
             (Role::Measurement, &long, Some(Severity::Fault)),
             (Role::Measurement, &long[1..], None),

@@ -303,11 +303,19 @@ pub(super) fn names(dialect: Dialect, measurements: &[Measurement]) -> Vec<Strin
     };
     let names = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
     check("the measurements ", names, MAX_NAME - "_series".len());
+    let mut unnamed = Vec::new();
     for measurement in &measurements {
+        let place = format!("in `{}`, ", measurement.name);
         let fields = measurement.fields.iter().map(|field| field.name.as_str());
-        let names = measurement.tags.iter().map(String::as_str).chain(fields).collect();
-        check(&format!("in `{}`, ", measurement.name), names, MAX_NAME);
+        let names: Vec<&str> = measurement.tags.iter().map(String::as_str).chain(fields).collect();
+        unnamed.extend(names.iter().filter(|name| dialect.has_no_view_column(name)).map(|name| {
+            format!(
+                "{place}`{name}` is a truth value to SQLite, and no column of a view; name it otherwise in the mapping"
+            )
+        }));
+        check(&place, names, MAX_NAME);
     }
+    conflicts.extend(unnamed);
     conflicts
 }
 

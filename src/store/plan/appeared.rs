@@ -34,7 +34,9 @@ pub(super) fn places(
         columns.insert(name.to_lowercase(), (*name == name.to_lowercase()).then_some(place));
     }
     let reserved = super::planner::RESERVED.iter().map(|name| (*name).to_owned());
-    for name in wanted.tags.iter().chain(other_tags).map(|tag| tag.to_lowercase()).chain(reserved) {
+    let unnamed = ["true", "false"].into_iter().filter(|name| dialect.has_no_view_column(name)).map(str::to_owned);
+    let tags = wanted.tags.iter().chain(other_tags).map(|tag| tag.to_lowercase());
+    for name in tags.chain(reserved).chain(unnamed) {
         columns.insert(name, None);
     }
     let mut appeared = 0;

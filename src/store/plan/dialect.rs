@@ -51,6 +51,13 @@ impl Dialect {
         }
     }
 
+    /// Whether no column of a view can have this name: SQLite calls it `column5` then, whatever `as` says, and reads the
+    /// name as the truth value.
+    pub(super) fn has_no_view_column(self, name: &str) -> bool {
+        let is_truth_value = || ["true", "false"].iter().any(|word| name.eq_ignore_ascii_case(word));
+        self == Self::Sqlite && is_truth_value()
+    }
+
     pub(super) fn tag_type(self) -> &'static str {
         match self {
             Self::Postgres => "text collate \"C\" not null default ''",

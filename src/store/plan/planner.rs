@@ -207,7 +207,12 @@ impl<'a> Planner<'a> {
         }
         let view = self.dialect.view(&self.wanted.name);
         let mut columns: Vec<(String, String)> = Vec::new();
-        let mut push = |name: &str, from: &str| columns.push((name.to_owned(), format!("{from}.{}", quote(name))));
+        let dialect = self.dialect;
+        let mut push = |name: &str, from: &str| {
+            if !dialect.has_no_view_column(name) {
+                columns.push((name.to_owned(), format!("{from}.{}", quote(name))));
+            }
+        };
         push("time", "d");
         tags.iter().for_each(|tag| push(tag, "s"));
         fields.iter().for_each(|field| push(field, "d"));

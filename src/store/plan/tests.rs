@@ -235,6 +235,10 @@ fn names_that_the_database_would_cut_or_mistake_are_conflicts() {
         [Measurement { name: long, ..wanted(&[], &[]) }, wanted(&["ctid"], &[("temperature", Type::Float)])];
     assert_eq!(names(Dialect::Postgres, &measurements).len(), 2);
     assert_eq!(names(Dialect::Sqlite, &measurements).len(), 0);
+    let measurements = [wanted(&["room"], &[("True", Type::Float), ("truth", Type::Float)])];
+    assert_eq!(names(Dialect::Postgres, &measurements).len(), 0);
+    let [conflict] = names(Dialect::Sqlite, &measurements).try_into().unwrap();
+    assert!(conflict.starts_with("in `climate`, `True` is a truth value to SQLite"), "{conflict}");
     let measurements = [wanted(&["Room"], &[("room", Type::Float)])];
     assert_eq!(names(Dialect::Postgres, &measurements).len(), 0);
     assert_eq!(names(Dialect::Sqlite, &measurements).len(), 1);

@@ -350,6 +350,31 @@ fn a_column_of_a_person_and_a_tag_of_another_amber_take_no_value() {
 }
 
 #[test]
+fn a_column_that_a_view_of_sqlite_cannot_show_takes_no_value_and_leaves_the_view_at_rest() {
+    let home = Home::sqlite();
+    let mut store = home.ready(&open());
+    let batch = rows(&[(Some(1.0), &[float("false", 2.0), float("true", 3.0), float("x", 4.0)])]);
+    assert_eq!(lost(&store.write(&batch, 1).unwrap()), [(Unplaced::Taken, 2)]);
+    assert_eq!(columns(&home), ["time", "time_utc", "room", "device", "temperature", "x", "received_at"]);
+    // There may be one all the same: the view goes on without, and is not made anew at each start.
+    home.sql().run("alter table store_climate_data add column \"true\" REAL");
+    let mut next = home.store(2);
+    assert_eq!(next.plan(&open()).unwrap().statements, [""; 0]);
+    next.prepare(&open()).unwrap();
+    next.adopt().unwrap();
+    next.write(&rows(&[(Some(2.0), &[float("true", 3.0), float("y", 4.0)])]), 2).unwrap();
+    let found = home.sql().rows("select temperature, x, y from climate order by 1").unwrap();
+    let some = |number: &str| Some(number.to_owned());
+    assert_eq!(found, [vec![some("1.0"), some("4.0"), None], vec![some("2.0"), None, some("4.0")]]);
+    assert!(!columns(&home).iter().any(|name| name.starts_with("column")));
+    // And a mapping that lists it is told so.
+    let mut schema = open();
+    schema.measurements[0].fields.push(field("true", Type::Float));
+    let told = standing(next.prepare(&schema));
+    assert!(told.contains("`true` is a truth value to SQLite"), "{told}");
+}
+
+#[test]
 fn a_column_that_a_person_has_dropped_comes_again() {
     for home in Home::both() {
         let mut store = home.ready(&open());
