@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::WriteError;
 use super::hindered::{Hindered, Obstacle};
@@ -96,6 +97,31 @@ pub(super) fn lacking(batch: &Batch, tables: &[Table]) -> Lacking {
     }
     lacking.retain(|_, columns| !columns.is_empty());
     lacking
+}
+
+/// The first `portion` columns of `lacking`, and the others.
+pub(super) fn split(lacking: Lacking, portion: usize) -> (Lacking, Lacking) {
+    let (mut now, mut later, mut room) = (Lacking::new(), Lacking::new(), portion);
+    for (measurement, mut columns) in lacking {
+        let rest = columns.split_off(columns.len().min(room));
+        room -= columns.len();
+        if !columns.is_empty() {
+            now.insert(measurement, columns);
+        }
+        if !rest.is_empty() {
+            later.insert(measurement, rest);
+        }
+    }
+    (now, later)
+}
+
+/// So long a transaction that adds columns may take, about.
+const PORTION: Duration = Duration::from_secs(5);
+
+/// How many columns are added next, after `columns` that took so long.
+pub(super) fn next_portion(columns: usize, took: Duration) -> usize {
+    let next = PORTION.as_micros() * columns as u128 / took.as_micros().max(1);
+    usize::try_from(next).unwrap_or(usize::MAX).clamp(1, MAX_APPEARED)
 }
 
 /// Gives each value its column.
@@ -263,6 +289,26 @@ mod tests {
         ];
         let lacking = lacking(&batch(&[(None, one), (None, two)]), &tables());
         assert_eq!(lacking, BTreeMap::from([(0, vec![("b".to_owned(), Type::Bool), ("a".to_owned(), Type::Float)])]));
+    }
+
+    #[test]
+    fn columns_are_added_in_portions_of_some_seconds_and_at_least_one_by_one() {
+        let of = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Type::Float)).collect::<Vec<_>>();
+        let all = Lacking::from([(0, of(&["a", "b"])), (1, of(&["c"])), (4, of(&["d", "e"]))]);
+        let (now, later) = split(all.clone(), 1);
+        assert_eq!(now, Lacking::from([(0, of(&["a"]))]));
+        assert_eq!(later, Lacking::from([(0, of(&["b"])), (1, of(&["c"])), (4, of(&["d", "e"]))]));
+        let (now, later) = split(all.clone(), 4);
+        assert_eq!(now, Lacking::from([(0, of(&["a", "b"])), (1, of(&["c"])), (4, of(&["d"]))]));
+        assert_eq!(later, Lacking::from([(4, of(&["e"]))]));
+        assert_eq!(split(all.clone(), 200), (all, Lacking::new()));
+
+        let second = Duration::from_secs(1);
+        assert_eq!(next_portion(1, second * 60), 1);
+        assert_eq!(next_portion(1, second), 5);
+        assert_eq!(next_portion(5, second * 4), 6);
+        assert_eq!(next_portion(1, second / 1000), MAX_APPEARED);
+        assert_eq!(next_portion(1, Duration::ZERO), MAX_APPEARED);
     }
 
     #[test]

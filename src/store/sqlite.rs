@@ -34,6 +34,9 @@ use crate::schema::Schema;
 
 /// Of one statement. A disk that takes longer is away.
 const LIMIT: Duration = Duration::from_secs(60);
+/// For all statements of `prepare`. For each column of a table SQLite looks at all of its rows, some seconds for a million
+/// of them, and what was cut short would begin anew for ever.
+const LONG_LIMIT: Duration = Duration::from_secs(3600);
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// How long another process may hold the file.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -130,7 +133,7 @@ impl Sqlite {
         new: &Lacking,
     ) -> Result<Option<(Obstacle, Failure)>, WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
+        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         if !new.is_empty()
             && let Err(failure) = &outcome
@@ -279,27 +282,35 @@ impl Sqlite {
         others::settle(batch, &self.tables, &self.hindered, self.ddl)
     }
 
-    /// Adds what can be added; waits (`Away`) where that may still become possible.
+    /// Adds what can be added; waits (`Away`) where that may still become possible. A few columns in a transaction, as
+    /// many as their table lets pass in some seconds: those that are there stay whatever happens to the next.
     async fn add_columns(&mut self, lacking: Lacking) -> Result<(), WriteError> {
         let lacking = self.hindered.without(lacking, Instant::now());
         let Some(schema) = self.schema.clone().filter(|_| !lacking.is_empty()) else { return Ok(()) };
-        let (mut tries, mut waits) = (vec![lacking], None);
+        let (mut tries, mut waits, mut portion) = (vec![lacking], None, 1);
         while let Some(lacking) = tries.pop() {
+            let (now, mut later) = others::split(lacking, portion);
             let begun = Instant::now();
-            let Some((obstacle, failure)) = self.prepare_with(&schema, &lacking).await? else {
-                self.hindered.added(&lacking);
+            let Some((obstacle, failure)) = self.prepare_with(&schema, &now).await? else {
+                portion = others::next_portion(now.values().map(Vec::len).sum(), begun.elapsed());
+                self.hindered.added(&now);
+                tries.extend((!later.is_empty()).then_some(later));
                 continue;
             };
-            let mut measurements = lacking.keys();
-            match (measurements.next(), measurements.next()) {
+            let mut measurements = now.keys();
+            let alone = match (measurements.next(), measurements.next()) {
                 (Some(only), None) => {
+                    later.remove(only);
                     if !self.hindered.met(*only, obstacle, begun, Instant::now()) {
                         waits = Some(failure);
                     }
+                    Lacking::new()
                 }
                 // Whose the obstacle is, each of them tells alone.
-                _ => tries.extend(lacking.into_iter().map(|one| Lacking::from([one]))),
-            }
+                _ => now,
+            };
+            tries.extend((!later.is_empty()).then_some(later));
+            tries.extend(alone.into_iter().map(|one| Lacking::from([one])));
         }
         waits.map_or(Ok(()), |failure| Err(self.link.failed(failure, false)))
     }

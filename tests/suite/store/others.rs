@@ -375,6 +375,32 @@ fn a_column_that_a_view_of_sqlite_cannot_show_takes_no_value_and_leaves_the_view
 }
 
 #[test]
+fn of_many_columns_those_that_could_be_added_stay_whatever_becomes_of_the_next_in_sqlite() {
+    let home = Home::sqlite();
+    let mut store = home.ready(&open());
+    // One more is all that the table can take.
+    let more = (4..1999).map(|n| format!("alter table store_climate_data add column mine{n} REAL"));
+    home.sql().run(&format!("begin; {}; commit", more.collect::<Vec<_>>().join("; ")));
+    let batch = rows(&[(Some(1.0), &[float("a", 1.0), float("b", 2.0), float("c", 3.0)])]);
+    let written = store.write(&batch, 1).unwrap();
+    assert_eq!((written.rows, lost(&written)), (1, vec![(Unplaced::Barred, 2)]));
+    // What is there is whole: column, view and catalogue. No query takes a view of so many columns.
+    let stored = "select count(*) from store_climate_data where a = 1 and temperature = 1";
+    assert_eq!(home.sql().number(stored), Ok(1));
+    let shown = "select count(*) from sqlite_schema where type = 'view' and sql like '%d.\"a\"%'";
+    assert_eq!((home.sql().number(shown), appeared(&home)), (Ok(1), 1));
+    // A next try goes on from there.
+    let less = (4..24).map(|n| format!("alter table store_climate_data drop column mine{n}"));
+    home.sql().run(&format!("begin; drop view climate; {}; commit", less.collect::<Vec<_>>().join("; ")));
+    let mut next = again(&home, 2, &open());
+    assert_eq!(lost(&next.write(&batch, 2).unwrap()), []);
+    assert_eq!(appeared(&home), 3);
+    let found = home.sql().rows("select a, b, c from climate order by b nulls first").unwrap();
+    let some = |number: &str| Some(number.to_owned());
+    assert_eq!(found, [vec![some("1.0"), None, None], vec![some("1.0"), some("2.0"), some("3.0")]]);
+}
+
+#[test]
 fn a_column_that_a_person_has_dropped_comes_again() {
     for home in Home::both() {
         let mut store = home.ready(&open());
