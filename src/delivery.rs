@@ -255,6 +255,15 @@ impl Delivery {
                 // The store may have gone back, and what was stored with it.
                 left_out = self.leave_out_anew(batch, left_out, trust);
             }
+            if let Err(error) = self.report.watch(self.store.keep_up()).await {
+                self.wait_out(error).await?;
+                continue;
+            }
+            if self.store.take_anew() {
+                // What is compared with was in a column that is gone.
+                self.deadbands.forget();
+                left_out = self.leave_out_anew(batch, left_out, trust);
+            }
             let packets = in_hand.snapshot(batch.deliveries(), number);
             let result = if apart {
                 self.report.watch(self.store.write_apart(batch, number, &packets)).await
@@ -314,6 +323,10 @@ impl Delivery {
     fn learn(&mut self, batch: &Batch, stored: Option<&Written>, left_out: &LeftOut) {
         let Some(written) = stored else { return self.deadbands.forget() };
         self.deadbands.stored(batch, &written.refused);
+        if self.store.take_anew() {
+            // Found while this batch was written: what was left out of it comes with the next.
+            self.deadbands.forget();
+        }
         for (measurement, (fields, rows)) in left_out.counts(batch) {
             self.unchanged[measurement].0.inc_by(fields);
             self.unchanged[measurement].1.inc_by(rows);

@@ -113,6 +113,8 @@ pub struct Plan {
     pub conflicts: Vec<String>,
     /// What is good to know: of tables that are not Amber's.
     pub notes: Vec<String>,
+    /// A table or a field has no column as yet: what was stored in one before is gone.
+    is_anew: bool,
 }
 
 impl Plan {
@@ -121,6 +123,14 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.conflicts.is_empty() && self.needed().next().is_none()
+    }
+
+    /// What is to be done after it.
+    fn extend(&mut self, next: Self) {
+        self.statements.extend(next.statements);
+        self.conflicts.extend(next.conflicts);
+        self.notes.extend(next.notes);
+        self.is_anew |= next.is_anew;
     }
 
     fn needed(&self) -> impl Iterator<Item = &String> {
@@ -205,6 +215,27 @@ impl Store {
         match self {
             Self::Postgres(store) => store.adopt().await,
             Self::Sqlite(store) => store.adopt().await,
+        }
+    }
+
+    /// Makes the plan anew if the tables were found to be others than planned; `write` begins with that, too. For who
+    /// has to know before it (`take_anew`).
+    ///
+    /// # Errors
+    /// `Away` and `Standing`.
+    pub async fn keep_up(&mut self) -> Result<(), WriteError> {
+        match self {
+            Self::Postgres(store) => store.keep_up().await,
+            Self::Sqlite(store) => store.keep_up().await,
+        }
+    }
+
+    /// Whether columns were found to be gone or made anew since this was last asked: their old values are not stored
+    /// any more.
+    pub fn take_anew(&mut self) -> bool {
+        match self {
+            Self::Postgres(store) => store.take_anew(),
+            Self::Sqlite(store) => store.take_anew(),
         }
     }
 
@@ -317,6 +348,7 @@ mod tests {
         is_send(store.prepare(schema));
         is_send(store.plan(schema));
         is_send(store.adopt());
+        is_send(store.keep_up());
         is_send(store.write(batch, 1, &[]));
         is_send(store.write_apart(batch, 1, &[]));
         is_send(store.write_ledger(&[]));

@@ -48,6 +48,8 @@ pub(super) struct Link<C> {
     stale: bool,
     /// And nothing is wrong with them.
     outdated: bool,
+    /// Columns were gone, or were made anew.
+    anew: bool,
     /// Of the database: for what to do about a permission.
     user: String,
     /// Whether Amber changes tables itself; for the same.
@@ -64,6 +66,7 @@ impl<C> Link<C> {
             doubtful: None,
             stale: false,
             outdated: false,
+            anew: false,
             user,
             ddl,
         }
@@ -90,6 +93,16 @@ impl<C> Link<C> {
     /// The tables are others than planned: plan again.
     pub(super) fn changed(&mut self) {
         self.stale = true;
+    }
+
+    /// Columns are gone, or were made anew, and their old values with them.
+    pub(super) fn made_anew(&mut self) {
+        self.anew = true;
+    }
+
+    /// Whether that was so since this was last asked.
+    pub(super) fn take_anew(&mut self) -> bool {
+        std::mem::take(&mut self.anew)
     }
 
     /// Whether the plan is older than the tables, which are as they should be: no reason to wait.
@@ -148,6 +161,7 @@ impl<C> Link<C> {
     /// What is told of a failure.
     pub(super) fn failed(&mut self, failure: Failure, sent: bool) -> WriteError {
         self.stale |= failure.stale;
+        self.anew |= failure.stale && !failure.outdated;
         self.outdated |= failure.outdated;
         let failure = if self.ddl { failure } else { failure.without_ddl() };
         failure.into_write_error(sent, &self.user)
@@ -267,6 +281,7 @@ mod tests {
         assert!(matches!(stale, Err(WriteError::Standing(_))));
         assert_eq!(link.epoch(), Some(7));
         assert!(link.is_stale() && link.is_outdated());
+        assert!(!link.take_anew(), "another Amber has added a tag");
         link.planned();
         assert!(!link.is_stale() && !link.is_outdated());
     }

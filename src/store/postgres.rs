@@ -123,7 +123,11 @@ impl Postgres {
         {
             return self.link.give_back(connection, Ok(outcome.err().map(|failure| (obstacle, failure))), false);
         }
-        self.tables = self.link.give_back(connection, outcome, false)?;
+        let (tables, is_anew) = self.link.give_back(connection, outcome, false)?;
+        self.tables = tables;
+        if is_anew {
+            self.link.made_anew();
+        }
         self.series.clear(self.tables.len());
         self.kept.clear();
         self.schema = Some(schema.clone());
@@ -263,11 +267,18 @@ impl Postgres {
         let (plan, tables) = self.look(&schema).await?;
         // A column that no mapping lists may have another type now, or be gone.
         let is_other = |(now, then): (&Table, &Table)| now.others != then.others || now.fields != then.fields;
+        if !plan.is_empty() {
+            self.link.made_anew();
+        }
         if !plan.is_empty() || tables.iter().zip(&self.tables).any(is_other) {
             self.link.changed();
         }
         self.examined = Some(Instant::now());
         Ok(())
+    }
+
+    pub(super) fn take_anew(&mut self) -> bool {
+        self.link.take_anew()
     }
 
     /// The series of all rows; new ones are made. If another Amber has added a tag meanwhile, the plan is made anew.
@@ -281,13 +292,19 @@ impl Postgres {
         }
     }
 
-    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+    pub(super) async fn keep_up(&mut self) -> Result<(), WriteError> {
+        self.adopted()?;
         self.examine().await?;
         if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
             self.prepare(&schema).await?;
         }
+        Ok(())
+    }
+
+    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        self.keep_up().await?;
         let others = self.settle(batch).await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();

@@ -141,7 +141,11 @@ impl Sqlite {
         {
             return self.link.give_back(connection, Ok(outcome.err().map(|failure| (obstacle, failure))), false);
         }
-        self.tables = self.link.give_back(connection, outcome, false)?;
+        let (tables, is_anew) = self.link.give_back(connection, outcome, false)?;
+        self.tables = tables;
+        if is_anew {
+            self.link.made_anew();
+        }
         self.series.clear(self.tables.len());
         self.kept = Kept::default();
         self.schema = Some(schema.clone());
@@ -246,6 +250,10 @@ impl Sqlite {
         self.link.epoch().ok_or_else(|| not_adopted(&format!("`{}`", self.path.display())))
     }
 
+    pub(super) fn take_anew(&mut self) -> bool {
+        self.link.take_anew()
+    }
+
     /// The series of all rows; new ones are made. If another Amber has added a tag meanwhile, the plan is made anew.
     async fn resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
         match self.try_resolve(batch).await {
@@ -257,12 +265,18 @@ impl Sqlite {
         }
     }
 
-    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+    pub(super) async fn keep_up(&mut self) -> Result<(), WriteError> {
+        self.adopted()?;
         if self.link.is_stale()
             && let Some(schema) = self.schema.clone()
         {
             self.prepare(&schema).await?;
         }
+        Ok(())
+    }
+
+    async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
+        self.keep_up().await?;
         let others = self.settle(batch).await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();

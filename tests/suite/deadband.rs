@@ -129,6 +129,40 @@ fn ten_messages_become_the_rows_in_which_something_is_new_one_by_one_and_togethe
 }
 
 #[test]
+fn values_of_a_column_or_table_that_is_gone_are_stored_again() {
+    let broker = Mosquitto::start();
+    for home in Home::both() {
+        let amber = amber(&broker, &home, false);
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let mut count = 0.0;
+        let mut publish = |second, members: &str| {
+            publisher.publish("tank/a", payload(second, members), Qos::AtLeastOnce);
+            count += 1.0;
+            eventually("it is acknowledged", || equal(amber.metric("amber_acknowledged_total"), count));
+        };
+        let (view, data) = (home.view("tank"), home.table("tank_data"));
+        publish(0, r#""level":20.5,"pump":"on","seen":1"#);
+        publish(1, r#""level":20.5,"pump":"on","seen":2"#);
+        home.sql().run(&format!("drop view {view}; alter table {data} drop column level"));
+        // Also the row by which it is found out.
+        publish(2, r#""level":20.5,"pump":"on","seen":3"#);
+        publish(3, r#""level":20.5,"pump":"on","seen":4"#);
+        let expected = [
+            row(0, None, Some("on"), Some("1")),
+            row(1, None, None, Some("2")),
+            row(2, Some("20.5"), Some("on"), Some("3")),
+            row(3, None, None, Some("4")),
+        ];
+        assert_eq!(rows(&home), expected, "{home}");
+        home.sql().run(&format!("drop view {view}; drop table {data}"));
+        publish(4, r#""level":20.5,"pump":"on","seen":5"#);
+        publish(5, r#""level":20.5,"pump":"on","seen":6"#);
+        let expected = [row(4, Some("20.5"), Some("on"), Some("5")), row(5, None, None, Some("6"))];
+        assert_eq!(rows(&home), expected, "{home}");
+    }
+}
+
+#[test]
 fn what_the_store_refuses_makes_nothing_behind_it_look_as_before() {
     let broker = Mosquitto::start();
     for home in Home::both() {

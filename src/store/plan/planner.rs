@@ -47,6 +47,7 @@ impl<'a> Planner<'a> {
             let tags: String = self.wanted.tags.iter().map(|tag| format!(",\n  {} {tag_type}", quote(tag))).collect();
             self.run(format!("create table {table} (\n  series_id {id},\n  retired_at {retired}{tags}\n){options}"));
             self.create_key(self.wanted.tags.clone());
+            self.plan.is_anew = true;
             return Vec::new();
         };
         if !self.is_table(&table, relation, &SERIES[..1]) {
@@ -112,6 +113,7 @@ impl<'a> Planner<'a> {
                 "create table {table} (\n  time {time} not null,\n  series_id {id} not null,\n  received_at {time} not null{fields}\n){options}"
             ));
             self.data_indexes(&table);
+            self.plan.is_anew = true;
             return wanted;
         };
         if !self.is_table(&table, relation, &DATA) {
@@ -128,6 +130,7 @@ impl<'a> Planner<'a> {
             }
             let Some(column) = relation.column(&field.name) else {
                 self.run(format!("alter table {table} add column {}", self.column(field)));
+                self.plan.is_anew = true;
                 continue;
             };
             let word = found.types.get(&field.name).map_or(field.r#type.word(), String::as_str);

@@ -32,25 +32,24 @@ async fn plan_with(connection: &mut PgConnection, schema: &Schema, new: &Lacking
     let mut all = Plan { statements: missing_schemas(connection).await?, ..Plan::default() };
     all.statements.extend(pending(connection).await?);
     let (measurements, tables, appeared) = plan_measurements(connection, schema, new).await?;
-    all.statements.extend(measurements.statements);
-    all.conflicts.extend(measurements.conflicts);
-    all.notes.extend(measurements.notes);
+    all.extend(measurements);
     Ok((all, tables, appeared))
 }
 
-/// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
+/// Does it, or without `ddl` sees that it is done; gives the tables, and whether something of them was made anew. On any
+/// failure nothing is changed.
 pub(super) async fn prepare(
     connection: &mut PgConnection,
     schema: &Schema,
     new: &Lacking,
     ddl: bool,
-) -> Result<Vec<Table>, Failure> {
+) -> Result<(Vec<Table>, bool), Failure> {
     let mut transaction = connection.begin().await?;
     match apply(&mut transaction, schema, new, ddl).await {
-        Ok(tables) => {
+        Ok(made) => {
             // Every statement before it succeeded, so that this is a COMMIT and no ROLLBACK in disguise.
             transaction.commit().await?;
-            Ok(tables)
+            Ok(made)
         }
         Err(failure) => {
             // A failed rollback says nothing that the failure does not; the transaction ends with the connection.
@@ -65,7 +64,7 @@ async fn apply(
     schema: &Schema,
     new: &Lacking,
     ddl: bool,
-) -> Result<Vec<Table>, Failure> {
+) -> Result<(Vec<Table>, bool), Failure> {
     run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
     // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
     run(connection, "set local lock_timeout = '2s'").await?;
@@ -78,7 +77,7 @@ async fn apply(
         rows.add(&schema.measurements[*measurement].name, appeared);
     }
     catalogue(connection, &rows).await?;
-    Ok(tables)
+    Ok((tables, plan.is_anew))
 }
 
 async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), Failure> {
@@ -139,8 +138,7 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: 
         }
         let new = new.get(&n).map_or(&[][..], Vec::as_slice);
         let (plan, table, columns) = plan::appearing(Dialect::Postgres, measurement, &found, new);
-        all.statements.extend(plan.statements);
-        all.conflicts.extend(plan.conflicts);
+        all.extend(plan);
         tables.push(table);
         appeared.push((n, columns));
     }

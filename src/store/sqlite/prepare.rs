@@ -30,24 +30,23 @@ pub(super) async fn plan(connection: &mut SqliteConnection, schema: &Schema) -> 
 async fn plan_with(connection: &mut SqliteConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
     let mut all = Plan { statements: pending(connection).await?, ..Plan::default() };
     let (measurements, tables, appeared) = plan_measurements(connection, schema, new).await?;
-    all.statements.extend(measurements.statements);
-    all.conflicts.extend(measurements.conflicts);
-    all.notes.extend(measurements.notes);
+    all.extend(measurements);
     Ok((all, tables, appeared))
 }
 
-/// Does it, or without `ddl` sees that it is done. On any failure nothing is changed.
+/// Does it, or without `ddl` sees that it is done; gives the tables, and whether something of them was made anew. On any
+/// failure nothing is changed.
 pub(super) async fn prepare(
     connection: &mut SqliteConnection,
     schema: &Schema,
     new: &Lacking,
     ddl: bool,
-) -> Result<Vec<Table>, Failure> {
+) -> Result<(Vec<Table>, bool), Failure> {
     let mut transaction = connection.begin_with("begin immediate").await?;
     match apply(&mut transaction, schema, new, ddl).await {
-        Ok(tables) => {
+        Ok(made) => {
             transaction.commit().await?;
-            Ok(tables)
+            Ok(made)
         }
         Err(mut failure) => {
             // A failed rollback says nothing that the failure does not; the transaction ends with the connection.
@@ -64,7 +63,7 @@ async fn apply(
     schema: &Schema,
     new: &Lacking,
     ddl: bool,
-) -> Result<Vec<Table>, Failure> {
+) -> Result<(Vec<Table>, bool), Failure> {
     let (plan, tables, appeared) = plan_with(connection, schema, new).await?;
     for statement in plan.to_run(ddl)? {
         super::command(connection, statement).await.map_err(|failure| {
@@ -77,7 +76,7 @@ async fn apply(
         rows.add(&schema.measurements[*measurement].name, appeared);
     }
     catalogue(connection, &rows).await?;
-    Ok(tables)
+    Ok((tables, plan.is_anew))
 }
 
 /// Migrations that have not run yet.
@@ -112,8 +111,7 @@ async fn plan_measurements(
         let found = find(connection, measurement, has_catalogue).await?;
         let new = new.get(&n).map_or(&[][..], Vec::as_slice);
         let (plan, table, columns) = plan::appearing(Dialect::Sqlite, measurement, &found, new);
-        all.statements.extend(plan.statements);
-        all.conflicts.extend(plan.conflicts);
+        all.extend(plan);
         tables.push(table);
         appeared.push((n, columns));
     }
