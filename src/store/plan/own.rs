@@ -108,6 +108,41 @@ pub(in crate::store) fn note(own: &Own) -> String {
     format!("writes into {} (not changed by Amber)", shown(&own.table))
 }
 
+/// And what it says of the table that was found: where it keeps less than it is given.
+pub(in crate::store) fn notes(
+    dialect: Dialect,
+    measurement: &Measurement,
+    own: &Own,
+    found: Option<&FoundOwn>,
+) -> Vec<String> {
+    let mut notes = vec![note(own)];
+    let Some(found) = found else { return notes };
+    let table = shown(&own.table);
+    if found.shape == Shape::Other("a foreign table".to_owned()) {
+        notes.push(format!(
+            "{table} is a foreign table: its server commits apart from Amber's ledger, so that a crash between the two \
+             commits can store a batch twice"
+        ));
+    }
+    for (ours, name, _, r#type) in wanted(measurement, own) {
+        let Some(column) = found.columns.iter().find(|column| dialect.is_name(&column.name, name)) else { continue };
+        let digits = match (dialect, r#type) {
+            (Dialect::Postgres, Type::Int) if column.r#type == "float8" => "integers beyond 2^53 are rounded",
+            (Dialect::Postgres, Type::Float) if column.r#type == "float4" => "values are rounded to some 7 digits",
+            (Dialect::Sqlite, Type::Int) if is_real(&column.r#type) => "integers beyond 2^53 are rounded",
+            _ => continue,
+        };
+        notes.push(format!("column {} of {table} is `{}`, where `{ours}` goes: {digits}", quote(name), column.shown));
+    }
+    notes
+}
+
+/// Whether a declared type of SQLite has the affinity REAL.
+fn is_real(declared: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    !has(&["INT", "CHAR", "CLOB", "TEXT", "BLOB"]) && has(&["REAL", "FLOA", "DOUB"])
+}
+
 /// A table that would take the rows.
 pub(in crate::store) fn proposal(dialect: Dialect, measurement: &Measurement, own: &Own) -> String {
     let columns: Vec<String> = wanted(measurement, own)
@@ -268,7 +303,7 @@ fn sqlite(source: Source, r#type: Type, declared: &str) -> Option<Form> {
     let is_integer = has(&["INT"]);
     let is_text = !is_integer && has(&["CHAR", "CLOB", "TEXT"]);
     let is_any = !is_integer && !is_text && (declared.is_empty() || declared == "ANY" || has(&["BLOB"]));
-    let is_real = !is_integer && !is_text && !is_any && has(&["REAL", "FLOA", "DOUB"]);
+    let is_real = is_real(declared);
     let is_numeric = !is_integer && !is_text && !is_any && !is_real;
     let is_json = is_numeric && declared.starts_with("JSON");
     // A text that looks like a number would become one, and `true` in a column DATE is no value either.

@@ -4,24 +4,27 @@ use sqlx::PgConnection;
 
 use super::prepare::shape;
 use crate::schema::{Measurement, Own, TableName};
+use crate::store::Plan;
 use crate::store::error::Failure;
 use crate::store::plan::own::{FoundColumn, FoundOwn};
 use crate::store::plan::{self, Dialect, Shape, Table};
 use crate::store::sql::quote;
 
-/// What stands in the way of writing into it, and how it is written.
+/// What stands in the way of writing into it and what is good to know of it, and how it is written.
 pub(super) async fn plan(
     connection: &mut PgConnection,
     measurement: &Measurement,
     own: &Own,
-) -> Result<(Vec<String>, Table), Failure> {
+) -> Result<(Plan, Table), Failure> {
     let found = find(connection, own).await?;
+    let notes = plan::own::notes(Dialect::Postgres, measurement, own, found.as_ref());
     let like = match &found {
         Some(_) => None,
         None => like(connection, &own.table).await?,
     };
     let found = found.as_ref().ok_or(like.as_deref());
-    Ok(plan::own_measurement(Dialect::Postgres, measurement, own, found))
+    let (conflicts, table) = plan::own_measurement(Dialect::Postgres, measurement, own, found);
+    Ok((Plan { conflicts, notes, ..Plan::default() }, table))
 }
 
 /// By `pg_catalog`, where everybody sees everything; without a schema the first of the search path that has it.

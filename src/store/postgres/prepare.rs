@@ -122,9 +122,9 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: 
     let (mut tables, mut appeared) = (Vec::new(), Vec::new());
     for (n, measurement) in schema.measurements.iter().enumerate() {
         if let Some(its) = &measurement.own {
-            let (conflicts, table) = own::plan(connection, measurement, its).await?;
-            all.conflicts.extend(conflicts);
-            all.notes.push(plan::own::note(its));
+            let (plan, table) = own::plan(connection, measurement, its).await?;
+            all.conflicts.extend(plan.conflicts);
+            all.notes.extend(plan.notes);
             tables.push(table);
             continue;
         }

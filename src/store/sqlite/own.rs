@@ -3,6 +3,7 @@
 use sqlx::SqliteConnection;
 
 use crate::schema::{Measurement, Own};
+use crate::store::Plan;
 use crate::store::error::Failure;
 use crate::store::plan::own::{FoundColumn, FoundOwn, shown};
 use crate::store::plan::{self, Dialect, Shape, Table};
@@ -11,18 +12,105 @@ use crate::store::sql::quote;
 /// Names of Amber's tables and of SQLite's own.
 const PREFIXES: [&str; 2] = ["store_", "sqlite_"];
 
-/// What stands in the way of writing into it, and how it is written.
+/// What stands in the way of writing into it and what is good to know of it, and how it is written.
 pub(super) async fn plan(
     connection: &mut SqliteConnection,
     measurement: &Measurement,
     own: &Own,
-) -> Result<(Vec<String>, Table), Failure> {
+) -> Result<(Plan, Table), Failure> {
     let found = find(connection, own).await?;
+    let notes = plan::own::notes(Dialect::Sqlite, measurement, own, found.as_ref());
     let (mut conflicts, table) = plan::own_measurement(Dialect::Sqlite, measurement, own, found.as_ref().ok_or(None));
+    if let Some(found) = &found {
+        conflicts.extend(ending(connection, measurement, own, found).await?);
+    }
     if let Some(conflict) = name(own) {
         conflicts = vec![conflict];
     }
-    Ok((conflicts, table))
+    Ok((Plan { conflicts, notes, ..Plan::default() }, table))
+}
+
+/// What in the table or its triggers ends the transaction of a whole batch for one row, so that its neighbours could not
+/// be kept: no savepoint outlives it, and what is checked only at COMMIT is no row's.
+async fn ending(
+    connection: &mut SqliteConnection,
+    measurement: &Measurement,
+    own: &Own,
+    found: &FoundOwn,
+) -> Result<Vec<String>, Failure> {
+    let declared: Vec<(String, String, String)> = sqlx::query_as(
+        "select type, name, sql from sqlite_schema
+         where tbl_name = ? collate nocase and type in ('table', 'trigger') and sql is not null order by rowid",
+    )
+    .bind(&own.table.name)
+    .fetch_all(connection)
+    .await?;
+    let mut conflicts = Vec::new();
+    for (r#type, name, sql) in declared {
+        let sql = words(&sql);
+        if r#type == "trigger" && !sql.contains(" insert on ") {
+            continue;
+        }
+        let place = if r#type == "trigger" {
+            format!("trigger {} of {}", quote(&name), found.target)
+        } else {
+            found.target.clone()
+        };
+        for (clause, remedy) in ENDING {
+            if sql.contains(clause) {
+                conflicts.push(format!(
+                    "{place}, which `table` of measurement `{}` names, has `{}`: one row would end the transaction of all; {remedy}",
+                    measurement.name,
+                    clause.trim()
+                ));
+            }
+        }
+    }
+    Ok(conflicts)
+}
+
+/// Clauses, as `words` has them, and what to make of them.
+const ENDING: [(&str, &str); 4] = [
+    (" on conflict rollback", "make the table anew with `on conflict abort`, or without the clause"),
+    (" raise ( rollback", "make the trigger anew with `raise(abort, …)`"),
+    (" or rollback ", "make the trigger anew without `or rollback`"),
+    (" initially deferred", "make the table anew with a foreign key that is not `initially deferred`"),
+];
+
+/// SQL in lower case, with one blank between its words, and neither comments nor what is quoted.
+fn words(sql: &str) -> String {
+    let mut words = String::from(" ");
+    let mut rest = sql;
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '-' if rest.starts_with("--") => Some("\n"),
+            '/' if rest.starts_with("/*") => Some("*/"),
+            '\'' => Some("'"),
+            '"' => Some("\""),
+            '`' => Some("`"),
+            '[' => Some("]"),
+            _ => None,
+        };
+        let is_word = first.is_alphanumeric() || first == '_';
+        if let Some(end) = end {
+            let start = if first == '/' { 2 } else { 1 };
+            rest = rest[start..].split_once(end).map_or("", |(_, rest)| rest);
+        } else {
+            rest = &rest[first.len_utf8()..];
+        }
+        if is_word {
+            words.extend(first.to_lowercase());
+            continue;
+        }
+        if !words.ends_with(' ') {
+            words.push(' ');
+        }
+        if end.is_none() && !first.is_whitespace() {
+            words.push(first);
+            words.push(' ');
+        }
+    }
+    words
 }
 
 /// What is wrong with the name itself.
@@ -69,4 +157,29 @@ async fn find(connection: &mut SqliteConnection, own: &Own) -> Result<Option<Fou
     // A view takes rows by triggers only, which SQLite does not count: there would be no proof.
     let takes_rows = shape == Shape::Table;
     Ok(Some(FoundOwn { target: quote(&name), shape, takes_rows, columns, grants: vec![] }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clauses_are_found_however_they_are_written_and_not_in_texts_or_comments() {
+        let found = |sql: &str| -> Vec<&str> {
+            let sql = words(sql);
+            ENDING.iter().map(|(clause, _)| clause.trim()).filter(|clause| sql.contains(clause)).collect()
+        };
+        for (sql, expected) in [
+            ("create table t (v int unique ON  CONFLICT\n ROLLBACK)", vec!["on conflict rollback"]),
+            ("create table t (v, unique(v)on conflict/* why */rollback)", vec!["on conflict rollback"]),
+            ("begin select RAISE ( Rollback , 'no'); end", vec!["raise ( rollback"]),
+            ("begin select raise(rollback,'no'); end", vec!["raise ( rollback"]),
+            ("begin insert or rollback into u values (1); end", vec!["or rollback"]),
+            ("references r deferrable\tInitially -- late\nDeferred", vec!["initially deferred"]),
+            ("v text default 'it''s on conflict rollback', \"or rollback x\" int -- initially deferred", vec![]),
+            ("v int unique on conflict abort, check (v <> 'é'), deferrable initially immediate", vec![]),
+        ] {
+            assert_eq!(found(sql), expected, "{sql}");
+        }
+    }
 }

@@ -91,7 +91,11 @@ pub(super) async fn write(
             match super::command(connection, "commit").await {
                 Ok(()) => Ok(Passed::Stored),
                 // A foreign key that waits for COMMIT, in a table of the user's own: the transaction is still open.
-                Err(failure) if failure.class == Class::Refused => Err(super::roll_back(connection, failure).await),
+                Err(failure) if failure.class == Class::Refused => {
+                    let failure =
+                        failure.context("a row is refused only by the COMMIT, which tells no row from another");
+                    Err(super::roll_back(connection, failure).await)
+                }
                 // Whether it is done, only a look at the file tells.
                 Err(failure) => Err(Failure { lost: true, ..failure }),
             }
@@ -146,7 +150,7 @@ async fn insert_rows(
         for &position in block {
             let (origin, row) = &batch.rows[position];
             if let Some(own) = &tables[table].own {
-                query = bind_own(query, own, row, batch.messages[*origin].received_at);
+                query = bind_own(query, own, row, batch.messages[*origin].received_at)?;
                 continue;
             }
             query = query.bind(row.time.0).bind(series[position]).bind(batch.messages[*origin].received_at.0);
@@ -175,14 +179,17 @@ fn bind_own<'q>(
     own: &OwnTable,
     row: &'q Row,
     received_at: Time,
-) -> Query<'q, Sqlite, SqliteArguments> {
+) -> Result<Query<'q, Sqlite, SqliteArguments>, Failure> {
     for column in &own.columns {
         query = match column.source {
             Source::Time => bind_time(query, row.time, &column.form),
             Source::ReceivedAt => bind_time(query, received_at, &column.form),
             Source::Tag(n) => {
                 let tag = row.tags.iter().nth(n).unwrap_or_default();
-                query.bind((column.form != Form::TagNumber || !tag.is_empty()).then_some(tag))
+                match column.form {
+                    Form::TagNumber => query.bind(whole_number(tag, &column.name)?),
+                    _ => query.bind(tag),
+                }
             }
             Source::Field(n) => match row.fields[n].as_ref() {
                 Some(Value::Time(time)) => bind_time(query, *time, &column.form),
@@ -190,7 +197,18 @@ fn bind_own<'q>(
             },
         };
     }
-    query
+    Ok(query)
+}
+
+/// A tag for a column of integers, which would keep what is none as a text.
+fn whole_number(tag: &str, column: &str) -> Result<Option<i64>, Failure> {
+    if tag.is_empty() {
+        return Ok(None);
+    }
+    tag.trim().parse().map(Some).map_err(|_| Failure {
+        data: Some(format!("`{tag}`")),
+        ..Failure::refused(format!("column `{column}` takes integers, and the tag for it is none"))
+    })
 }
 
 fn bind_time<'q>(
@@ -249,7 +267,22 @@ async fn insert_rejects(connection: &mut SqliteConnection, rows: &[RejectRow<'_>
     Ok(())
 }
 
-/// Stores the rows of one table that SQLite takes; gives the others, and how many were there already. Standing if it takes none of many.
+/// A row that the table refuses has ended the transaction, and with it what the others were to be kept in.
+fn ended_by_row(target: &str, refusal: &Refusal) -> Failure {
+    // The next plan looks for what it is, and says it better.
+    Failure {
+        lost: true,
+        stale: true,
+        ..Failure::standing(format!(
+            "{target} ends the transaction of the whole batch because of one row ({}): no row can be told from another; \
+             look for `rollback` in its constraints, its triggers and theirs, and make it `abort`",
+            refusal.reason
+        ))
+    }
+}
+
+/// Stores the rows of one table that SQLite takes; gives the others, and how many were there already. Standing if it
+/// takes none of many.
 async fn split(
     connection: &mut SqliteConnection,
     tables: &[Table],
@@ -269,8 +302,12 @@ async fn split(
                 split.accepted(part);
             }
             Err(failure) if failure.class == Class::Refused && !failure.lost => {
-                super::command(connection, "rollback to one; release one").await?;
-                split.refused(part, failure.into_refusal());
+                let ended = super::command(connection, "rollback to one; release one").await.is_err();
+                let refusal = failure.into_refusal();
+                if ended {
+                    return Err(ended_by_row(tables[table].target(Dialect::Sqlite).as_ref(), &refusal));
+                }
+                split.refused(part, refusal);
             }
             Err(failure) => return Err(failure),
         }

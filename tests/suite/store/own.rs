@@ -243,7 +243,7 @@ fn a_strict_table_of_sqlite_takes_rows_and_refuses_what_is_not_of_its_types() {
     refused(store.write(&batch(rows.clone()), 1));
     let written = store.write_apart(&batch(rows), 1).unwrap();
     assert_eq!((written.rows, written.rejects), (1, 2));
-    assert!(written.refused[0].1.contains("INTEGER column readings.room"), "{written:?}");
+    assert!(written.refused[0].1.contains("column `room` takes integers"), "{written:?}");
     assert!(written.refused[1].1.contains("CHECK"), "{written:?}");
 }
 
@@ -603,17 +603,120 @@ fn a_batch_whose_commit_is_not_answered_is_not_stored_again() {
 }
 
 #[test]
-fn a_foreign_key_that_waits_for_the_commit_is_for_a_person_on_sqlite() {
+fn a_file_whose_table_ends_the_transaction_for_one_row_is_for_a_person_with_the_remedy() {
+    for (table, more, expected) in [
+        (", unique (temp_c) ON  CONFLICT\n ROLLBACK", "", "has `on conflict rollback`"),
+        (
+            "",
+            "create trigger hot after insert on readings when new.temp_c > 50 begin select raise(rollback, 'hot'); end",
+            "trigger \"hot\" of \"readings\", which `table` of measurement `climate` names, has `raise ( rollback`",
+        ),
+        (
+            "",
+            "create trigger log before insert on readings begin insert or rollback into room values ('x'); end",
+            "`or rollback`",
+        ),
+        (
+            ", foreign key (room_name) references room (name) deferrable initially deferred",
+            "",
+            "that is not `initially deferred`",
+        ),
+    ] {
+        let home = file();
+        home.sql().run("create table room (name text primary key)");
+        create(&home, table);
+        home.sql().run(more);
+        let said = standing(home.store(1).prepare(&plain()));
+        assert!(said.contains(expected) && said.contains("one row would end the transaction of all"), "{said}");
+        let plan = home.store(1).plan(&plain()).unwrap();
+        assert_eq!(plan.conflicts.len(), 1, "{plan:?}");
+    }
+    // What comes with no row is no matter.
     let home = file();
-    home.sql().run("create table room (name text primary key)");
-    create(&home, ", foreign key (room_name) references room (name) deferrable initially deferred");
+    create(&home, "");
+    home.sql().run("create trigger keep before delete on readings begin select raise(rollback, 'no'); end");
+    home.ready(&plain()).write(&temperatures([1.0]), 1).unwrap();
+}
+
+#[test]
+fn a_row_that_ends_the_transaction_from_afar_is_told_with_table_and_cause() {
+    let home = file();
+    create(&home, "");
+    // Behind a trigger of the table there is another's constraint.
+    home.sql().run(
+        "create table seen (t real unique on conflict rollback);
+         create trigger keep after insert on readings begin insert into seen values (new.temp_c); end",
+    );
     let mut store = home.ready(&plain());
-    refused(store.write(&temperatures([1.0]), 1));
-    let said = standing(store.write_apart(&temperatures([1.0]), 1));
-    assert!(said.contains("FOREIGN KEY"), "{said}");
-    home.sql().run("insert into room values ('kitchen')");
     store.write(&temperatures([1.0]), 1).unwrap();
+    refused(store.write(&temperatures([2.0, 1.0]), 2));
+    for _ in 0..2 {
+        store.adopt().unwrap();
+        let said = standing(store.write_apart(&temperatures([2.0, 1.0]), 2));
+        assert!(said.contains("\"readings\" ends the transaction of the whole batch because of one row"), "{said}");
+        assert!(said.contains("UNIQUE constraint failed: seen.t") && said.contains("look for `rollback`"), "{said}");
+    }
     assert_eq!(count(&home), 1);
+    home.sql().run("drop trigger keep");
+    store.adopt().unwrap();
+    store.write_apart(&temperatures([2.0, 1.0]), 2).unwrap();
+    assert_eq!(count(&home), 3);
+}
+
+#[test]
+fn a_tag_that_is_no_integer_is_refused_by_a_column_of_integers_in_both_stores() {
+    for home in both() {
+        let (time, int) = if home.is_postgres() { ("timestamptz", "bigint") } else { ("INTEGER", "INTEGER") };
+        home.sql().run(&format!("create table readings (ts {time} not null, room {int}, v text)"));
+        let mut store = home.ready(&of_type(Type::Text));
+        let rows = ["7", "kitchen", "", "-8", "7.5"].map(|room| row(0, &[room], vec![text("x")]));
+        refused(store.write(&batch(rows.to_vec()), 1));
+        if !store.store.is_adopted() {
+            store.adopt().unwrap();
+        }
+        let written = store.write_apart(&batch(rows.to_vec()), 1).unwrap();
+        let refused: Vec<usize> = written.refused.iter().map(|(position, _)| *position).collect();
+        assert_eq!(refused, [1, 4], "{home}");
+        assert!(home.is_postgres() || !written.refused[0].1.contains("kitchen"), "the log has no data: {written:?}");
+        let stored = home.sql().number("select count(*) from readings where room in (7, -8) or room is null");
+        assert_eq!((stored, count(&home)), (Ok(3), 3), "{home}");
+    }
+}
+
+#[test]
+fn check_says_where_a_table_keeps_less_than_it_is_given() {
+    let notes = |home: &Home, r#type: Type, column: &str| {
+        let time = if home.is_postgres() { "timestamptz" } else { "INTEGER" };
+        let mut sql = home.sql();
+        sql.run("drop table if exists readings");
+        sql.run(&format!("create table readings (ts {time}, room text, v {column})"));
+        home.store(1).plan(&of_type(r#type)).unwrap().notes.split_off(1)
+    };
+    let int = "where `v` goes: integers beyond 2^53 are rounded";
+    let home = Home::postgres();
+    assert_eq!(notes(&home, Type::Int, "float8"), [format!("column \"v\" of readings is `double precision`, {int}")]);
+    assert_eq!(
+        notes(&home, Type::Float, "float4"),
+        ["column \"v\" of readings is `real`, where `v` goes: values are rounded to some 7 digits"]
+    );
+    for (r#type, column) in [(Type::Int, "numeric"), (Type::Float, "float8"), (Type::Float, "numeric")] {
+        assert_eq!(notes(&home, r#type, column), [""; 0]);
+    }
+    let home = file();
+    assert_eq!(notes(&home, Type::Int, "double"), [format!("column \"v\" of readings is `double`, {int}")]);
+    assert_eq!(notes(&home, Type::Int, "INTEGER"), [""; 0]);
+    assert_eq!(notes(&home, Type::Float, "REAL"), [""; 0]);
+}
+
+#[test]
+fn check_says_that_a_foreign_table_is_committed_apart() {
+    let home = Home::postgres();
+    home.sql().run(
+        "create extension postgres_fdw; create server far foreign data wrapper postgres_fdw;
+         create foreign table readings (ts timestamptz, room_name text, temp_c double precision) server far",
+    );
+    let plan = home.store(1).plan(&plain()).unwrap();
+    assert!(plan.notes.iter().any(|note| note.contains("readings is a foreign table")), "{plan:?}");
 }
 
 #[test]
