@@ -104,6 +104,7 @@ impl Mapping {
         let (schema, compiled) = merge::merge(drafts, &mut faults);
         if faults.iter().all(|fault| fault.severity != Severity::Fault) {
             faults.extend(shares::mixed(&compiled, mappings));
+            faults.extend(shares::forgetful(&compiled, mappings, &schema));
         }
         if faults.iter().any(|fault| fault.severity == Severity::Fault) {
             return (None, faults);

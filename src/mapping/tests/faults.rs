@@ -143,6 +143,31 @@ fn a_shared_subscription_beside_one_that_brings_the_same_to_everybody_is_a_fault
 }
 
 #[test]
+fn a_deadband_of_a_field_that_several_ambers_feed_is_a_fault() {
+    let with = |topic: &str, field: &str, more: &str| {
+        load(&format!("[mapping.tank]\ntopic = {topic}\nfields = {{ level = {field}, seen = {{}} }}\n{more}"))
+    };
+    let other = "[mapping.old]\ntopic = \"old/{tank}\"\nmeasurement = \"tank\"\nfields = { level = { deadband = 1 } }";
+    for (topic, field, more) in [
+        ("\"$share/g/tank/{tank}\"", "{ deadband = 0.5 }", ""),
+        ("[\"$share/g/tank/{tank}\"]", "{ deadband = 0, heartbeat = \"1m\" }", ""),
+        // The two have one last value.
+        ("\"$share/g/tank/{tank}\"", "{}", other),
+    ] {
+        let (mapping, faults) = with(topic, field, more);
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(mapping.is_none() && said.len() == 1, "{topic}: {said:?}");
+        assert!(said[0].contains("mapping.tank.topic: `$share/g/tank/{tank}` shares its messages"), "{said:?}");
+        assert!(
+            said[0].contains("field `level` has a `deadband`") && said[0].contains("; leave `deadband` out"),
+            "{said:?}"
+        );
+    }
+    assert!(with("\"tank/{tank}\"", "{ deadband = 0.5 }", "").0.is_some());
+    assert!(with("\"$share/g/tank/{tank}\"", "{}", "").0.is_some());
+}
+
+#[test]
 fn every_fault_is_named_with_place_and_remedy() {
     for (toml, expected) in [
         ("topic = \"a/{b}{c}\"\nfields = [\"v\"]", "config.toml:6:9: mapping.m.topic: two captures follow one another"),
