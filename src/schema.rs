@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// Columns that every measurement has, in its tables or in its view. No tag or field may have such a name.
+pub const OWN_COLUMNS: [&str; 5] = ["time", "time_utc", "received_at", "series_id", "retired_at"];
+
 /// The type of a field, and of its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Type {

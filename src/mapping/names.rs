@@ -2,6 +2,7 @@
 
 use super::pattern::Wrong;
 use crate::fault::Severity;
+use crate::schema::OWN_COLUMNS;
 
 /// Words that PostgreSQL or SQLite reserves: a column of such a name is found only in quotes. Sorted.
 const SQL_WORDS: &[&str] = &[
@@ -127,8 +128,6 @@ impl Role {
 pub(super) const MAX_BYTES: usize = 63;
 /// The longest suffix that a measurement's tables bear.
 const SUFFIX: &str = "_series";
-/// Columns that every measurement has.
-const OWN_COLUMNS: [&str; 4] = ["time", "received_at", "series_id", "retired_at"];
 /// PostgreSQL has these columns in every table.
 const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 /// SQLite calls a column of a view `column5` instead, and reads the name as the value.
@@ -242,6 +241,7 @@ mod tests {
             (Role::Field, "time", Some(Severity::Fault)),
             (Role::Tag, "Received_At", Some(Severity::Fault)),
             (Role::Tag, "series_id", Some(Severity::Fault)),
+            (Role::Field, "time_utc", Some(Severity::Fault)),
             (Role::Field, "xmin", Some(Severity::Fault)),
             (Role::Field, "true", Some(Severity::Fault)),
             (Role::Tag, "False", Some(Severity::Fault)),

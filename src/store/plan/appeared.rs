@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{Dialect, Found};
-use crate::schema::{Measurement, Type};
+use crate::schema::{Measurement, OWN_COLUMNS, Type};
 use crate::store::others::{MAX_APPEARED, Places};
 
 /// Positions in the catalogue from here on are of columns that appeared by themselves: behind all that a mapping lists.
@@ -33,7 +33,7 @@ pub(super) fn places(
     for (place, (name, _)) in fields.iter().enumerate() {
         columns.insert(name.to_lowercase(), (*name == name.to_lowercase()).then_some(place));
     }
-    let reserved = super::planner::RESERVED.iter().map(|name| (*name).to_owned());
+    let reserved = OWN_COLUMNS.iter().map(|name| (*name).to_owned());
     let unnamed = ["true", "false"].into_iter().filter(|name| dialect.has_no_view_column(name)).map(str::to_owned);
     let tags = wanted.tags.iter().chain(other_tags).map(|tag| tag.to_lowercase());
     for name in tags.chain(reserved).chain(unnamed) {

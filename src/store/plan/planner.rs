@@ -10,9 +10,6 @@ const SERIES: [&str; 2] = ["series_id", "retired_at"];
 /// Columns that every data table has besides its fields.
 pub(super) const DATA: [&str; 3] = ["time", "series_id", "received_at"];
 
-/// All of these, and what the view has besides: no value that no field names may have such a name.
-pub(super) const RESERVED: [&str; 5] = ["time", "series_id", "received_at", "retired_at", "time_utc"];
-
 /// What is wanted, and what is to be done so far.
 pub(super) struct Planner<'a> {
     pub(super) dialect: Dialect,
