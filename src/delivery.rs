@@ -32,11 +32,11 @@ use crate::backoff::Backoff;
 use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
 use crate::config;
 use crate::metrics::Metrics;
-use crate::row::{Reason, Row};
+use crate::row::Reason;
 use crate::schema::Schema;
 use crate::session::InHand;
 use crate::status::{Condition, Status, told};
-use crate::store::{Adopted, Lost, Store, Unplaced, WriteError, Written};
+use crate::store::{Adopted, Bare, Lost, Store, Unplaced, WriteError, Written};
 
 pub use old_rejects::OldRejects;
 
@@ -242,6 +242,8 @@ impl Delivery {
         let mut apart = false;
         let mut trust = Trust::All;
         let mut left_out = self.deadbands.leave_out(batch, trust);
+        // Beside what the store says of what it has written.
+        let mut more_lost = Vec::new();
         loop {
             if !self.store.is_adopted() {
                 let adopted = self.adopt_again().await?;
@@ -249,7 +251,8 @@ impl Delivery {
                     // What ledger is in the store now is not known, but that it may shrink.
                     self.ledger_bytes = usize::MAX;
                     self.up();
-                    return Ok((self.store.take_doubtful(), left_out));
+                    let written = self.store.take_doubtful().map(|written| written.with_lost(more_lost));
+                    return Ok((written, left_out));
                 }
                 in_doubt = false;
                 // The store may have gone back, and what was stored with it.
@@ -274,7 +277,7 @@ impl Delivery {
                 Ok(written) => {
                     self.ledger_bytes = packets.len();
                     self.up();
-                    return Ok((Some(written), left_out));
+                    return Ok((Some(written.with_lost(more_lost)), left_out));
                 }
                 Err(WriteError::Refused(why)) if !apart => {
                     self.metrics.write_failures.with_label_values(&["refused"]).inc();
@@ -296,9 +299,9 @@ impl Delivery {
                     left_out = self.deadbands.leave_out(batch, trust);
                 }
                 Err(WriteError::NoColumn(rows)) => {
-                    let mut rows = left_out.in_whole(rows);
+                    let rows = left_out.in_whole(rows);
                     left_out.put_back(batch);
-                    rows.retain(|(position, _)| self.is_without_fields(&mut batch.rows[*position].1));
+                    let rows = without_fields(batch, rows, &mut more_lost);
                     let rejects = batch.reject(rows, Reason::Field);
                     batch.add_rejects(self.rate.keep(&batch.messages, rejects, unkept));
                     left_out = self.deadbands.leave_out(batch, trust);
@@ -434,16 +437,6 @@ impl Delivery {
         }
     }
 
-    /// Of a row that no column took anything of: one whose fields were only as before is no reject, and loses its others.
-    fn is_without_fields(&self, row: &mut Row) -> bool {
-        if row.fields.iter().all(Option::is_none) {
-            return true;
-        }
-        self.metrics.fields_dropped.with_label_values(&[&*row.mapping, "others"]).inc_by(row.others.len() as u64);
-        row.others.clear();
-        false
-    }
-
     /// Counts values that no field names and no column took, and says so once for each measurement.
     fn count_lost(&mut self, Lost { mapping, measurement, why, values, column, words }: &Lost) {
         // Names of devices are no labels.
@@ -536,4 +529,20 @@ impl Delivery {
             }
         }
     }
+}
+
+/// Of rows that no column took anything of (positions in the whole batch) those that are rejects. One whose fields were
+/// only as before is none; it loses its others.
+fn without_fields(batch: &mut Batch, rows: Vec<(usize, Bare)>, lost: &mut Vec<Lost>) -> Vec<(usize, String)> {
+    let mut rejects = Vec::new();
+    for (position, bare) in rows {
+        let row = &mut batch.rows[position].1;
+        if row.fields.iter().all(Option::is_none) {
+            rejects.push((position, bare.told));
+        } else {
+            row.others.clear();
+            lost.extend(bare.lost);
+        }
+    }
+    rejects
 }

@@ -28,7 +28,7 @@ use crate::batch::Batch;
 use crate::config;
 use crate::schema::Schema;
 
-pub use others::{Lost, Unplaced};
+pub use others::{Bare, Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};
 pub use sqlite::Sqlite;
@@ -65,6 +65,15 @@ pub struct Written {
     pub lost: Vec<Lost>,
 }
 
+impl Written {
+    /// With values that were lost before it was written.
+    #[must_use]
+    pub fn with_lost(mut self, lost: Vec<Lost>) -> Self {
+        self.lost.extend(lost);
+        self
+    }
+}
+
 /// Why a batch is not stored, or perhaps not.
 #[derive(Debug)]
 pub enum WriteError {
@@ -80,7 +89,7 @@ pub enum WriteError {
     TooManySeries(Vec<(usize, String)>),
     /// Rows that have only values that no field names, none of which has a column (position and why, ascending).
     /// Nothing is stored, likewise.
-    NoColumn(Vec<(usize, String)>),
+    NoColumn(Vec<(usize, Bare)>),
     /// Another process has adopted the writer: stop.
     Fenced,
 }
@@ -239,8 +248,8 @@ impl Store {
         }
     }
 
-    /// Adds the columns that its rows bring (`Row::others`), in a transaction of their own, and stores `batch` under `number` with the ledger `packets`, in one statement or transaction. Needs an adopted
-    /// connection.
+    /// Adds the columns that its rows bring (`Row::others`), in a transaction of their own, and stores `batch` under
+    /// `number` with the ledger `packets`, in one statement or transaction. Needs an adopted connection.
     ///
     /// # Errors
     /// See `WriteError`. After any of them look at `is_adopted`: if not, `adopt` is the next call.
@@ -255,7 +264,8 @@ impl Store {
     /// rejects.
     ///
     /// # Errors
-    /// As `write` (`TooManySeries` and `NoColumn` included), but never `Refused`: a table that takes none of many rows is `Standing`.
+    /// As `write` (`TooManySeries` and `NoColumn` included), but never `Refused`: a table that takes none of many rows
+    /// is `Standing`.
     pub async fn write_apart(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let written = match self {
             Self::Postgres(store) => store.write_apart(batch, number, packets).await,

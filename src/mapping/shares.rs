@@ -41,7 +41,7 @@ pub(super) fn forgetful(mappings: &[Compiled], configs: &[MappingConfig], schema
         let Some(topic) = config.topic.iter().find(|topic| topic.value.starts_with("$share/")) else { continue };
         let layouts: Vec<&Layout> = match &mapping.target {
             Target::One(layout) => vec![layout],
-            Target::Of(_, layouts) => layouts.iter().map(|(_, layout)| layout).collect(),
+            Target::Of(_, layouts) => layouts.values().collect(),
         };
         let fields = layouts.into_iter().flat_map(|layout| {
             let fields = &schema.measurements[layout.measurement].fields;

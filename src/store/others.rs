@@ -61,6 +61,15 @@ pub struct Lost {
     pub words: Arc<str>,
 }
 
+/// A row of which nothing would be left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bare {
+    /// For the one who finds the reject.
+    pub told: String,
+    /// Its values, for when the row is no reject after all.
+    pub lost: Vec<Lost>,
+}
+
 /// Where the values of a batch go.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
@@ -70,6 +79,15 @@ pub(super) struct Settled {
 }
 
 impl Settled {
+    fn add(&mut self, lost: Vec<Lost>) {
+        for one in lost {
+            match self.lost.iter_mut().find(|known| known.is_of(&one.mapping, one.measurement, one.why)) {
+                Some(known) => known.values += one.values,
+                None => self.lost.push(one),
+            }
+        }
+    }
+
     /// Column and position in `Row::others`, by column.
     pub(super) fn of(&self, row: usize) -> &[(usize, usize)] {
         self.places.get(row).map_or(&[], Vec::as_slice)
@@ -135,8 +153,7 @@ pub(super) fn settle(batch: &Batch, tables: &[Table], hindered: &Hindered, ddl: 
     }
     let mut rejected = Vec::new();
     for (position, (_, row)) in batch.rows.iter().enumerate() {
-        let mut places = Vec::new();
-        let mut first = None;
+        let (mut places, mut lost, mut first) = (Vec::new(), Vec::new(), None);
         for (n, (name, value)) in row.others.iter().enumerate() {
             let why = match tables.get(row.measurement).map(|table| place(table, row, name, value)) {
                 Some(Ok(column)) => {
@@ -149,13 +166,16 @@ pub(super) fn settle(batch: &Batch, tables: &[Table], hindered: &Hindered, ddl: 
                 None => continue,
             };
             first.get_or_insert((name, why));
-            lose(&mut settled.lost, row, why, name);
+            lose(&mut lost, row, why, name);
         }
         if let Some((name, why)) = first
             && places.is_empty()
             && row.fields.iter().all(Option::is_none)
         {
-            rejected.push((position, told(row, &tables[row.measurement], name, why)));
+            let told = told(row, &tables[row.measurement], name, why);
+            rejected.push((position, Bare { told, lost }));
+        } else {
+            settled.add(lost);
         }
         places.sort_unstable();
         settled.places.push(places);
@@ -193,9 +213,14 @@ fn is_whole(number: f64) -> bool {
     number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0
 }
 
+impl Lost {
+    fn is_of(&self, mapping: &str, measurement: usize, why: Unplaced) -> bool {
+        self.why == why && self.measurement == measurement && *self.mapping == *mapping
+    }
+}
+
 fn lose(lost: &mut Vec<Lost>, row: &Row, (why, words): Absent<'_>, name: &str) {
-    let same = |one: &&mut Lost| one.why == why && one.measurement == row.measurement && one.mapping == row.mapping;
-    match lost.iter_mut().find(same) {
+    match lost.iter_mut().find(|known| known.is_of(&row.mapping, row.measurement, why)) {
         Some(known) => known.values += 1,
         None => lost.push(Lost {
             mapping: Arc::clone(&row.mapping),
@@ -356,7 +381,9 @@ mod tests {
             Err(WriteError::NoColumn(rows)) => {
                 assert_eq!(rows.len(), 1);
                 assert_eq!(rows[0].0, 1);
-                assert!(rows[0].1.starts_with("no column of `m` takes `device` (and 1 more): "), "{rows:?}");
+                let Bare { told, lost } = &rows[0].1;
+                assert!(told.starts_with("no column of `m` takes `device` (and 1 more): "), "{told}");
+                assert_eq!(lost.iter().map(|lost| lost.values).sum::<u64>(), 2);
             }
             other => panic!("{other:?}"),
         }

@@ -2,9 +2,10 @@
 //!
 //! A measurement `m` is three things: a series table (one row per set of tag values), a data table (one row per
 //! reading) and a view that joins them, which is all that people and dashboards see. Planned here: create, add a
-//! field, add a tag, make an int column of a small table a float, make the index of a small table unique (`on_duplicate`). Whatever else differs is a conflict that prints both
-//! remedies. Columns that appear by themselves (`others = "add"`) are added alike. Nothing is ever dropped but what is made anew at once: the unique key of the tags with one more; our view,
-//! in SQLite, and where a column of it becomes a float.
+//! field, add a tag, make an int column of a small table a float, make the index of a small table unique
+//! (`on_duplicate`). Whatever else differs is a conflict that prints both remedies. Columns that appear by themselves
+//! (`others = "add"`) are added alike. Nothing is ever dropped but what is made anew at once: the unique key of the tags
+//! with one more; our view, in SQLite, and where a column of it becomes a float.
 //!
 //! What is found and not wanted stays, in the tables and in the view: it is another mapping's, an older one's, or a
 //! person's own. A tag of another mapping is part of the key, so this one writes `''` there.

@@ -329,3 +329,58 @@ fn of_a_series_too_many_every_message_is_a_reject_though_they_are_alike() {
         assert_eq!(amber.metric("amber_rows_unchanged_total{measurement=\"n\"}"), Ok(1.0));
     }
 }
+
+#[test]
+fn a_row_whose_fields_are_as_before_and_whose_others_found_no_column_is_counted_with_its_batch_and_told() {
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mapping = "\n[mapping.n]\ntopic = \"n/{device}\"\nothers = \"add\"\nfields = { v = { type = \"int\", deadband = 0 } }\n";
+        let mut amber = Amber::new(&(settings(&broker.url(), &home.url(), "") + mapping));
+        amber.start();
+        amber.wait_ready();
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let mut send = |n: f64, payload: &str| {
+            publisher.publish("n/a", payload, Qos::AtLeastOnce);
+            eventually("it is acknowledged", || equal(amber.metric("amber_acknowledged_total"), n));
+        };
+        send(1.0, r#"{"v":1,"x":1.5}"#);
+        // `x` is a float.
+        send(2.0, r#"{"v":1,"x":"no number"}"#);
+        assert_eq!((home.count("n"), home.count("rejects")), (1, 0), "{home}");
+        let metric = |name: &str| amber.metric(&format!("amber_{name}"));
+        assert_eq!(metric("fields_dropped_total{field=\"others\",mapping=\"n\"}"), Ok(1.0));
+        assert_eq!(metric("rows_unchanged_total{measurement=\"n\"}"), Ok(1.0));
+        let log = amber.log();
+        assert!(log.contains("a value that no field lists is of another type"), "{log}");
+        // Without a field it is a reject.
+        send(3.0, r#"{"x":"no number"}"#);
+        assert_eq!((home.count("n"), home.count("rejects")), (1, 1), "{home}");
+    }
+}
+
+#[test]
+fn in_a_table_of_ones_own_too_only_what_is_new_is_stored() {
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let time = if home.is_postgres() { "timestamptz" } else { "INTEGER" };
+        let mapping = "\n[mapping.n]\ntopic = \"n/{device}\"\ntable = \"readings\"\nfields = { v = { type = \"int\", deadband = 1 }, w = { type = \"int\" } }\n";
+        let mut amber = Amber::new(&(settings(&broker.url(), &home.url(), "") + mapping));
+        amber.start();
+        eventually("it waits for its table", || match amber.get("/ready")? {
+            (503, why) if why.contains("is not there, and Amber does not make it") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        home.sql().run(&format!("create table readings (\"time\" {time}, device text, v bigint, w bigint)"));
+        amber.wait_ready();
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        let payloads = [r#"{"v":1}"#, r#"{"v":2}"#, r#"{"v":2,"w":5}"#, r#"{"v":3}"#, r#"{"v":4}"#];
+        for (n, payload) in payloads.into_iter().enumerate() {
+            publisher.publish("n/a", payload, Qos::AtLeastOnce);
+            eventually("it is acknowledged", || equal(amber.metric("amber_acknowledged_total"), (n + 1) as f64));
+        }
+        let stored = home.sql().rows("select v, w from readings order by time").unwrap();
+        let some = |text: &str| Some(text.to_owned());
+        let expected: [Texts; 3] = [vec![some("1"), None], vec![None, some("5")], vec![some("3"), None]];
+        assert_eq!(stored, expected, "{home}");
+    }
+}

@@ -150,7 +150,8 @@ fn a_row_whose_values_all_have_no_column_is_left_for_a_reject() {
         match store.write(&batch, 2) {
             Err(WriteError::NoColumn(rows)) => {
                 assert_eq!(rows.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [0]);
-                assert!(rows[0].1.contains("no column of `climate` takes `x`"), "{rows:?}");
+                assert!(rows[0].1.told.contains("no column of `climate` takes `x`"), "{rows:?}");
+                let rows = rows.into_iter().map(|(position, bare)| (position, bare.told)).collect();
                 let rejects = batch.reject(rows, Reason::Field);
                 batch.add_rejects(rejects);
             }
@@ -211,7 +212,7 @@ fn without_ddl_columns_that_are_there_take_values_and_none_is_added() {
         assert_eq!((written.rows, lost(&written)), (1, vec![(Unplaced::NoDdl, 1)]), "{home}");
         let written = poor.write(&rows(&[(None, &[float("y", 3.0)])]), 3);
         assert!(
-            matches!(&written, Err(WriteError::NoColumn(rows)) if rows[0].1.contains("ddl = false")),
+            matches!(&written, Err(WriteError::NoColumn(rows)) if rows[0].1.told.contains("ddl = false")),
             "{written:?}"
         );
         let view = home.view("climate");
@@ -499,7 +500,7 @@ fn a_table_of_another_role_takes_rows_without_the_columns_that_it_is_not_given()
     );
     assert_eq!(&*written.lost[0].words, words);
     match store.write(&rows(&[(None, &[float("x", 1.0)])]), 2) {
-        Err(WriteError::NoColumn(rows)) => assert!(rows[0].1.contains("must be owner"), "{rows:?}"),
+        Err(WriteError::NoColumn(rows)) => assert!(rows[0].1.told.contains("must be owner"), "{rows:?}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(sql.number("select count(*) from amber.climate"), Ok(2));
