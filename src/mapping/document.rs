@@ -27,6 +27,7 @@ pub(super) const MAX_DEPTH: usize = 128;
 
 /// A place in a payload, with what is wanted of it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::redundant_allocation, reason = "a thin pointer, for what few places have, keeps all of them small")]
 pub(super) enum Doc<'p> {
     /// The literal text of a JSON value.
     Json(&'p str),

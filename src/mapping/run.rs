@@ -134,11 +134,11 @@ struct Refused<'r> {
 /// Why a walk ends early.
 enum Stop {
     /// More elements than `MAX_ROWS`.
-    TooMany,
+    Rows,
     /// Rows that are larger together than there is room for.
-    TooHeavy,
+    Weight,
     /// More bytes inside than may be read; it is said already.
-    TooLarge,
+    Inside,
 }
 
 impl<'r, 'm> Run<'r, 'm> {
@@ -190,13 +190,13 @@ impl<'r, 'm> Run<'r, 'm> {
             self.taken.clear();
             self.read_bytes = 0;
             match self.walk(&rows.steps, root) {
-                Ok(()) | Err(Stop::TooLarge) => {}
-                Err(Stop::TooMany) => {
+                Ok(()) | Err(Stop::Inside) => {}
+                Err(Stop::Rows) => {
                     self.made.clear();
                     let detail = || format!("more than {MAX_ROWS} rows in `rows` `{}`", rows.text);
                     self.made.refuse(Reason::TooManyRows, detail);
                 }
-                Err(Stop::TooHeavy) => {
+                Err(Stop::Weight) => {
                     let count = self.made.rows.len();
                     self.made.clear();
                     let detail = || {
@@ -231,12 +231,12 @@ impl<'r, 'm> Run<'r, 'm> {
             self.elements += 1;
             self.made.found_rows = true;
             if self.elements > MAX_ROWS {
-                return Err(Stop::TooMany);
+                return Err(Stop::Rows);
             }
             self.row(doc);
             // One row is as large as its payload, which has its own bound.
             let too_heavy = self.made.bytes > self.room && self.made.rows.len() > 1;
-            return if too_heavy { Err(Stop::TooHeavy) } else { Ok(()) };
+            return if too_heavy { Err(Stop::Weight) } else { Ok(()) };
         };
         match (step, doc.itself()) {
             (Step::Each(slot), _) if matches!(doc, Doc::Alone(_)) => {
@@ -342,7 +342,7 @@ impl<'r, 'm> Run<'r, 'm> {
                     self.made.refuse(unreadable.reason, || format!("the payload at `{place}` {}", unreadable.detail));
                 }
                 match unreadable.reason {
-                    Reason::TooLarge => Err(Stop::TooLarge),
+                    Reason::TooLarge => Err(Stop::Inside),
                     _ => Ok(()),
                 }
             }

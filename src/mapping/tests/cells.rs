@@ -267,7 +267,7 @@ fn no_payload_of_cells_panics() {
 fn a_header_of_nothing_but_separators_is_a_reject() {
     let header = "[mapping.m]\ntopic = \"a\"\nformat = { type = \"csv\", header = true }\nfields = [\"v\"]\n";
     let mapping = mapping(header);
-    let of = |columns: usize| lines(&mapping, &message("a", &format!("v{}\n1\n", ",".repeat(columns - 1))));
+    let of = |columns: usize| lines(&mapping, &message("a", format!("v{}\n1\n", ",".repeat(columns - 1))));
     assert_eq!(of(10_000), ["m | v=1.0"]);
     assert_eq!(of(10_001), ["rejected too_large: the payload has a header of more than 10000 columns"]);
 }

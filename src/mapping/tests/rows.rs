@@ -370,7 +370,7 @@ fn the_rows_of_one_message_are_bounded_by_their_size_too() {
         told.into_iter().filter(|line| line.starts_with(name)).count()
     };
     assert_eq!(of(&payload(80, 100_000), "m "), 80);
-    let told = lines(&mapping, &message("a", &payload(9_999, 100_000)));
+    let told = lines(&mapping, &message("a", payload(9_999, 100_000)));
     assert_eq!(told.iter().filter(|line| line.starts_with("m ")).count(), 0);
     assert_eq!(told.iter().filter(|line| line.starts_with("n ")).count(), 1);
     let rejects: Vec<&String> = told.iter().filter(|line| line.starts_with('!')).collect();
