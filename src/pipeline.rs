@@ -32,8 +32,8 @@ use crate::topic::Subscription;
 /// How long a graceful end may take; below the ten seconds after which Docker kills.
 pub const GRACE: Duration = Duration::from_secs(8);
 
-/// A stage ends so soon after the one it waits for.
-const NEIGHBOUR: Duration = Duration::from_secs(1);
+/// A stage ends so soon after the one it waits for: `delivery` takes up to a second to leave the store.
+const NEIGHBOUR: Duration = Duration::from_secs(3);
 
 /// What the service shows of itself, shared with `http`.
 #[derive(Clone)]
