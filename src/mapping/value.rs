@@ -133,6 +133,16 @@ impl Reader {
         if sent == Scalar::Null || (sent.is_empty() && self.r#type != Type::Json) {
             return Reading::Absent;
         }
+        // Most of what comes are numbers of which only the type has something to say.
+        let is_plain = self.decode.is_none() && self.pattern.is_none();
+        if matches!(sent, Scalar::Number(_))
+            && is_plain
+            && self.words.is_empty()
+            && self.missing.is_empty()
+            && self.r#type != Type::Json
+        {
+            return self.typed(sent, received_at);
+        }
         let scalar = match self.decode {
             None => sent,
             Some(Decode::Hex) if self.r#type == Type::Text && !self.words.is_empty() => return self.named(sent),

@@ -35,8 +35,10 @@ impl Want {
 
 /// serde_json bounds the depth of what it hands out, not of what it skips or keeps as text.
 pub(in crate::mapping) fn check_depth(payload: &str) -> Result<(), String> {
-    // Counting first costs a fraction of a nanosecond a byte; almost no payload has that many brackets.
-    let opening = payload.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    // Almost no payload has that many brackets. They differ in one bit, and what is counted in bytes is counted sixteen
+    // at a time.
+    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(byte | 0x20 == b'{')).sum::<u8>();
+    let opening: usize = payload.as_bytes().chunks(255).map(|bytes| usize::from(count(bytes))).sum();
     if opening <= MAX_DEPTH {
         return Ok(());
     }
