@@ -32,6 +32,26 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Messages that have nothing but these rows, for tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn of(messages: impl IntoIterator<Item = Vec<crate::row::Row>>) -> Self {
+        let mut batch = Self::default();
+        for rows in messages {
+            let message = Message {
+                topic: "x".into(),
+                payload: bytes::Bytes::new(),
+                qos: crate::message::Qos::AtMostOnce,
+                retain: false,
+                received_at: Time(0),
+                delivery: None,
+                malformed: None,
+            };
+            let outcome = Outcome::Rows { rows, rejects: vec![] };
+            assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
+        }
+        batch
+    }
+
     /// Takes in what mapping made of `message`; an ignored message has no place here and is given back.
     pub fn push(&mut self, message: Message, mapped: Mapped) -> Option<Message> {
         let origin = self.messages.len();

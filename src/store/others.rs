@@ -254,8 +254,8 @@ fn told(row: &Row, table: &Table, name: &str, (why, words): Absent<'_>) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Message, Qos, Time};
-    use crate::row::{Mapped, Outcome, Tags, TimeSource};
+    use crate::message::Time;
+    use crate::row::{Tags, TimeSource};
 
     /// `m (device; n int, t text)` with a float `x` that appeared, and room for two more columns.
     fn tables() -> Vec<Table> {
@@ -288,19 +288,7 @@ mod tests {
             fields: vec![n.map(Value::Int), None],
             others: others.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
         });
-        let message = Message {
-            topic: "x".into(),
-            payload: bytes::Bytes::new(),
-            qos: Qos::AtMostOnce,
-            retain: false,
-            received_at: Time(0),
-            delivery: None,
-            malformed: None,
-        };
-        let mut batch = Batch::default();
-        let outcome = Outcome::Rows { rows: rows.collect(), rejects: vec![] };
-        assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
-        batch
+        Batch::of([rows.collect()])
     }
 
     #[test]

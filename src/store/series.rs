@@ -286,8 +286,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::message::{Message, Qos, Time};
-    use crate::row::{Mapped, Outcome, TimeSource};
+    use crate::message::Time;
+    use crate::row::TimeSource;
 
     fn tables() -> Vec<Table> {
         let (name, tags) = ("m".into(), vec!["device".into()]);
@@ -305,9 +305,8 @@ mod tests {
     }
 
     fn batch(devices: &[&str]) -> Batch {
-        let mut batch = Batch::default();
-        for device in devices {
-            let row = Row {
+        Batch::of(devices.iter().map(|device| {
+            vec![Row {
                 measurement: 0,
                 mapping: Arc::from("m"),
                 time: Time(0),
@@ -315,20 +314,8 @@ mod tests {
                 tags: Tags::new([*device]),
                 fields: vec![],
                 others: vec![],
-            };
-            let message = Message {
-                topic: "x".into(),
-                payload: bytes::Bytes::new(),
-                qos: Qos::AtMostOnce,
-                retain: false,
-                received_at: Time(0),
-                delivery: None,
-                malformed: None,
-            };
-            let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
-            assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
-        }
-        batch
+            }]
+        }))
     }
 
     fn made(found: &[(&str, i64)]) -> Made {

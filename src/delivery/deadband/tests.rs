@@ -2,8 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::message::{Message, Qos};
-use crate::row::{Mapped, Outcome, TimeSource};
+use crate::row::TimeSource;
 use crate::schema::{Field, Kind, Measurement, OnDuplicate, Type};
 
 /// `m (device; v 0.5, state 0, other)`, with a heartbeat of ten minutes for `v`.
@@ -56,21 +55,7 @@ fn text(text: &str) -> Option<Value> {
 
 /// A message for each row.
 fn batch(rows: Vec<Row>) -> Batch {
-    let mut batch = Batch::default();
-    for row in rows {
-        let message = Message {
-            topic: "x".into(),
-            payload: bytes::Bytes::new(),
-            qos: Qos::AtMostOnce,
-            retain: false,
-            received_at: Time(0),
-            delivery: None,
-            malformed: None,
-        };
-        let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
-        assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
-    }
-    batch
+    Batch::of(rows.into_iter().map(|row| vec![row]))
 }
 
 /// The messages whose rows are left.

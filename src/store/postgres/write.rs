@@ -277,8 +277,8 @@ pub(super) async fn insert_rejects(
 mod tests {
     use super::*;
     use crate::batch::Batch;
-    use crate::message::{Message, Qos, Time};
-    use crate::row::{Mapped, Outcome, Row, Tags, TimeSource, Value};
+    use crate::message::Time;
+    use crate::row::{Row, Tags, TimeSource, Value};
     use crate::schema::Type;
     use crate::store::others::Settled;
 
@@ -308,18 +308,7 @@ mod tests {
                 fields: vec![Some(Value::Text("x".repeat(1 << 20).into()))],
                 others: vec![],
             };
-            let message = Message {
-                topic: "x".into(),
-                payload: bytes::Bytes::new(),
-                qos: Qos::AtMostOnce,
-                retain: false,
-                received_at: Time(0),
-                delivery: None,
-                malformed: None,
-            };
-            let mut batch = Batch::default();
-            let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
-            batch.push(message, Mapped { outcome, dropped: vec![] });
+            let batch = Batch::of([vec![row]]);
             kept.trim();
             let others = Settled::default();
             let rows = Rows { batch: &batch, series: &[1], others: &others, tables: &tables };
