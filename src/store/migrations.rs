@@ -14,12 +14,20 @@ use super::plan::Dialect;
 use super::sql::literal;
 
 /// Version, what it makes, and its text for either database.
-const ALL: [(i64, &str, &str, &str); 1] = [(
-    1,
-    "fixed tables",
-    include_str!("../../migrations/postgres/0001_fixed_tables.sql"),
-    include_str!("../../migrations/sqlite/0001_fixed_tables.sql"),
-)];
+const ALL: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "fixed tables",
+        include_str!("../../migrations/postgres/0001_fixed_tables.sql"),
+        include_str!("../../migrations/sqlite/0001_fixed_tables.sql"),
+    ),
+    (
+        2,
+        "devices",
+        include_str!("../../migrations/postgres/0002_devices.sql"),
+        include_str!("../../migrations/sqlite/0002_devices.sql"),
+    ),
+];
 
 impl Dialect {
     /// Where it is noted which migrations have run.
@@ -33,13 +41,14 @@ impl Dialect {
 
 /// What `applied` lacks; `None`: there is no note of any.
 pub(super) fn pending(dialect: Dialect, applied: Option<&[AppliedMigration]>) -> Result<Vec<String>, Failure> {
-    let all = ALL.map(|(version, name, postgres, sqlite)| {
+    let all = ALL.iter().map(|&(version, name, postgres, sqlite)| {
         let text = match dialect {
             Dialect::Postgres => postgres,
             Dialect::Sqlite => sqlite,
         };
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false)
     });
+    let all: Vec<Migration> = all.collect();
     let mut statements = Vec::new();
     if applied.is_none() {
         statements.push(notes(dialect));
