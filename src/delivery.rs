@@ -6,11 +6,13 @@
 //!   adoption says that the database has an older one.
 //! - Every new connection adopts the writer row first. What it answers settles every commit that is in doubt;
 //!   there is no blind retry.
+//! - Batches and changes of the tables come in one row (`Work`): a batch is written by the tables it was made for.
 //! - A failure is *away* (wait and try again), *standing* (the same, loudly, not ready) or *refused* (this row
 //!   becomes a reject, its neighbours are stored).
 //!
 //! The disk spool, which will take what waits here, comes later; until then QoS 1 and 2 wait at the broker.
 
+mod change;
 mod deadband;
 mod old_rejects;
 mod rate;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
@@ -30,10 +32,10 @@ use self::rate::{Rate, Unkept};
 use self::report::Report;
 use crate::backoff::Backoff;
 use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
-use crate::config;
+use crate::in_force::{InForce, Unfit};
 use crate::metrics::Metrics;
 use crate::row::Reason;
-use crate::schema::Schema;
+use crate::schema::{Measurement, Schema};
 use crate::session::InHand;
 use crate::status::{Condition, Status, told};
 use crate::store::{Adopted, Bare, Lost, Store, Unplaced, WriteError, Written};
@@ -51,13 +53,31 @@ const MAX_SAID: usize = 1000;
 /// So often the store is asked whether it is there, in multiples of `IDLE`.
 const ASK_EVERY: u32 = 5;
 
+/// What delivery is given, one after another; each holds the store until it is done.
+#[derive(Debug)]
+pub enum Work {
+    Batch(Sealed),
+    Change(Change),
+}
+
 /// A batch that will not grow any more.
 #[derive(Debug)]
 pub struct Sealed {
     pub batch: Batch,
+    /// What its rows were made under.
+    pub under: Arc<InForce>,
     pub sealed_at: Instant,
     /// The store is taken until this is dropped.
     pub permit: OwnedSemaphorePermit,
+}
+
+/// The rows that come behind it are of other tables: the store is to be prepared for them.
+#[derive(Debug)]
+pub struct Change {
+    pub next: Arc<InForce>,
+    pub permit: OwnedSemaphorePermit,
+    /// `Err`: nothing has changed.
+    pub answer: oneshot::Sender<Result<(), Unfit>>,
 }
 
 /// Another process writes under our client identifier: this one must end, or the two would fight for ever.
@@ -77,13 +97,12 @@ impl std::error::Error for Fenced {}
 /// The store and who waits for it.
 pub struct Delivery {
     store: Store,
+    /// What the store is prepared for, and the next batch was made under.
+    under: Arc<InForce>,
     metrics: Arc<Metrics>,
     report: Report,
     backoff: Backoff,
-    /// Of each measurement.
-    rows_written: Vec<IntCounter>,
-    /// Likewise.
-    rows_duplicate: Vec<IntCounter>,
+    counters: Vec<Counters>,
     /// Number of the last batch that was sealed.
     number: i64,
     /// The largest number with a receipt.
@@ -94,12 +113,35 @@ pub struct Delivery {
     remembered: Option<String>,
     rate: Rate,
     deadbands: Deadbands,
-    /// Of each measurement: values that were as before, and rows of which nothing else was left.
-    unchanged: Vec<(IntCounter, IntCounter)>,
     /// Measurements of which it was said that values have no column, and why.
     lost: HashSet<(usize, Unplaced, Arc<str>)>,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
+}
+
+/// Of one measurement.
+struct Counters {
+    written: IntCounter,
+    duplicate: IntCounter,
+    /// Values that were as before.
+    fields_unchanged: IntCounter,
+    /// Rows of which nothing else was left.
+    rows_unchanged: IntCounter,
+}
+
+impl Counters {
+    fn of(schema: &Schema, metrics: &Metrics) -> Vec<Self> {
+        let of_one = |measurement: &Measurement| {
+            let labels = [measurement.name.as_str()];
+            Self {
+                written: metrics.rows_written.with_label_values(&labels),
+                duplicate: metrics.rows_duplicate.with_label_values(&labels),
+                fields_unchanged: metrics.fields_unchanged.with_label_values(&labels),
+                rows_unchanged: metrics.rows_unchanged.with_label_values(&labels),
+            }
+        };
+        schema.measurements.iter().map(of_one).collect()
+    }
 }
 
 impl Delivery {
@@ -111,46 +153,29 @@ impl Delivery {
     /// `Fenced` cannot happen here but is passed on; everything else is waited out.
     pub async fn open(
         store: Store,
-        schema: &Schema,
-        rejects: &config::Rejects,
+        under: Arc<InForce>,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
     ) -> Result<(Self, Adopted), Fenced> {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-        let rows_written = schema
-            .measurements
-            .iter()
-            .map(|measurement| metrics.rows_written.with_label_values(&[&measurement.name]))
-            .collect();
-        let rows_duplicate = schema
-            .measurements
-            .iter()
-            .map(|measurement| metrics.rows_duplicate.with_label_values(&[&measurement.name]))
-            .collect();
-        let unchanged = schema.measurements.iter().map(|measurement| {
-            let labels = [measurement.name.as_str()];
-            (metrics.fields_unchanged.with_label_values(&labels), metrics.rows_unchanged.with_label_values(&labels))
-        });
-        let unchanged = unchanged.collect();
         let mut delivery = Self {
             store,
             report: Report { metrics: metrics.clone(), status },
+            counters: Counters::of(&under.schema, &metrics),
             metrics,
             backoff,
-            rows_written,
-            rows_duplicate,
             number: 0,
             settled: 0,
             ledger_bytes: 0,
             remembered: None,
-            rate: Rate::new(rejects.per_minute),
-            deadbands: Deadbands::new(schema),
-            unchanged,
+            rate: Rate::new(under.config.rejects.per_minute),
+            deadbands: Deadbands::new(&under.schema),
+            under: Arc::clone(&under),
             lost: HashSet::new(),
             reject_bytes: watch::channel(0).0,
         };
         let adopted = loop {
-            let opened = match delivery.report.watch(delivery.store.prepare(schema)).await {
+            let opened = match delivery.report.watch(delivery.store.prepare(&under.schema)).await {
                 Ok(()) => delivery.report.watch(delivery.store.adopt()).await,
                 Err(error) => Err(error),
             };
@@ -180,7 +205,7 @@ impl Delivery {
     pub async fn run(
         mut self,
         in_hand: Arc<InHand>,
-        mut batches: mpsc::Receiver<Sealed>,
+        mut work: mpsc::Receiver<Work>,
         mut subscribed: watch::Receiver<String>,
     ) -> Result<(), Fenced> {
         let mut subscribing = true;
@@ -188,8 +213,9 @@ impl Delivery {
         loop {
             tokio::select! {
                 biased;
-                sealed = batches.recv() => match sealed {
-                    Some(sealed) => self.bring_to_rest(sealed, &in_hand).await?,
+                work = work.recv() => match work {
+                    Some(Work::Batch(sealed)) => self.bring_to_rest(sealed, &in_hand).await?,
+                    Some(Work::Change(change)) => self.change(change).await?,
                     None => break,
                 },
                 changed = subscribed.changed(), if subscribing => subscribing = changed.is_ok(),
@@ -211,7 +237,8 @@ impl Delivery {
     }
 
     async fn bring_to_rest(&mut self, sealed: Sealed, in_hand: &InHand) -> Result<(), Fenced> {
-        let Sealed { mut batch, sealed_at, permit } = sealed;
+        let Sealed { mut batch, under, sealed_at, permit } = sealed;
+        debug_assert_eq!(under.number, self.under.number, "a batch comes behind the change that it was made under");
         let number = self.number + 1;
         self.number = number;
         // Decided once, however often it is tried; counted once it is stored.
@@ -331,8 +358,8 @@ impl Delivery {
             self.deadbands.forget();
         }
         for (measurement, (fields, rows)) in left_out.counts(batch) {
-            self.unchanged[measurement].0.inc_by(fields);
-            self.unchanged[measurement].1.inc_by(rows);
+            self.counters[measurement].fields_unchanged.inc_by(fields);
+            self.counters[measurement].rows_unchanged.inc_by(rows);
         }
     }
 
@@ -340,23 +367,27 @@ impl Delivery {
     /// say, once it has written: one that adopts and then fails is not.
     async fn adopt_again(&mut self) -> Result<Adopted, Fenced> {
         loop {
-            match self.report.watch(self.store.adopt()).await {
-                Ok(adopted) => {
-                    if adopted.seq < self.settled {
-                        self.metrics.store_went_back.inc();
-                        error!(
-                            has = adopted.seq,
-                            confirmed = self.settled,
-                            "the store went back in time (restored, or a late replica): what it confirmed since is gone"
-                        );
-                        self.settled = adopted.seq;
-                        self.deadbands.forget();
-                    }
-                    return Ok(adopted);
-                }
+            match self.adopt().await {
+                Ok(adopted) => return Ok(adopted),
                 Err(error) => self.wait_out(error).await?,
             }
         }
+    }
+
+    /// One attempt.
+    async fn adopt(&mut self) -> Result<Adopted, WriteError> {
+        let adopted = self.report.watch(self.store.adopt()).await?;
+        if adopted.seq < self.settled {
+            self.metrics.store_went_back.inc();
+            error!(
+                has = adopted.seq,
+                confirmed = self.settled,
+                "the store went back in time (restored, or a late replica): what it confirmed since is gone"
+            );
+            self.settled = adopted.seq;
+            self.deadbands.forget();
+        }
+        Ok(adopted)
     }
 
     /// Says what is wrong, once per change, and waits before the next try.
@@ -426,8 +457,8 @@ impl Delivery {
         }
         for (measurement, rows) in written {
             let duplicates = duplicates.get(&measurement).copied().unwrap_or(0).min(rows);
-            self.rows_written[measurement].inc_by(rows - duplicates);
-            self.rows_duplicate[measurement].inc_by(duplicates);
+            self.counters[measurement].written.inc_by(rows - duplicates);
+            self.counters[measurement].duplicate.inc_by(duplicates);
         }
         for (mapping, (rows, messages, reason)) in refusals {
             let kept = self.rate.refused(mapping, messages.len() as u64, unkept);

@@ -11,6 +11,7 @@ pub mod delivery; // brings a batch to rest: commit, retry, split off the refuse
 pub mod demo; // the embedded broker and the simulated sensors of `amber demo`
 pub mod fault; // what is wrong with a configuration: where, what, how to mend it
 pub mod http; // /health, /ready, /metrics
+pub mod in_force; // the configuration in force, and how another takes its place
 pub mod mapping; // Message to Outcome, pure
 pub mod message; // what comes in: messages, deliveries, times
 pub mod metrics; // every metric, declared once

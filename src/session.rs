@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -63,17 +63,15 @@ const QUICK_MAX: u32 = 5;
 /// What the session needs to run.
 pub struct Session {
     pub config: config::Broker,
-    /// Wanted by the mappings; the session subscribes to the reduced set.
-    pub subscriptions: Vec<Subscription>,
-    /// Topics whose messages are stored again when they come again.
-    pub stored_again: Vec<TopicFilter>,
+    /// What the mappings want, now and as it changes.
+    pub wanted: watch::Receiver<Wanted>,
     /// What the store remembers of an earlier configuration: the text that `subscribed` gave then.
     pub remembered: String,
     pub in_hand: Arc<InHand>,
     /// Capacity: [`OUT_CAPACITY`].
     pub out: mpsc::Sender<Vec<Message>>,
     /// Told the text to remember, whenever what is subscribed at the broker has changed, and on every connection.
-    pub subscribed: tokio::sync::watch::Sender<String>,
+    pub subscribed: watch::Sender<String>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
@@ -81,6 +79,23 @@ pub struct Session {
     pub stop: CancellationToken,
     /// How long the graceful end may take.
     pub grace: Duration,
+}
+
+/// What the mappings want of the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The session subscribes to the reduced set.
+    pub subscriptions: Vec<Subscription>,
+    /// Topics whose messages are stored again when they come again.
+    pub stored_again: Vec<TopicFilter>,
+    pub overlap: config::Overlap,
+}
+
+impl Wanted {
+    /// What is subscribed.
+    fn reduced(&self) -> topic::Reduced {
+        self.overlap.apply(topic::reduce(&self.subscriptions))
+    }
 }
 
 /// Why a session ended unasked. (A broker that is away or refuses us is no reason: it is tried again.)
@@ -106,6 +121,7 @@ struct Run {
     /// A burst that `out` did not take yet. It outlives its connection: its messages are in hand.
     held: Vec<Message>,
     subscriptions: Subscriptions,
+    stored_again: Vec<TopicFilter>,
     versions: Versions,
     backoff: Backoff,
     /// Whether the broker should know our session: it had one, or has granted a filter.
@@ -176,8 +192,8 @@ impl Session {
 impl Run {
     fn new(mut session: Session) -> Self {
         let salt = RandomState::new().hash_one(session.config.client_id.as_str());
-        let wanted = session.config.overlap.apply(topic::reduce(&std::mem::take(&mut session.subscriptions)));
-        let topic::Reduced { subscriptions, crossing } = wanted;
+        let wanted = session.wanted.borrow_and_update().clone();
+        let topic::Reduced { subscriptions, crossing } = wanted.reduced();
         let (subscriptions, result) = Subscriptions::new(subscriptions, &crossing, &session.remembered, salt);
         if let Err(error) = result {
             tracing::warn!(%error, "the remembered subscriptions cannot be read; an old one may stay at the broker");
@@ -189,6 +205,7 @@ impl Run {
             out: Some(out),
             held: Vec::new(),
             subscriptions,
+            stored_again: wanted.stored_again,
             versions: Versions::new(session.config.protocol),
             backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             has_session: !session.remembered.is_empty(),

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -106,6 +107,7 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
         sensors.await
     };
     let service_stop = CancellationToken::new();
+    let config = Arc::new(config);
     let service = serve_on(listener, &config, mapping, face.clone(), service_stop.clone());
     tokio::pin!(service);
     let result = tokio::select! {

@@ -1,5 +1,7 @@
 //! `amber run`: the service.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +18,7 @@ use crate::pipeline::{self, Face};
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let (config, mapping, warnings) = super::load(args)?;
+    let config = Arc::new(config);
     super::start_logging(&config.log);
     for warning in &warnings {
         warn!("{warning}");
@@ -27,7 +30,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     })
 }
 
-async fn serve(config: &Config, mapping: Mapping, face: Face, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve(config: &Arc<Config>, mapping: Mapping, face: Face, stop: CancellationToken) -> anyhow::Result<()> {
     let listen = &config.http.listen;
     match http::bind(listen.value).await {
         Ok(listener) => serve_on(listener, config, mapping, face, stop).await,
@@ -43,7 +46,7 @@ async fn serve(config: &Config, mapping: Mapping, face: Face, stop: Cancellation
 /// Runs the line with its HTTP endpoints on `listener` until `stop` is cancelled.
 pub async fn serve_on(
     listener: TcpListener,
-    config: &Config,
+    config: &Arc<Config>,
     mapping: Mapping,
     face: Face,
     stop: CancellationToken,
@@ -58,7 +61,7 @@ pub async fn serve_on(
     let http_stop = CancellationToken::new();
     let server = http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone());
     let mut server = tokio::spawn(server);
-    let line = pipeline::run(config, mapping, face, Time::now, stop.clone());
+    let line = pipeline::run(Arc::clone(config), mapping, face, Time::now, stop.clone());
     tokio::pin!(line);
     let result = tokio::select! {
         result = &mut line => result,

@@ -244,8 +244,8 @@ const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
 /// Amber's modules, as `src/lib.rs` lists them.
 pub(super) const MODULES: &[&str] = &[
-    "backoff", "batch", "cli", "config", "delivery", "demo", "fault", "http", "mapping", "message", "metrics",
-    "pipeline", "row", "schema", "session", "status", "store", "topic",
+    "backoff", "batch", "cli", "config", "delivery", "demo", "fault", "http", "in_force", "mapping", "message",
+    "metrics", "pipeline", "row", "schema", "session", "status", "store", "topic",
 ];
 
 /// What to write instead of `target`, if it is meant for a module of Amber and there is none; other crates log too.

@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use crate::batch::Batch;
 use crate::message::Time;
 use crate::row::{Row, Tags, Value};
-use crate::schema::{Deadband, Schema};
+use crate::schema::{Deadband, Field, Measurement, Schema};
 
 /// Of all that is remembered; beyond it nothing is known any more, and every series has one row more.
 const MAX_BYTES: usize = 16 << 20;
@@ -71,6 +71,38 @@ impl Deadbands {
             bands.clear();
         }
         Self { last: vec![HashMap::new(); bands.len()], bands, bytes: 0 }
+    }
+
+    /// The tables are others from now on. What is known of a field stays known where series and type are as before.
+    pub(super) fn follow(&mut self, before: &Schema, next: &Schema) {
+        let mut anew = Self::new(next);
+        let mut known = std::mem::take(&mut self.last);
+        for (last, measurement) in anew.last.iter_mut().zip(&next.measurements) {
+            let is_same = |old: &&Measurement| {
+                (&old.name, &old.tags, &old.own) == (&measurement.name, &measurement.tags, &measurement.own)
+            };
+            let Some((place, old)) = before.measurements.iter().enumerate().find(|(_, old)| is_same(old)) else {
+                continue;
+            };
+            let place_of = |field: &Field| {
+                let is_same = |old: &Field| (&old.name, old.r#type) == (&field.name, field.r#type);
+                field.deadband.and(old.fields.iter().position(is_same))
+            };
+            let places: Vec<Option<usize>> = measurement.fields.iter().map(place_of).collect();
+            if places.iter().all(Option::is_none) {
+                continue;
+            }
+            for (tags, values) in known.get_mut(place).map(std::mem::take).unwrap_or_default() {
+                let values: Box<[_]> = places.iter().map(|place| values.get((*place)?)?.clone()).collect();
+                let texts: usize = values.iter().flatten().map(|last: &Last| text_bytes(&last.value)).sum();
+                anew.bytes += empty_bytes(&tags, values.len()) + texts;
+                last.insert(tags, values);
+            }
+        }
+        if anew.bytes > MAX_BYTES {
+            anew.forget();
+        }
+        *self = anew;
     }
 
     /// Takes out of `batch` what need not be stored.
@@ -147,7 +179,7 @@ impl Deadbands {
 
     fn learn(&mut self, row: &Row) {
         let texts: usize = row.fields.iter().flatten().map(text_bytes).sum();
-        let empty = ENTRY_BYTES + row.tags.bytes() + row.fields.len() * size_of::<Option<Last>>();
+        let empty = empty_bytes(&row.tags, row.fields.len());
         if self.bytes + empty + texts > MAX_BYTES {
             self.forget();
         }
@@ -233,6 +265,11 @@ impl LeftOut {
         }
         counts
     }
+}
+
+/// Of one series, but for what texts take.
+fn empty_bytes(tags: &Tags, fields: usize) -> usize {
+    ENTRY_BYTES + tags.bytes() + fields * size_of::<Option<Last>>()
 }
 
 fn text_bytes(value: &Value) -> usize {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config;
+use crate::in_force::Following;
 use crate::message::{Clock, Time};
 use crate::metrics::Metrics;
 use crate::status::told;
@@ -28,8 +29,8 @@ const PART: u64 = 20;
 /// The stage.
 pub struct OldRejects {
     pruner: Pruner,
-    keep: Duration,
-    max_bytes: u64,
+    /// Its `[rejects]` are the bounds.
+    following: Following,
     clock: Clock,
     started: (Time, Instant),
     metrics: Arc<Metrics>,
@@ -41,36 +42,27 @@ pub struct OldRejects {
 
 impl OldRejects {
     #[must_use]
-    pub fn new(
-        store: &config::Store,
-        rejects: &config::Rejects,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        stored: watch::Receiver<u64>,
-    ) -> Self {
-        Self {
-            pruner: Pruner::new(store),
-            keep: rejects.keep,
-            max_bytes: rejects.max_bytes,
-            clock,
-            started: (clock(), Instant::now()),
-            metrics,
-            stored,
-            said: false,
-        }
+    pub fn new(following: Following, clock: Clock, metrics: Arc<Metrics>, stored: watch::Receiver<u64>) -> Self {
+        let pruner = Pruner::new(&following.borrow().config.store);
+        Self { pruner, following, clock, started: (clock(), Instant::now()), metrics, stored, said: false }
     }
 
     /// Until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
-        let every = (self.keep / 100).clamp(EVERY.0, EVERY.1);
         let ended = stop.clone();
         let looks = async {
             loop {
                 let seen = *self.stored.borrow_and_update();
-                let next = if self.look().await { every } else { every.min(AGAIN) };
-                let due = seen.saturating_add(self.max_bytes / PART);
+                let bounds = self.following.borrow_and_update().config.rejects.clone();
+                let every = (bounds.keep / 100).clamp(EVERY.0, EVERY.1);
+                let next = if self.look(&bounds).await { every } else { every.min(AGAIN) };
+                let due = seen.saturating_add(bounds.max_bytes / PART);
                 tokio::select! {
                     () = sleep(next) => {}
+                    // Perhaps there are other bounds.
+                    changed = self.following.changed() => if changed.is_err() {
+                        break stop.cancelled().await;
+                    },
                     ended = async { self.stored.wait_for(|stored| *stored >= due).await.is_err() } => if ended {
                         // Delivery has ended, and says why itself.
                         break stop.cancelled().await;
@@ -82,11 +74,11 @@ impl OldRejects {
     }
 
     /// Whether all went well.
-    async fn look(&mut self) -> bool {
-        let keep = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
+    async fn look(&mut self, bounds: &config::Rejects) -> bool {
+        let keep = i64::try_from(bounds.keep.as_micros()).unwrap_or(i64::MAX);
         let before = Time(self.now().0.saturating_sub(keep));
         let mut deleted = Deleted::default();
-        let outcome = self.pruner.prune(before, self.max_bytes, &mut deleted).await;
+        let outcome = self.pruner.prune(before, bounds.max_bytes, &mut deleted).await;
         for (reason, rows) in [("age", deleted.by_age), ("size", deleted.by_size)] {
             self.metrics.rejects_deleted.with_label_values(&[reason]).inc_by(rows);
         }
@@ -122,18 +114,19 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::*;
-    use crate::fault::{At, Place};
+    use crate::in_force::InForce;
+    use crate::schema::Schema;
 
     static NOW: AtomicI64 = AtomicI64::new(1_000_000_000);
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_ahead_makes_nothing_old_and_one_that_is_set_back_is_believed() {
-        let url = At::new(config::StoreUrl::Sqlite("no such file".into()), Place::Default);
-        let store = config::Store { url, commit_interval: Duration::ZERO, ddl: true };
-        let rejects = config::Rejects { keep: Duration::from_secs(60), max_bytes: 1 << 30, per_minute: 1 };
+        let config = crate::config::load_text("config.toml", crate::config::minimal(), []).config.unwrap();
+        let in_force = InForce { number: 1, config: Arc::new(config), schema: Schema::default() };
+        let following = watch::channel(Arc::new(in_force)).1;
         let clock: Clock = || Time(NOW.load(Ordering::Relaxed));
         let metrics = Arc::new(Metrics::new());
-        let stage = OldRejects::new(&store, &rejects, clock, metrics, watch::channel(0).1);
+        let stage = OldRejects::new(following, clock, metrics, watch::channel(0).1);
         NOW.store(1_000_000_000_000_000, Ordering::Relaxed);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(stage.now(), Time(1_002_000_000));

@@ -68,6 +68,12 @@ impl Rate {
         Self { per_minute, kinds: HashMap::new() }
     }
 
+    /// The bound is another one, and mappings that are gone need no minutes.
+    pub(super) fn follow(&mut self, per_minute: u64, is_mapping: impl Fn(&str) -> bool) {
+        self.per_minute = per_minute;
+        self.kinds.retain(|(mapping, _), _| mapping.as_deref().is_none_or(&is_mapping));
+    }
+
     /// Those of `rejects`, all of `messages`, that are kept; the first one after some that were not says how many.
     pub(super) fn keep(
         &mut self,

@@ -142,8 +142,7 @@ async fn play_over<F: Future<Output = ()>>(
     let remembered = if session_present { r#"[{"filter":"t/#","qos":1,"retained":false}]"# } else { "" };
     let session = Session {
         config: broker(),
-        subscriptions,
-        stored_again: Vec::new(),
+        wanted: unchanging(subscriptions),
         remembered: remembered.to_owned(),
         in_hand: Arc::clone(&in_hand),
         out,
@@ -176,6 +175,11 @@ async fn play_over<F: Future<Output = ()>>(
         script(scene, broker).await;
     };
     tokio::join!(connection, scripted).0
+}
+
+/// Nobody changes it.
+fn unchanging(subscriptions: Vec<Subscription>) -> watch::Receiver<Wanted> {
+    watch::channel(Wanted { subscriptions, stored_again: Vec::new(), overlap: config::Overlap::Separate }).1
 }
 
 /// Lets the session go on until it is so.

@@ -122,7 +122,13 @@ impl Sqlite {
     }
 
     pub(super) async fn prepare(&mut self, schema: &Schema) -> Result<(), WriteError> {
-        self.prepare_with(schema, &Lacking::new()).await.map(drop)
+        let is_other = self.schema.as_ref() != Some(schema);
+        self.prepare_with(schema, &Lacking::new()).await?;
+        if is_other {
+            // By position.
+            self.hindered = Hindered::default();
+        }
+        Ok(())
     }
 
     /// Adds columns that appear by themselves, too. If they alone are in the way it says why, and the tables are as they

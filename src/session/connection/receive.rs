@@ -231,7 +231,7 @@ impl<S: Transport> Connection<'_, S> {
 
     /// Whether a mapping wants what comes again.
     fn is_stored_again(&self, topic: &[u8]) -> bool {
-        let filters = &self.run.session.stored_again;
+        let filters = &self.run.stored_again;
         !filters.is_empty()
             && std::str::from_utf8(topic).is_ok_and(|topic| filters.iter().any(|filter| filter.matches(topic)))
     }

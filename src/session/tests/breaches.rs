@@ -209,8 +209,7 @@ fn run() -> Run {
     let metrics = Arc::new(Metrics::new());
     Run::new(Session {
         config: broker(),
-        stored_again: Vec::new(),
-        subscriptions: vec![filter("t/#")],
+        wanted: unchanging(vec![filter("t/#")]),
         remembered: String::new(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out: mpsc::channel(1).0,

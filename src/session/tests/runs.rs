@@ -30,8 +30,7 @@ async fn start_with(remembered: &str, config: Broker) -> Running {
     let filter = TopicFilter::new("t/#").unwrap();
     let session = Session {
         config: Broker { url, ..config },
-        subscriptions: vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }],
-        stored_again: Vec::new(),
+        wanted: unchanging(vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }]),
         remembered: remembered.to_owned(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out,
