@@ -8,6 +8,7 @@ pub mod explain;
 mod health;
 mod leave;
 mod run;
+mod simulate;
 mod test;
 
 use std::io::IsTerminal as _;
@@ -49,6 +50,8 @@ enum Command {
     Leave(leave::LeaveArgs),
     /// See it work with nothing installed: embedded broker, simulated sensors, SQLite
     Demo(demo::DemoArgs),
+    /// Publish the readings of simulated sensors, some of them faulty, to a broker
+    Simulate(simulate::SimulateArgs),
 }
 
 /// The configuration is wrong; all its faults have been printed.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Health => health::health(&args),
         Command::Leave(leave) => leave::leave(&args, leave),
         Command::Demo(demo) => demo::demo(demo),
+        Command::Simulate(simulate) => simulate::simulate(&args, simulate),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -286,6 +286,11 @@ impl Loaded {
         self.faults.retain(|fault| !is_absent(fault, "broker.url") && !is_absent(fault, "store.url"));
     }
 
+    /// For who connects to the broker only.
+    pub fn needs_no_store(&mut self) {
+        self.faults.retain(|fault| !is_absent(fault, "store.url"));
+    }
+
     /// Whether there is more than warnings, so that Amber must not start.
     #[must_use]
     pub fn is_faulty(&self) -> bool {

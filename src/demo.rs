@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::config;
 use broker::{Broker, Script};
 
 /// MQTT's own port.
@@ -19,6 +20,20 @@ const PORT: u16 = 1883;
 #[must_use]
 pub fn config_text() -> &'static str {
     include_str!("demo/demo.toml")
+}
+
+/// How a client of that name reaches a broker at `url`; all else as it is by default.
+///
+/// # Panics
+/// If `url` is none.
+#[must_use]
+pub fn broker_settings(url: &str, client_id: &str) -> config::Broker {
+    let settings = [("URL", url), ("CLIENT_ID", client_id)];
+    let settings = settings.map(|(name, value)| (format!("AMBER__BROKER__{name}"), value.to_owned()));
+    let loaded = config::load_text("demo.toml", "", settings);
+    let config = loaded.config.expect("a text can be read");
+    assert_eq!(config.broker.client_id, client_id, "{:?}", loaded.faults);
+    config.broker
 }
 
 /// Starts the broker on `127.0.0.1:1883`, or on the next free port after it; [`Broker::address`] says which.

@@ -17,6 +17,7 @@ pub mod ledger;
 mod link;
 mod presence;
 mod probe;
+mod publisher;
 mod report;
 mod subscriptions;
 pub mod wire;
@@ -45,6 +46,7 @@ use wire::{ConnAck, Refusal, Version};
 pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, MAX_UNSETTLED, RECEIVE_MAXIMUM};
 pub use leave::{Left, leave};
 pub use probe::probe;
+pub use publisher::{Outbound, Publisher};
 
 /// Bursts that the channel `out` must hold so that it is never full: each has one message at least, and QoS 0 and
 /// QoS 1 and 2 have a limit each. (If it is full all the same, reading waits.)

@@ -37,7 +37,7 @@ pub struct DemoArgs {
     database: PathBuf,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Result<jiff::SignedDuration, _> = text.parse();
     parsed
         .ok()
@@ -46,7 +46,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time with its unit is wanted, as `10s` or `2m`".into())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
         _ => Err("a number above 0 and up to 100000 is wanted".into()),
@@ -65,12 +65,13 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let servers_stop = CancellationToken::new();
     let broker = demo::start_broker(servers_stop.clone()).await.context("the broker of the demo cannot listen")?;
     let address = broker.address();
+    let url = format!("mqtt://{address}");
     let database = match args.database.to_str() {
         Some(name) if !name.is_empty() && name != ":memory:" && !name.contains('?') => name,
         _ => bail!("`{}` is no name for the file of a demo; write `--database amber-demo.db`", args.database.display()),
     };
     let environment = [
-        ("AMBER__BROKER__URL", format!("mqtt://{address}")),
+        ("AMBER__BROKER__URL", url.clone()),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
         ("AMBER__HTTP__LISTEN", HTTP.to_string()),
         // That this broker has forgotten the session of the last demo is no news.
@@ -91,7 +92,10 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
 
     let face = Face::new();
     let sensors_stop = CancellationToken::new();
-    let sensors = tokio::spawn(sensors::run(address, args.rate, Time::now, sensors_stop.clone()));
+    let sensors = tokio::spawn({
+        let (settings, rate, stop) = (demo::broker_settings(&url, sensors::CLIENT_ID), args.rate, sensors_stop.clone());
+        async move { sensors::run(&settings, rate, Time::now, stop).await }
+    });
     let summary = tokio::spawn(summarise(face.metrics.clone(), stop.clone()));
     if let Some(duration) = args.duration {
         let stop = stop.clone();

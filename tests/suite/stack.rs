@@ -2,8 +2,8 @@
 //!
 //! The files are read as text, line by line, which their plain shape allows; whether they hold together as a whole
 //! (`docker compose config`, a start) is seen only by running them. What is run here for real: the settings that the
-//! compose file gives to Amber, the script that makes the roles, and every query of every dashboard, on a
-//! PostgreSQL whose tables Amber has made from `config.example.toml`.
+//! compose file gives to Amber, the scripts of `stack/` with a real Mosquitto, openssl and PostgreSQL, and every query
+//! of every dashboard, on a PostgreSQL whose tables Amber has made from `config.example.toml`.
 
 mod dashboards;
 mod grafana;
@@ -34,12 +34,38 @@ fn values(key: &str) -> Vec<String> {
     lines.filter_map(|line| Some(line.strip_prefix(key)?.trim().trim_matches('"').to_owned())).collect()
 }
 
-/// `${NAME:-default}` becomes `default`.
+/// The services with their lines.
+fn services() -> Vec<(String, String)> {
+    let compose = text("docker-compose.yml");
+    let (_, rest) = compose.split_once("\nservices:\n").expect("there are services");
+    let (services, _) = rest.split_once("\nvolumes:\n").expect("volumes follow");
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in services.lines() {
+        match line
+            .strip_prefix("  ")
+            .and_then(|line| line.strip_suffix(':'))
+            .filter(|name| !name.starts_with([' ', '#']))
+        {
+            Some(name) => found.push((name.to_owned(), String::new())),
+            None => {
+                if let Some((_, lines)) = found.last_mut() {
+                    lines.push_str(line);
+                    lines.push('\n');
+                }
+            }
+        }
+    }
+    found
+}
+
+/// `${NAME:-default}` becomes `default`, `${NAME:+text}` nothing.
 fn with_defaults(text: &str) -> String {
     let mut text = text.to_owned();
-    while let Some(start) = text.find("${") {
+    // The innermost first.
+    while let Some(start) = text.rfind("${") {
         let end = start + text[start..].find('}').expect("`${` has its `}`");
-        let default = text[start + 2..end].split_once(":-").map_or("", |(_, default)| default).to_owned();
+        let inner = &text[start + 2..end];
+        let default = inner.split_once('-').map_or("", |(_, default)| default).to_owned();
         text.replace_range(start..=end, &default);
     }
     text
@@ -47,11 +73,11 @@ fn with_defaults(text: &str) -> String {
 
 #[test]
 fn images_bear_exact_tags() {
-    let images = values("image:");
-    assert!(images.len() >= 4, "{images:?}");
+    let images: Vec<String> = values("image:").iter().map(|image| with_defaults(image)).collect();
+    assert!(images.len() >= 6, "{images:?}");
     for image in images {
         let (_, tag) = image.split_once(':').unwrap_or_else(|| panic!("{image} has no tag"));
-        assert!(tag.starts_with(|c: char| c.is_ascii_digit()), "{image}");
+        assert!(tag.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit()) && tag.contains('.'), "{image}");
     }
     let version = env!("CARGO_PKG_VERSION");
     assert!(values("image:").contains(&format!("mqtt-amber:{version}")), "the image bears the version of the package");
@@ -59,10 +85,15 @@ fn images_bear_exact_tags() {
 
 #[test]
 fn every_port_is_bound_to_this_machine() {
-    let ports = values("ports:");
-    assert_eq!(ports.len(), 3, "{ports:?}");
+    let (given, listed) = (values("ports:"), values("- "));
+    let ports = given
+        .iter()
+        .filter_map(|port| port.strip_prefix("[\""))
+        .chain(listed.iter().map(String::as_str).filter(|text| text.contains("BIND")));
+    let ports: Vec<String> = ports.map(with_defaults).collect();
+    assert_eq!(ports.len(), 5, "{ports:?}");
     for port in ports {
-        assert!(port.starts_with("[\"127.0.0.1:"), "{port}");
+        assert!(port.starts_with("127.0.0.1:"), "{port}");
     }
 }
 
@@ -84,10 +115,11 @@ fn everything_that_is_mounted_is_there() {
 #[test]
 fn no_service_keeps_rights_that_it_does_not_need() {
     let compose = text("docker-compose.yml");
-    let services = values("image:").len();
-    assert_eq!(compose.matches("<<: *service").count(), services, "each service takes the common part");
+    assert_eq!(compose.matches("*service").count(), services().len(), "each service takes the common part");
     assert!(compose.contains("cap_drop: [ALL]") && compose.contains("no-new-privileges:true"));
-    assert_eq!(compose.matches("cap_add:").count(), 1, "only `init` may give files away");
+    let adding: Vec<String> =
+        services().into_iter().filter(|(_, lines)| lines.contains("cap_add:")).map(|(name, _)| name).collect();
+    assert_eq!(adding, ["init", "certificates"], "only these may give files away");
     assert!(text("Dockerfile").contains("USER 10001:10001"));
 }
 
@@ -97,13 +129,14 @@ fn amber_accepts_the_settings_that_the_compose_file_gives_it() {
     let password = folder.write("password", "not a secret");
     let mut command = Command::new(env!("CARGO_BIN_EXE_amber"));
     let mut given = 0;
-    for name in ["BROKER__URL", "STORE__URL", "STORE__PASSWORD_FILE", "HTTP__LISTEN"] {
-        let name = format!("AMBER__{name}");
-        let value = values(&format!("{name}:")).pop().unwrap_or_else(|| panic!("{name} is not given"));
+    let (_, lines) = services().into_iter().find(|(name, _)| name == "amber").expect("there is an amber");
+    for line in lines.lines().filter_map(|line| line.trim().strip_prefix("AMBER__")) {
+        let (name, value) = line.split_once(": ").expect("a setting has a value");
+        let (name, value) = (format!("AMBER__{name}"), with_defaults(value.split(" #").next().unwrap_or(value).trim()));
         command.env(&name, if name.ends_with("_FILE") { password.display().to_string() } else { value });
         given += 1;
     }
-    assert_eq!(text("docker-compose.yml").matches(" AMBER__").count(), given, "a setting is not tried here");
+    assert!(given >= 6, "{lines}");
     let output = command.current_dir(folder.path()).arg("check").arg("--config").arg(path("config.example.toml"));
     let output = output.output().expect("amber starts");
     assert!(output.status.success(), "{output:?}");
@@ -124,8 +157,8 @@ impl Stack {
         let mut sql = crate::support::sql::Sql::postgres(&server.url("postgres")).expect("it answers");
         sql.run("create database amber");
         let secrets = Folder::new();
-        for role in ["amber", "grafana"] {
-            secrets.write(&format!("role_{role}"), "it's 'quoted' \"twice\"");
+        for secret in ["role_amber", "role_grafana", "database_superuser"] {
+            secrets.write(secret, "it's 'quoted' \"twice\"");
         }
         let psql = process::find("AMBER_TEST_PSQL", &["psql"], "install the package postgresql-client");
         let search =
@@ -137,7 +170,7 @@ impl Stack {
             ("POSTGRES_DB", "amber".to_owned()),
             ("SECRETS", secrets.path().display().to_string()),
         ]);
-        let output = Command::new("sh").arg(path("stack/database.sh")).envs(environment).output();
+        let output = Command::new("sh").arg(path("stack/roles.sh")).envs(environment).output();
         let output = output.expect("there is a shell");
         assert!(output.status.success(), "{output:?}");
 

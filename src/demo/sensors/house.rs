@@ -4,6 +4,7 @@
 use std::f64::consts::TAU;
 
 use crate::message::Time;
+use crate::session::Outbound;
 
 const ROOMS: [&str; 8] = ["kitchen", "living", "bath", "hall", "office", "bedroom", "nursery", "cellar"];
 const STATIONS: [&str; 3] = ["lawn", "roof", "pond"];
@@ -13,14 +14,6 @@ const STATUS_ROUNDS: u64 = 30;
 const BROKEN: &str = "cellar";
 /// Its climate sensor has a word for a humidity that it cannot measure.
 const WET: &str = "bath";
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) topic: String,
-    pub(super) payload: String,
-    pub(super) retain: bool,
-}
 
 /// The house. Each round every sensor speaks once, but for the statuses, which speak now and then.
 #[derive(Debug)]
@@ -65,7 +58,7 @@ impl House {
     }
 
     /// The next message, said at `now`.
-    pub(super) fn next(&mut self, now: Time) -> Reading {
+    pub(super) fn next(&mut self, now: Time) -> Outbound {
         loop {
             let sensor = self.sensor();
             if let Some(reading) = self.say(sensor, now) {
@@ -93,7 +86,7 @@ impl House {
         sensor
     }
 
-    fn say(&mut self, sensor: Sensor, now: Time) -> Option<Reading> {
+    fn say(&mut self, sensor: Sensor, now: Time) -> Option<Outbound> {
         let (topic, payload, retain) = match sensor {
             Sensor::Climate(room) => (format!("home/{}/climate", ROOMS[room]), self.climate(room, now), false),
             Sensor::Power(room) => (format!("home/{}/power", ROOMS[room]), self.power(room, now), false),
@@ -106,7 +99,7 @@ impl House {
             }
             Sensor::Door => ("garage/door/opened".to_owned(), "true".to_owned(), false),
         };
-        Some(Reading { topic, payload, retain })
+        Some(Outbound { topic, payload, retain })
     }
 
     fn climate(&mut self, room: usize, now: Time) -> String {
@@ -212,13 +205,13 @@ mod tests {
     use super::*;
 
     /// From an afternoon on, some seconds later each time.
-    fn readings(count: i64, seconds: i64) -> Vec<Reading> {
+    fn readings(count: i64, seconds: i64) -> Vec<Outbound> {
         let start = Time(1_790_000_000_000_000);
         let mut house = House::new(start);
         (0..count).map(|n| house.next(Time(start.0 + n * seconds * 1_000_000))).collect()
     }
 
-    fn of<'a>(readings: &'a [Reading], topic: &str) -> Vec<&'a str> {
+    fn of<'a>(readings: &'a [Outbound], topic: &str) -> Vec<&'a str> {
         readings.iter().filter(|reading| reading.topic == topic).map(|reading| reading.payload.as_str()).collect()
     }
 

@@ -132,17 +132,22 @@ impl Outgoing {
 
     /// PUBLISH of QoS 1 that the broker is to retain.
     pub fn publish_retained(&mut self, packet_id: u16, topic: &str, payload: &'static str) {
+        self.publish(packet_id, topic, payload, true);
+    }
+
+    /// PUBLISH of QoS 1.
+    pub fn publish(&mut self, packet_id: u16, topic: &str, payload: impl Into<Vec<u8>>, retain: bool) {
         match self.version {
             Version::V311 => {
                 let mut publish = v4::Publish::new(topic, QosV4::AtLeastOnce, payload);
                 publish.pkid = packet_id;
-                publish.retain = true;
+                publish.retain = retain;
                 publish.write(&mut self.bytes).expect(BOUNDED);
             }
             Version::V5 => {
-                let mut publish = v5::Publish::new(topic, QosV5::AtLeastOnce, payload, None);
+                let mut publish = v5::Publish::new(topic, QosV5::AtLeastOnce, payload.into(), None);
                 publish.pkid = packet_id;
-                publish.retain = true;
+                publish.retain = retain;
                 publish.write(&mut self.bytes).expect(BOUNDED);
             }
         }
