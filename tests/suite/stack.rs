@@ -7,6 +7,9 @@
 
 mod dashboards;
 mod grafana;
+mod lint;
+mod queries;
+mod seed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,12 +150,18 @@ fn amber_accepts_the_settings_that_the_compose_file_gives_it() {
 struct Stack {
     broker: Mosquitto,
     server: Postgres,
-    _amber: Amber,
+    amber: Amber,
 }
 
 impl Stack {
     #[track_caller]
     fn start() -> Self {
+        Self::start_with(&text("config.example.toml"))
+    }
+
+    /// The same with a configuration of one's own.
+    #[track_caller]
+    fn start_with(config: &str) -> Self {
         let server = Postgres::start();
         let mut sql = crate::support::sql::Sql::postgres(&server.url("postgres")).expect("it answers");
         sql.run("create database amber");
@@ -175,12 +184,12 @@ impl Stack {
         assert!(output.status.success(), "{output:?}");
 
         let broker = Mosquitto::start();
-        let mut amber = Amber::new(&text("config.example.toml"));
+        let mut amber = Amber::new(config);
         amber.env("AMBER__BROKER__URL", &broker.url());
         amber.env("AMBER__STORE__URL", &format!("postgres://amber@127.0.0.1:{}/amber?sslmode=disable", server.port));
         amber.start();
         amber.wait_ready();
-        Self { broker, server, _amber: amber }
+        Self { broker, server, amber }
     }
 
     /// A connection with the role that Grafana has.

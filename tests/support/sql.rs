@@ -5,7 +5,10 @@ use std::str::FromStr as _;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
+    TypeInfo as _,
+};
 use tokio::runtime::Runtime;
 
 /// A row: text, or `None` where the value is null.
@@ -80,6 +83,21 @@ impl Sql {
     pub fn number(&mut self, sql: &str) -> Result<i64, String> {
         let value = self.value(sql)?;
         value.parse().map_err(|_| format!("`{value}` is no integer"))
+    }
+
+    /// Name and type of every column that `sql` would answer with; PostgreSQL only.
+    ///
+    /// # Errors
+    /// The database's words.
+    pub fn columns(&mut self, sql: &str) -> Result<Vec<(String, String)>, String> {
+        let Connection::Postgres(connection) = &mut self.connection else { panic!("PostgreSQL only") };
+        let statement = connection.prepare(AssertSqlSafe(sql.to_owned()).into_sql_str());
+        let statement = self.runtime.block_on(statement).map_err(|error| error.to_string())?;
+        Ok(statement
+            .columns()
+            .iter()
+            .map(|column| (column.name().to_owned(), column.type_info().name().to_owned()))
+            .collect())
     }
 
     /// Runs statements whose rows do not matter.

@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 /// What a panel is asked with.
+#[derive(Clone)]
 pub struct Asked {
     /// Range shown, RFC 3339 with `Z`.
     pub from: String,
     pub to: String,
     /// `$__interval`: a whole number and a unit.
     pub interval: String,
+    /// `$__timezone`, which the browser knows.
+    pub timezone: String,
     /// Values of the variables; All is every value.
     pub variables: BTreeMap<String, Vec<String>>,
 }
@@ -21,7 +24,9 @@ impl Asked {
     /// # Errors
     /// What Grafana would not expand, or would expand otherwise than meant.
     pub fn expand(&self, sql: &str) -> Result<String, String> {
-        let sql = self.variables(sql)?.replace("$__interval", &self.interval);
+        let milliseconds = (1_000 * seconds(&self.interval)?).to_string();
+        let sql = self.variables(sql)?.replace("$__timezone", &self.timezone);
+        let sql = sql.replace("$__interval_ms", &milliseconds).replace("$__interval", &self.interval);
         self.macros(&sql)
     }
 
@@ -31,6 +36,12 @@ impl Asked {
         let mut rest = sql;
         while let Some((before, after)) = rest.split_once("${") {
             let (inner, after) = after.split_once('}').ok_or("`${` without `}`")?;
+            if inner == "__timezone" {
+                expanded.push_str(before);
+                expanded.push_str("$__timezone");
+                rest = after;
+                continue;
+            }
             let name = inner.strip_suffix(":sqlstring").ok_or(format!("`${{{inner}}}` is not `:sqlstring`"))?;
             let values = self.variables.get(name).ok_or(format!("no variable `{name}`"))?;
             let quoted = values.iter().map(|value| format!("'{}'", value.replace('"', "\\\"").replace('\'', "''")));
@@ -73,6 +84,10 @@ impl Asked {
                 let seconds = seconds(interval)?;
                 Ok(format!("floor(extract(epoch from {column})/{seconds})*{seconds} AS \"time\""))
             }
+            ("__timeGroup", [column, interval] | [column, interval, _]) if !after.trim_start().starts_with(',') => {
+                let seconds = seconds(interval)?;
+                Ok(format!("floor(extract(epoch from {column})/{seconds})*{seconds}"))
+            }
             ("__timeGroup", [..]) if after.trim_start().starts_with(',') => {
                 Err("`$__timeGroup` before a comma acts as `$__timeGroupAlias`: write that".to_owned())
             }
@@ -83,6 +98,7 @@ impl Asked {
 
 /// `90s`, `5m`, `1h`, `2d` in seconds.
 fn seconds(interval: &str) -> Result<u64, String> {
+    let interval = interval.trim_matches('\'');
     let digits = interval.trim_end_matches(char::is_alphabetic);
     let number: u64 = digits.parse().map_err(|_| format!("`{interval}` is no interval"))?;
     let unit = match &interval[digits.len()..] {
@@ -101,6 +117,7 @@ fn queries_are_expanded_as_grafana_does() {
         from: "2026-11-25T00:00:00Z".to_owned(),
         to: "2026-11-26T00:00:00Z".to_owned(),
         interval: "5m".to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
         variables: BTreeMap::from([("room".to_owned(), vec!["o'b".to_owned(), "b".to_owned()])]),
     };
     for (sql, expanded) in [
@@ -110,6 +127,9 @@ fn queries_are_expanded_as_grafana_does() {
             "select $__timeGroupAlias(t,$__interval,NULL), x",
             Ok("select floor(extract(epoch from t)/300)*300 AS \"time\", x"),
         ),
+        ("$__timeGroup(t,'90s')", Ok("floor(extract(epoch from t)/90)*90")),
+        ("$__timeGroup(t,90s), x", Err("`$__timeGroup` before a comma acts as `$__timeGroupAlias`: write that")),
+        ("select $__interval_ms, '$__interval', '${__timezone}'", Ok("select 300000, '5m', 'Europe/Berlin'")),
         ("a in ($room)", Err("bare `$room`")),
         ("a in (${room:csv})", Err("`${room:csv}` is not `:sqlstring`")),
         ("${other:sqlstring}", Err("no variable `other`")),
