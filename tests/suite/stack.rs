@@ -5,10 +5,12 @@
 //! compose file gives to Amber, the scripts of `stack/` with a real Mosquitto, openssl and PostgreSQL, and every query
 //! of every dashboard, on a PostgreSQL whose tables Amber has made from `config.example.toml`.
 
+mod alerts;
 mod dashboards;
 mod grafana;
 mod lint;
 mod queries;
+mod schema;
 mod seed;
 
 use std::collections::BTreeMap;

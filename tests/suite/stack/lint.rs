@@ -245,3 +245,12 @@ fn a_dashboard_that_breaks_a_rule_is_found() {
         assert!(!faults.is_empty());
     }
 }
+
+#[test]
+fn the_data_sources_that_dashboards_name_are_provisioned() {
+    let text = super::text("grafana/provisioning/datasources/amber.yaml");
+    let all: Value = serde_yaml_ng::from_str(&text).expect("it is YAML");
+    let found: Vec<(&str, &str)> =
+        list(&all, "datasources").map(|source| (word(source, "type"), word(source, "uid"))).collect();
+    assert_eq!(found, SOURCES);
+}

@@ -112,7 +112,7 @@ fn readings(time: Timestamp) -> Vec<(String, String)> {
 
 impl Stack {
     /// A connection that may write.
-    fn owner(&self) -> Sql {
+    pub(super) fn owner(&self) -> Sql {
         Sql::postgres(&self.server.url("amber")).unwrap_or_else(|error| panic!("{error}"))
     }
 
