@@ -3,6 +3,7 @@
 //! 0: done. 1: it failed. 2: the arguments or the configuration are wrong.
 
 mod check;
+mod dashboards;
 mod demo;
 pub mod explain;
 mod health;
@@ -44,6 +45,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run the examples that stand beside the mappings, or write one
     Test(test::TestArgs),
+    /// Write a Grafana dashboard for each measurement, from the catalogue (PostgreSQL)
+    Dashboards(dashboards::DashboardsArgs),
     /// Ask a running Amber whether it is alive (exit code 0 or 1), for container checks
     Health,
     /// End the session at the broker, and its queue, before Amber is removed
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check::check(&args, check),
         Command::Explain(explain) => explain_command(&args, explain),
         Command::Test(test) => test_command(&args, test),
+        Command::Dashboards(dashboards) => dashboards::dashboards(&args, dashboards),
         Command::Health => health::health(&args),
         Command::Leave(leave) => leave::leave(&args, leave),
         Command::Demo(demo) => demo::demo(demo),

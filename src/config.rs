@@ -36,6 +36,7 @@ pub struct Config {
     pub broker: Broker,
     pub store: Store,
     pub rejects: Rejects,
+    pub dashboards: Dashboards,
     pub http: Http,
     pub log: Log,
     /// In the order of the files. Empty is a warning, not a fault.
@@ -199,6 +200,13 @@ pub struct Rejects {
     pub max_bytes: u64,
     /// So many are kept a minute for each mapping and reason, the others only counted; default 1,000.
     pub per_minute: u64,
+}
+
+/// `[dashboards]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dashboards {
+    /// The folder into which `run` writes a dashboard for each measurement; default none. PostgreSQL only.
+    pub dir: Option<PathBuf>,
 }
 
 /// `[http]`

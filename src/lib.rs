@@ -7,6 +7,7 @@ pub mod backoff; // how long to wait before trying again
 pub mod batch; // outcomes to Batch, closed by rows, bytes or the store being free
 pub mod cli; // arguments; one file per command
 pub mod config; // files and environment to a checked Config, all faults at once
+pub mod dashboards; // a Grafana dashboard per measurement, from the catalogue
 pub mod delivery; // brings a batch to rest: commit, retry, split off the refused row
 pub mod demo; // the embedded broker and the simulated sensors of `amber demo`
 pub mod fault; // what is wrong with a configuration: where, what, how to mend it

@@ -124,6 +124,10 @@ metrics! {
     store_condition: IntGaugeVec = "amber_store_condition" { "condition" };
     /// Bytes of the write-ahead log beside a SQLite file; above 64 MiB somebody reads it in a transaction that does not end. 0 on PostgreSQL.
     store_log_bytes: IntGauge = "amber_store_log_bytes";
+    /// Files of dashboards written or replaced by the service (`[dashboards] dir`).
+    dashboards_written: IntCounter = "amber_dashboards_written_total";
+    /// 1 while the dashboards cannot be written (the log says why), else 0.
+    dashboards_failing: IntGauge = "amber_dashboards_failing";
     /// Times the store answered with an older batch than one it had confirmed: it was restored, or a late replica took over.
     store_went_back: IntCounter = "amber_store_went_back_total";
 }

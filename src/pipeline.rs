@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
+use crate::dashboards::Dashboards;
 use crate::delivery::{Delivery, OldRejects};
 use crate::in_force::InForce;
 use crate::mapping::Mapping;
@@ -106,6 +107,7 @@ pub async fn run(
         grace: GRACE,
     };
     let following = in_force.subscribe();
+    let dashboards = Dashboards::new(&config.store, in_force.subscribe(), metrics.clone());
     let outlets =
         Outlets { in_hand: in_hand.clone(), metrics: metrics.clone(), orders: None, in_force, wanted, out: batch_out };
     let mapper = Mapper::new(mapping, outlets);
@@ -129,6 +131,13 @@ pub async fn run(
         old_rejects.run(end).await;
         ("rejects", Ok(()))
     });
+    if let Some(dashboards) = dashboards {
+        let end = stop.clone();
+        stages.spawn(async move {
+            dashboards.run(end).await;
+            ("dashboards", Ok(()))
+        });
+    }
     let counted = in_hand.clone();
     stages.spawn(
         async move { ("delivery", delivery.run(counted, delivery_in, subscribed_now).await.map_err(Into::into)) },

@@ -154,6 +154,14 @@ impl Own {
     }
 }
 
+/// A measurement as the store's catalogue has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    pub name: String,
+    pub tags: Vec<String>,
+    pub fields: Vec<Field>,
+}
+
 /// The name of a table, and of its schema if that was written. Both as the catalogue has them, without quotes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TableName {

@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod columns;
+mod described;
 mod duplicates;
 mod error;
 mod hindered;
@@ -28,6 +29,7 @@ use crate::batch::Batch;
 use crate::config;
 use crate::schema::Schema;
 
+pub use described::Describer;
 pub use others::{Bare, Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};

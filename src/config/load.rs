@@ -88,11 +88,11 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
         let what = "no mapping: nothing is subscribed to and nothing is stored";
         faults.push(Fault::warning(&start, "mapping", what, "write a `[mapping.<name>]` with `topic` and `fields`"));
     }
-    let settings::Settings { broker, store, rejects, http, log } = settings;
+    let settings::Settings { broker, store, rejects, dashboards, http, log } = settings;
     for mapping in &mut mappings.list {
         mapping.qos.get_or_insert(broker.qos);
     }
-    let config = Config { broker, store, rejects, http, log, mappings: mappings.list };
+    let config = Config { broker, store, rejects, dashboards, http, log, mappings: mappings.list };
     Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned(), only_mappings }
 }
 

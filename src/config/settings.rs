@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::reader::{Faults, Section};
 use super::tree::Table;
 use super::{
-    Broker, BrokerUrl, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl, url, vocabulary,
+    Broker, BrokerUrl, Dashboards, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl, url,
+    vocabulary,
 };
 use crate::fault::{At, Fault, Place};
 use crate::message::Qos;
@@ -21,6 +22,7 @@ pub(super) struct Settings {
     pub broker: Broker,
     pub store: Store,
     pub rejects: Rejects,
+    pub dashboards: Dashboards,
     pub http: Http,
     pub log: Log,
 }
@@ -34,9 +36,11 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
         place: top.section(name).map_or(start, |entry| &entry.key.place).clone(),
         table: tables.get(name).unwrap_or(&empty),
     };
+    let store = store(&section("store"), faults);
     Settings {
         broker: broker(&section("broker"), faults),
-        store: store(&section("store"), faults),
+        dashboards: dashboards(&section("dashboards"), &store, faults),
+        store,
         rejects: rejects(&section("rejects"), faults),
         http: http(&section("http"), faults),
         log: log(&section("log"), faults),
@@ -224,6 +228,21 @@ fn rejects(section: &Section<'_>, faults: &mut Faults) -> Rejects {
     }
 }
 
+fn dashboards(section: &Section<'_>, store: &Store, faults: &mut Faults) -> Dashboards {
+    let Some(dir) = section.text("dir", faults) else { return Dashboards::default() };
+    // Where no store is named, that is the fault.
+    let is_sqlite = matches!(store.url.value, StoreUrl::Sqlite(_)) && store.url.place != Place::Default;
+    if dir.value.is_empty() {
+        let remedy = "name a folder, or leave the key out";
+        faults.push(Fault::new(&dir.place, section.path("dir"), "is empty", remedy));
+    } else if is_sqlite {
+        let what = "dashboards are made for PostgreSQL, and `store.url` is a SQLite file";
+        let remedy = "leave the key out, or keep the rows in PostgreSQL";
+        faults.push(Fault::new(&dir.place, section.path("dir"), what, remedy));
+    }
+    Dashboards { dir: Some(dir.value.into()) }
+}
+
 fn http(section: &Section<'_>, faults: &mut Faults) -> Http {
     let default = || At::new(std::net::SocketAddr::from(([127, 0, 0, 1], 9583)), Place::Default);
     let Some(text) = section.text("listen", faults) else {
@@ -244,8 +263,26 @@ const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 
 /// Amber's modules, as `src/lib.rs` lists them.
 pub(super) const MODULES: &[&str] = &[
-    "backoff", "batch", "cli", "config", "delivery", "demo", "fault", "http", "in_force", "mapping", "message",
-    "metrics", "pipeline", "row", "schema", "session", "status", "store", "topic",
+    "backoff",
+    "batch",
+    "cli",
+    "config",
+    "dashboards",
+    "delivery",
+    "demo",
+    "fault",
+    "http",
+    "in_force",
+    "mapping",
+    "message",
+    "metrics",
+    "pipeline",
+    "row",
+    "schema",
+    "session",
+    "status",
+    "store",
+    "topic",
 ];
 
 /// What to write instead of `target`, if it is meant for a module of Amber and there is none; other crates log too.

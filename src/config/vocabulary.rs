@@ -29,12 +29,14 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
     ),
     ("store", &["url", "password", "password_file", "commit_interval", "ddl"]),
     ("rejects", &["keep", "max", "per_minute"]),
+    ("dashboards", &["dir"]),
     ("http", &["listen"]),
     ("log", &["level", "format"]),
 ];
 
 /// What else may stand at the top of a file.
-pub(super) const TOP: &[&str] = &["include", "defaults", "mapping", "broker", "store", "rejects", "http", "log"];
+pub(super) const TOP: &[&str] =
+    &["include", "defaults", "mapping", "broker", "store", "rejects", "dashboards", "http", "log"];
 
 /// What may stand at the top of an included file.
 pub(super) const INCLUDED: &[&str] = &["defaults", "mapping"];

@@ -11,6 +11,7 @@ mod administrator;
 mod broker;
 mod clock;
 mod configuration;
+mod dashboards;
 mod deadband;
 mod documents;
 mod duplicates;

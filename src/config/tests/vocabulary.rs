@@ -68,8 +68,10 @@ fn the_example_loads_and_its_commented_settings_are_the_defaults() {
         })
         .collect();
     let shown = |config: Config| {
-        let Config { broker, store, rejects, http, log, mappings } = config;
+        let Config { broker, store, rejects, dashboards, http, log, mappings } = config;
         assert_eq!(mappings.len(), 4);
+        // It has no default.
+        drop(dashboards);
         format!("{broker:?} {store:?} {rejects:?} {:?} {log:?}", http.listen.value)
     };
     assert_ne!(example, uncommented);
