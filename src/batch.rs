@@ -47,7 +47,7 @@ impl Batch {
                 malformed: None,
             };
             let outcome = Outcome::Rows { rows, rejects: vec![] };
-            assert!(batch.push(message, Mapped { outcome, dropped: vec![] }).is_none());
+            assert!(batch.push(message, Mapped { outcome, dropped: vec![], expired: vec![] }).is_none());
         }
         batch
     }

@@ -28,6 +28,7 @@ use crate::topic;
 
 pub use load::{environment, load, load_text, minimal};
 pub use mapping::MappingConfig;
+pub use units::write_duration as written_duration;
 pub use url::Wrong;
 
 /// All settings.

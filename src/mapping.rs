@@ -43,7 +43,7 @@ use crate::config::MappingConfig;
 use crate::config::mapping::Format;
 use crate::config::mapping::Redelivery;
 use crate::fault::{Fault, Severity};
-use crate::message::{Malformed, Message, Qos};
+use crate::message::{Malformed, Message, Qos, Time};
 use crate::row::{Ignored, Mapped, Outcome, Reason, Reject, Row};
 use crate::schema::Schema;
 use crate::topic::{self, Subscription, TopicFilter};
@@ -64,6 +64,8 @@ pub use explain::{Apart, Explanation, Failure, MappingExplained, Verdict};
 #[derive(Debug)]
 pub struct Mapping {
     schema: Schema,
+    /// Whether a measurement has a retention.
+    any_expires: bool,
     subscriptions: Vec<Subscription>,
     /// Of mappings that store what comes again.
     stored_again: Vec<TopicFilter>,
@@ -136,7 +138,8 @@ impl Mapping {
         }
         let written = mappings.iter().zip(configs).map(|(mapping, config)| Written::new(mapping, config)).collect();
         let groups = groups::group(&mut mappings);
-        Self { schema, subscriptions, stored_again, mappings, written, trie, templates, groups }
+        let any_expires = schema.measurements.iter().any(|measurement| measurement.retention.is_some());
+        Self { schema, any_expires, subscriptions, stored_again, mappings, written, trie, templates, groups }
     }
 
     /// The measurements that the mappings feed.
@@ -300,7 +303,7 @@ impl Mapping {
                 told.push(one);
             }
         }
-        self.settle(made, any_retained)
+        self.settle(made, any_retained, message.received_at)
     }
 
     /// What one mapping makes of the payload.
@@ -343,9 +346,9 @@ impl Mapping {
     }
 
     /// One outcome of what all mappings made.
-    fn settle(&self, made: Vec<(usize, Made)>, any_retained: bool) -> Mapped {
+    fn settle(&self, made: Vec<(usize, Made)>, any_retained: bool, received_at: Time) -> Mapped {
         let any_taken = made.iter().any(|(_, made)| made.taken);
-        let any_rows = made.iter().any(|(_, made)| !made.rows.is_empty());
+        let mut any_rows = made.iter().any(|(_, made)| !made.rows.is_empty());
         let mut rows: Vec<Row> = Vec::new();
         let mut dropped = Vec::new();
         let mut rejects = Vec::new();
@@ -373,8 +376,12 @@ impl Mapping {
                 });
             }
         }
+        let expired = self.expire(&mut rows, received_at);
+        any_rows &= !rows.is_empty();
         let outcome = if any_rows {
             Outcome::Rows { rows, rejects }
+        } else if rejects.is_empty() && !expired.is_empty() {
+            Outcome::Ignored(Ignored::Expired)
         } else if rejects.is_empty() {
             Outcome::Ignored(match (any_taken, any_retained) {
                 (true, _) => Ignored::Empty,
@@ -384,7 +391,29 @@ impl Mapping {
         } else {
             Outcome::Rejected(one_of(rejects))
         };
-        Mapped { outcome, dropped }
+        Mapped { outcome, dropped, expired }
+    }
+
+    /// Takes away the rows that are older than the retention of their measurement, by the time of receipt: nothing would be
+    /// left of them soon. Counts them by measurement.
+    fn expire(&self, rows: &mut Vec<Row>, received_at: Time) -> Vec<(usize, u64)> {
+        let mut expired: Vec<(usize, u64)> = Vec::new();
+        if !self.any_expires {
+            return expired;
+        }
+        rows.retain(|row| {
+            let Some(retention) = self.schema.measurements[row.measurement].retention else { return true };
+            let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+            if row.time.0 >= received_at.0.saturating_sub(retention) {
+                return true;
+            }
+            match expired.iter_mut().find(|(measurement, _)| *measurement == row.measurement) {
+                Some((_, count)) => *count += 1,
+                None => expired.push((row.measurement, 1)),
+            }
+            false
+        });
+        expired
     }
 
     fn explained(&self, candidate: &Candidate<'_>, verdict: Verdict) -> MappingExplained {
@@ -440,9 +469,9 @@ fn bare(mapping: &Compiled) -> String {
 }
 
 fn ignored(why: Ignored) -> Mapped {
-    Mapped { outcome: Outcome::Ignored(why), dropped: Vec::new() }
+    Mapped { outcome: Outcome::Ignored(why), dropped: Vec::new(), expired: Vec::new() }
 }
 
 fn rejected(mapping: Option<Arc<str>>, reason: Reason, detail: String) -> Mapped {
-    Mapped { outcome: Outcome::Rejected(Reject { mapping, reason, detail }), dropped: Vec::new() }
+    Mapped { outcome: Outcome::Rejected(Reject { mapping, reason, detail }), dropped: Vec::new(), expired: Vec::new() }
 }

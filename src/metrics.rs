@@ -86,6 +86,14 @@ metrics! {
     rows_written: IntCounterVec = "amber_rows_written_total" { "measurement" };
     /// Rows whose series and time were there already and that `on_duplicate` ignored or put into the row that is there, by measurement; not among the written.
     rows_duplicate: IntCounterVec = "amber_rows_duplicate_total" { "measurement" };
+    /// Rows older than the `retention` of their measurement when their message was received, by measurement: ignored.
+    rows_expired: IntCounterVec = "amber_rows_expired_total" { "measurement" };
+    /// Rows deleted one by one because they are older than the `retention` of their measurement, by measurement.
+    rows_deleted: IntCounterVec = "amber_rows_deleted_total" { "measurement" };
+    /// Partitions (chunks) dropped whole because all of their rows are older than the `retention` of their measurement, by measurement.
+    partitions_dropped: IntCounterVec = "amber_partitions_dropped_total" { "measurement" };
+    /// 1 while something keeps old rows from being deleted, or new partitions from being made, and a person must act.
+    retention_hindered: IntGauge = "amber_retention_hindered";
     /// Values left out because they differ from the last stored one by at most the field's `deadband`, by measurement.
     fields_unchanged: IntCounterVec = "amber_fields_unchanged_total" { "measurement" };
     /// Rows not written because nothing was left of them by `deadband`, by measurement.

@@ -189,10 +189,12 @@ pub enum Ignored {
     Retained,
     /// An Amber says that it is there, or not.
     Status,
+    /// All of its rows are older than the `retention` of their measurement.
+    Expired,
 }
 
 impl Ignored {
-    pub const ALL: [Self; 4] = [Self::Unmapped, Self::Empty, Self::Retained, Self::Status];
+    pub const ALL: [Self; 5] = [Self::Unmapped, Self::Empty, Self::Retained, Self::Status, Self::Expired];
 
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -201,6 +203,7 @@ impl Ignored {
             Self::Empty => "empty",
             Self::Retained => "retained",
             Self::Status => "status",
+            Self::Expired => "expired",
         }
     }
 }
@@ -233,4 +236,6 @@ pub enum Outcome {
 pub struct Mapped {
     pub outcome: Outcome,
     pub dropped: Vec<Dropped>,
+    /// Rows older than the `retention` of their measurement, which are in `outcome` no more: measurement and how many.
+    pub expired: Vec<(usize, u64)>,
 }

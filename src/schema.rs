@@ -117,6 +117,8 @@ pub struct Measurement {
     pub max_series: u64,
     /// Of rows of one series and one time; `Keep` where the table is somebody else's.
     pub on_duplicate: OnDuplicate,
+    /// Rows whose time is longer ago are deleted; `None`: they stay for ever.
+    pub retention: Option<Duration>,
     /// Whether rows may bring columns of their own (`others = "add"`).
     pub others: bool,
     /// The table of somebody else's that its rows go into; `None`: Amber makes tables for it.

@@ -130,7 +130,7 @@ pub struct Plan {
 
 impl Plan {
     /// Whether the store has all that a writer needs. A comment that is missing, or another Amber's, keeps nobody from
-    /// writing.
+    /// writing, nor does a partition for later.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.conflicts.is_empty() && self.needed().next().is_none()
@@ -145,7 +145,7 @@ impl Plan {
     }
 
     fn needed(&self) -> impl Iterator<Item = &String> {
-        self.statements.iter().filter(|sql| !sql.starts_with("comment on "))
+        self.statements.iter().filter(|sql| !sql.starts_with("comment on ") && !plan::partitions::is_for_later(sql))
     }
 
     /// What Amber runs of it: all, or nothing where the tables are an administrator's (no `ddl`).

@@ -150,6 +150,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
             .map_or(Redelivery::default(), |at| at.value),
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
         on_duplicate: section.choice("on_duplicate", &on_duplicate, faults),
+        retention: section.duration("retention", SHORTEST_AND_LONGEST, faults),
         table: section.text("table", faults),
         columns: columns::columns(section, faults),
         example: example::examples(&name.value, section, faults),
@@ -158,6 +159,9 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
 
 /// A thousand million: a table that is larger has another design.
 const MOST_SERIES: i64 = 1_000_000_000;
+
+/// Of a retention: what is deleted sooner was not worth a table.
+const SHORTEST_AND_LONGEST: (Duration, Duration) = (Duration::from_secs(3_600), MOST_AHEAD);
 
 /// A century: what is further ahead is no clock that goes wrong.
 const MOST_AHEAD: Duration = Duration::from_secs(36_500 * 86_400);

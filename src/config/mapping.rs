@@ -49,6 +49,8 @@ pub struct MappingConfig {
     pub max_series: Option<At<u64>>,
     /// Of its measurement; default `Keep`.
     pub on_duplicate: Option<At<OnDuplicate>>,
+    /// Of its measurement: older rows are deleted; default for ever.
+    pub retention: Option<At<std::time::Duration>>,
     /// For `amber test`; nothing else reads them.
     pub example: Vec<Example>,
     /// A table of the user's own, as SQL writes it.

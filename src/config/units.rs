@@ -29,7 +29,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 }
 
 /// Writes what `duration` reads, in the largest unit that is exact.
-pub(super) fn write_duration(duration: Duration) -> String {
+pub fn write_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_millis() > 0 {
         return format!("{}ms", duration.as_millis());

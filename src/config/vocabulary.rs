@@ -65,6 +65,7 @@ pub(super) const MAPPING: &[&str] = &[
     "redelivery",
     "max_series",
     "on_duplicate",
+    "retention",
     "table",
     "columns",
     "example",
@@ -112,7 +113,7 @@ pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
 
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
 pub(super) const LATER: &[(&str, &str)] =
-    &[("top", "spool"), ("http", "token"), ("http", "token_file"), ("mapping", "retention"), ("format", "senml")];
+    &[("top", "spool"), ("http", "token"), ("http", "token_file"), ("format", "senml")];
 
 pub(super) fn comes_later(place: &str, word: &str) -> bool {
     LATER.contains(&(place, word))

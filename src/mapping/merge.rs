@@ -1,11 +1,13 @@
 //! Measurements from mappings: tags and fields of all that feed one are united, and must agree.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::compile::{Draft, DraftTarget};
 use super::compiled::{Compiled, Layout, Target};
 use super::own::Tables;
 use crate::config::mapping::Others;
+use crate::config::written_duration as span;
 use crate::fault::{At, Fault, Place};
 use crate::schema::{Field, Kind, MAX_SERIES, Measurement, OnDuplicate, Schema};
 
@@ -17,6 +19,7 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         first: HashMap::new(),
         bounds: HashMap::new(),
         duplicates: HashMap::new(),
+        retentions: HashMap::new(),
         tables: Tables::default(),
         faults,
     };
@@ -78,6 +81,8 @@ struct Merge<'c, 'f> {
     bounds: HashMap<usize, (String, Place)>,
     /// Who said first what becomes of rows of one time.
     duplicates: HashMap<usize, (String, Place)>,
+    /// Who said first how long rows are kept.
+    retentions: HashMap<usize, (String, Place)>,
     /// Tables of the user's own.
     tables: Tables<'c>,
     faults: &'f mut Vec<Fault>,
@@ -98,6 +103,7 @@ impl<'c> Merge<'c, '_> {
                 max_series,
                 own: None,
                 on_duplicate: OnDuplicate::default(),
+                retention: None,
                 others: false,
             });
             self.schema.measurements.len() - 1
@@ -120,6 +126,9 @@ impl<'c> Merge<'c, '_> {
         }
         if let Some(said) = &config.on_duplicate {
             self.on_duplicate(index, said, &config.name.value);
+        }
+        if let Some(said) = &config.retention {
+            self.retention(index, said, &config.name.value);
         }
         for tag in &draft.compiled.tags {
             self.tag(index, &tag.name, place, &path);
@@ -173,6 +182,28 @@ impl<'c> Merge<'c, '_> {
             None => {
                 measurement.on_duplicate = said.value;
                 self.duplicates.insert(index, (mapping.to_owned(), said.place.clone()));
+            }
+        }
+    }
+
+    /// Likewise.
+    fn retention(&mut self, index: usize, said: &At<Duration>, mapping: &str) {
+        let measurement = &mut self.schema.measurements[index];
+        match (self.retentions.get(&index), measurement.retention) {
+            (Some((first, place)), Some(known)) if known != said.value => {
+                let what = format!(
+                    "`retention` is {} here and {} in `mapping.{first}` ({place}), and both feed measurement `{}`",
+                    span(said.value),
+                    span(known),
+                    measurement.name
+                );
+                let path = format!("mapping.{mapping}.retention");
+                self.faults.push(Fault::new(&said.place, path, what, "write it in one of them"));
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                measurement.retention = Some(said.value);
+                self.retentions.insert(index, (mapping.to_owned(), said.place.clone()));
             }
         }
     }

@@ -102,6 +102,11 @@ pub(super) fn faults(config: &MappingConfig, faults: &mut Vec<Fault>) {
         let remedy = "leave it out, and let a unique index or a trigger of your own decide; or let Amber make the table: leave out `table`";
         fault(&said.place, "on_duplicate", what, remedy);
     }
+    if let Some(said) = &config.retention {
+        let what = "Amber deletes nothing from a table of your own";
+        let remedy = "leave it out, and delete old rows yourself; or let Amber make the table: leave out `table`";
+        fault(&said.place, "retention", what, remedy);
+    }
     if config.others == Others::Add {
         let what = "`others = \"add\"` makes columns, and Amber does not change a table of your own";
         let remedy = "write `others = \"json\"`, which goes to one column, or leave `table` out";

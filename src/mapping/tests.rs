@@ -20,6 +20,7 @@ mod others;
 mod own;
 mod payloads;
 mod properties;
+mod retention;
 mod rows;
 mod times;
 mod topics;
@@ -60,7 +61,7 @@ fn message(topic: &str, payload: impl AsRef<[u8]>) -> Message {
 /// What becomes of a message, a line a row: `measurement tag=… | field=… @ time`, then `!reason` for rejects and
 /// `-field` for dropped ones; `ignored …` or `rejected …: detail` otherwise.
 fn lines(mapping: &Mapping, message: &Message) -> Vec<String> {
-    let Mapped { outcome, dropped } = mapping.map(message);
+    let Mapped { outcome, dropped, expired } = mapping.map(message);
     let mut lines = Vec::new();
     match outcome {
         Outcome::Ignored(why) => lines.push(format!("ignored {}", why.word())),
@@ -71,6 +72,11 @@ fn lines(mapping: &Mapping, message: &Message) -> Vec<String> {
         }
     }
     lines.extend(dropped.iter().map(|dropped| format!("-{}", dropped.field)));
+    lines.extend(
+        expired
+            .iter()
+            .map(|(measurement, rows)| format!("expired {}: {rows}", mapping.schema().measurements[*measurement].name)),
+    );
     lines
 }
 

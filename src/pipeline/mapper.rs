@@ -211,6 +211,10 @@ impl Mapper {
             }
             Outcome::Rejected(_) => {}
         }
+        for (measurement, rows) in &mapped.expired {
+            let name = self.mapping.schema().measurements[*measurement].name.as_str();
+            self.outlets.metrics.rows_expired.with_label_values(&[name]).inc_by(*rows);
+        }
         for dropped in &mapped.dropped {
             self.outlets
                 .metrics

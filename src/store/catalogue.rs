@@ -11,6 +11,8 @@ pub(super) struct Catalogue<'a> {
     pub(super) names: Vec<&'a str>,
     /// JSON arrays, in step with `names`.
     pub(super) tags: Vec<String>,
+    /// Seconds, likewise.
+    pub(super) retentions: Vec<Option<i64>>,
     pub(super) fields: Vec<FieldRow<'a>>,
 }
 
@@ -54,7 +56,9 @@ impl<'a> Catalogue<'a> {
                 max: field.max,
             })
         });
-        Self { names, tags, fields: fields.collect() }
+        let seconds = |kept: std::time::Duration| i64::try_from(kept.as_secs()).unwrap_or(i64::MAX);
+        let retentions = ours().map(|measurement| measurement.retention.map(seconds)).collect();
+        Self { names, tags, retentions, fields: fields.collect() }
     }
 
     /// Adds columns that appeared by themselves.

@@ -75,6 +75,7 @@ mod tests {
             others: None,
             max_series: 10,
             on_duplicate,
+            partitions: None,
             own: None,
         }
     }

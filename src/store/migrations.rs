@@ -27,6 +27,12 @@ const ALL: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/postgres/0002_devices.sql"),
         include_str!("../../migrations/sqlite/0002_devices.sql"),
     ),
+    (
+        3,
+        "retention",
+        include_str!("../../migrations/postgres/0003_retention.sql"),
+        include_str!("../../migrations/sqlite/0003_retention.sql"),
+    ),
     (4, "functions of dashboards", include_str!("../../migrations/postgres/0004_explore.sql"), ""),
 ];
 

@@ -271,6 +271,7 @@ mod tests {
             others: Some(Places { columns, room: 2 }),
             max_series: 10,
             on_duplicate: crate::schema::OnDuplicate::Keep,
+            partitions: None,
             own: None,
         }]
     }

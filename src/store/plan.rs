@@ -14,6 +14,7 @@ mod appeared;
 mod dialect;
 mod duplicates;
 pub(super) mod own;
+pub(super) mod partitions;
 mod planner;
 mod remedy;
 #[cfg(test)]
@@ -23,11 +24,13 @@ use std::collections::BTreeMap;
 
 use super::others::Places;
 use super::{Plan, migrations};
+use crate::message::Time;
 use crate::schema::{Field, Measurement, OnDuplicate, Own, Schema, Type};
 
 pub(super) use appeared::Appeared;
 pub(super) use dialect::Dialect;
 pub(super) use own::{Form, OwnTable, Source};
+pub(super) use partitions::{Layout, Partition, Ranges};
 pub(super) use remedy::EXACT_INT;
 
 /// What the database has of one measurement.
@@ -45,6 +48,12 @@ pub(super) struct Found {
     /// Indexes of the data table over series and time, and no more; the oldest first.
     pub(super) readings: Vec<Index>,
     pub(super) around: Around,
+    /// Of the data table.
+    pub(super) layout: Layout,
+    /// The present by the database's clock, and from when to when there are to be partitions; `None`: nobody has looked.
+    pub(super) span: Option<(Time, Time)>,
+    /// TimescaleDB looks after a data table that is made now.
+    pub(super) timescale: bool,
 }
 
 /// What a column's new type would have to take along; read only where a column has another type than is wanted, or an index is to be
@@ -158,6 +167,8 @@ pub(super) struct Table {
     pub(super) others: Option<Places>,
     pub(super) max_series: u64,
     pub(super) on_duplicate: OnDuplicate,
+    /// What is known of its partitions; `None`: it has none that Amber makes.
+    pub(super) partitions: Option<Ranges>,
     /// The user's own; then there are no series, and none of Amber's tables.
     pub(super) own: Option<OwnTable>,
 }
@@ -217,6 +228,7 @@ pub(super) fn appearing(
         columns.extend(appeared.iter().map(|column| column.name.clone()));
         others = Some(places);
     }
+    let partitions = planner.partitions(found);
     planner.view(found, &tags, &columns);
     if dialect == Dialect::Postgres {
         planner.comments(found);
@@ -224,7 +236,9 @@ pub(super) fn appearing(
     let plan = planner.plan;
     let (name, tags, max_series) = (wanted.name.clone(), wanted.tags.clone(), wanted.max_series);
     let on_duplicate = wanted.on_duplicate;
-    (plan, Table { name, tags, other_tags, fields, listed, others, max_series, on_duplicate, own: None }, appeared)
+    let table =
+        Table { name, tags, other_tags, fields, listed, others, max_series, on_duplicate, partitions, own: None };
+    (plan, table, appeared)
 }
 
 /// What stands in the way of writing into a table of the user's own; `None`: it is not there.
@@ -256,6 +270,7 @@ pub(super) fn own_measurement(
             others: None,
             max_series,
             on_duplicate,
+            partitions: None,
             own: Some(own),
         },
     )
@@ -304,6 +319,12 @@ pub(super) fn names(dialect: Dialect, measurements: &[Measurement]) -> Vec<Strin
     };
     let names = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
     check("the measurements ", names, MAX_NAME - "_series".len());
+    let dropped = measurements.iter().filter(|measurement| measurement.retention.is_some());
+    let dropped = dropped.map(|measurement| measurement.name.as_str());
+    let dropped = dropped.filter(|name| name.len() <= MAX_NAME - "_series".len()).collect();
+    if dialect == Dialect::Postgres {
+        check("with `retention` the measurements ", dropped, MAX_NAME - partitions::SUFFIX);
+    }
     let mut unnamed = Vec::new();
     for measurement in &measurements {
         let place = format!("in `{}`, ", measurement.name);

@@ -8,6 +8,7 @@ mod apart;
 mod around;
 mod connect;
 mod own;
+mod partitions;
 mod prepare;
 mod series;
 mod text;
@@ -99,7 +100,7 @@ impl Postgres {
     /// What is to be done, and the tables as they would be then.
     async fn look(&mut self, schema: &Schema) -> Result<(Plan, Vec<Table>), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::plan(&mut connection, schema)).await.map_err(Failure::rowless);
+        let outcome = within(LIMIT, prepare::plan(&mut connection, schema, self.ddl)).await.map_err(Failure::rowless);
         self.link.give_back(connection, outcome, false)
     }
 
@@ -150,6 +151,17 @@ impl Postgres {
     }
 
     pub(super) async fn write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
+        match self.try_write(batch, number, packets).await {
+            // A partition was dropped in between, or the table was partitioned.
+            Err(WriteError::Standing(why)) if self.link.is_outdated() => {
+                tracing::info!(why = format!("{why:#}"), "the plan of the tables is made anew");
+                self.try_write(batch, number, packets).await
+            }
+            written => written,
+        }
+    }
+
+    async fn try_write(&mut self, batch: &Batch, number: i64, packets: &[u8]) -> Result<Written, WriteError> {
         let epoch = self.adopted()?;
         let mut resolved = self.resolve(batch).await?;
         if let Some((_, why)) = resolved.refused.first() {
@@ -312,6 +324,7 @@ impl Postgres {
     async fn try_resolve(&mut self, batch: &Batch) -> Result<Resolved, WriteError> {
         self.keep_up().await?;
         let others = self.settle(batch).await?;
+        self.make_partitions(batch).await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();
         if !misses.is_empty() {
@@ -319,7 +332,26 @@ impl Postgres {
             let outcome = series::make(&mut connection, &self.tables, &misses).await;
             made = self.link.give_back(connection, outcome, false)?;
         }
-        Ok(Resolved { others, ..self.series.resolve(batch, &self.tables, made)? })
+        let mut resolved = Resolved { others, ..self.series.resolve(batch, &self.tables, made)? };
+        let homeless = partitions::refused(batch, &self.tables);
+        if !homeless.is_empty() {
+            resolved.refused.extend(homeless);
+            resolved.refused.sort_by_key(|(position, _)| *position);
+            resolved.refused.dedup_by_key(|(position, _)| *position);
+        }
+        Ok(resolved)
+    }
+
+    /// Partitions for all times, as far as they may be made.
+    async fn make_partitions(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        for (measurement, times) in partitions::lacking(batch, &self.tables) {
+            let retention = self.schema.as_ref().and_then(|schema| schema.measurements.get(measurement)?.retention);
+            let name = self.tables[measurement].name.clone();
+            let mut connection = self.take().await?;
+            let outcome = partitions::make(&mut connection, &name, retention, &times, self.ddl).await;
+            self.tables[measurement].partitions = self.link.give_back(connection, outcome, false)?;
+        }
+        Ok(())
     }
 
     /// Columns for all values that no field names; new ones are added.

@@ -300,6 +300,7 @@ mod tests {
             others: None,
             max_series: 10,
             on_duplicate: crate::schema::OnDuplicate::Keep,
+            partitions: None,
             own: None,
         }]
     }

@@ -8,6 +8,7 @@ mod others;
 mod own;
 mod refused;
 mod rejects;
+mod retention;
 mod schema;
 mod series;
 mod subject;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::config::written_duration;
 use crate::mapping::{Apart, Explanation, Mapping, MappingExplained, Verdict};
 use crate::message::Message;
 use crate::row::{Ignored, Outcome, Row, TimeSource, Value};
@@ -85,6 +86,7 @@ pub(super) fn write(
                     "an Amber says there whether it runs; a topic that begins with `amber/` would take it"
                 }
                 Ignored::Retained => "it is retained, and those who would take it skip retained messages",
+                Ignored::Expired => "all of its rows are older than the `retention` of their measurement",
             };
             writeln!(out, "  {} {text}", style.odd("ignored:"))?;
             if explanation.mappings.is_empty() && *why != Ignored::Status && !listed {
@@ -96,6 +98,12 @@ pub(super) fn write(
             let at = at(reject.mapping.as_deref(), &reject.detail, explanation, style);
             writeln!(out, "  {label} {}{at}", plain(&reject.detail))?;
         }
+    }
+    for (measurement, rows) in &explanation.mapped.expired {
+        let measurement = &mapping.schema().measurements[*measurement];
+        let retention = measurement.retention.map(written_duration).unwrap_or_default();
+        let label = style.odd("expired");
+        writeln!(out, "  {label} {}: older than `retention` ({retention}): rows: {rows}", measurement.name)?;
     }
     for dropped in &explanation.mapped.dropped {
         let at = at(Some(&dropped.mapping), &dropped.detail, explanation, style);

@@ -48,7 +48,7 @@ pub(super) fn found<'a>(name: &str, explanation: &'a Explanation) -> Found<'a> {
                 return rejected;
             }
         }
-        Outcome::Ignored(Ignored::Status) => return Found::Ignored(Ignored::Status.word()),
+        Outcome::Ignored(why @ (Ignored::Status | Ignored::Expired)) => return Found::Ignored(why.word()),
         Outcome::Ignored(_) => {}
     }
     Found::Ignored(match verdict {

@@ -26,7 +26,16 @@ fn deadbands() -> Deadbands {
     ];
     let measurement = |name: &str, fields| {
         let (name, tags) = (name.to_owned(), vec!["device".to_owned()]);
-        Measurement { name, tags, fields, max_series: 10, own: None, on_duplicate: OnDuplicate::Keep, others: false }
+        Measurement {
+            name,
+            tags,
+            fields,
+            max_series: 10,
+            own: None,
+            on_duplicate: OnDuplicate::Keep,
+            retention: None,
+            others: false,
+        }
     };
     let plain = vec![field("v", Type::Float, None)];
     Deadbands::new(&Schema { measurements: vec![measurement("plain", plain), measurement("m", fields)] })

@@ -1,6 +1,7 @@
 //! The planner of one measurement: series table, data table, view, comments, in this order.
 
-use super::{Appeared, Column, Dialect, Found, Relation, Shape, duplicates, remedy};
+use super::partitions::{self, BY_TIME};
+use super::{Appeared, Column, Dialect, Found, Layout, Ranges, Relation, Shape, duplicates, remedy};
 use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
@@ -106,6 +107,7 @@ impl<'a> Planner<'a> {
             };
             let fields: String =
                 self.wanted.fields.iter().map(|field| format!(",\n  {}", self.column(field))).collect();
+            let options = if self.makes_partitions(found) { BY_TIME } else { options };
             self.run(format!(
                 "create table {table} (\n  time {time} not null,\n  series_id {id} not null,\n  received_at {time} not null{fields}\n){options}"
             ));
@@ -190,6 +192,28 @@ impl<'a> Planner<'a> {
                 self.run(format!("create index {} on {table} (time)", quote(&format!("store_{name}_data_time"))));
             }
         }
+    }
+
+    /// Whether the data table, which is not there, is to be partitioned.
+    fn makes_partitions(&self, found: &Found) -> bool {
+        self.dialect == Dialect::Postgres && self.wanted.retention.is_some() && !found.timescale
+    }
+
+    /// Plans partitions for the time to come; gives those that there will be.
+    pub(super) fn partitions(&mut self, found: &Found) -> Option<Ranges> {
+        let there = match (&found.data, &found.layout) {
+            (None, _) if self.makes_partitions(found) => &[][..],
+            (Some(_), Layout::Partitioned(partitions)) => partitions.as_slice(),
+            (None | Some(_), _) => return None,
+        };
+        let ranges = Ranges::new(self.wanted.retention, there);
+        if let Some((from, to)) = found.span {
+            for lacking in ranges.clone().cover(from, to) {
+                self.plan.statements.extend(partitions::create(&self.wanted.name, lacking));
+            }
+        }
+        // Whether they are made, who has planned them does not know: nobody waits for them.
+        Some(ranges)
     }
 
     /// Plans the view: time, tags, fields, receipt. PostgreSQL can only append columns to one that is there, which

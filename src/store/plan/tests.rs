@@ -24,6 +24,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         max_series: 10,
         own: None,
         on_duplicate: OnDuplicate::Keep,
+        retention: None,
         others: false,
     }
 }
@@ -58,7 +59,7 @@ fn found() -> Found {
         types: BTreeMap::new(),
         catalogue: Vec::new(),
         readings: Vec::new(),
-        around: Around::default(),
+        ..Found::default()
     }
 }
 
@@ -374,4 +375,53 @@ fn a_unique_index_where_duplicates_are_kept_is_a_conflict_and_never_dropped() {
     // Without any, somebody's choice is left to them.
     let (plan, _) = measurement(Dialect::Postgres, &keep, &found());
     assert_eq!((without_comments(&plan), plan.conflicts.len()), (vec![], 0));
+}
+
+/// `climate` with this retention in days.
+fn kept(days: u64) -> Measurement {
+    let retention = Some(std::time::Duration::from_secs(days * 86_400));
+    Measurement { retention, ..wanted(&["room"], &[("temperature", Type::Float)]) }
+}
+
+#[test]
+fn a_measurement_with_a_retention_is_partitioned_from_the_first_day() {
+    let span = Some((Time(1_795_608_000_000_000), Time(1_795_694_400_000_000)));
+    let (plan, planned) = measurement(Dialect::Postgres, &kept(30), &Found { span, ..Found::default() });
+    let create =
+        plan.statements.iter().find(|sql| sql.starts_with("create table amber_store.\"climate_data\" (")).unwrap();
+    assert!(create.ends_with("\n) partition by range (time)"), "{create}");
+    let later: Vec<_> = plan.statements.iter().filter(|sql| partitions::is_for_later(sql)).collect();
+    assert_eq!(later.len(), 4, "two days: {later:?}");
+    assert!(planned.partitions.is_some());
+    // Who has no clock plans none; SQLite and TimescaleDB have no partitions of ours.
+    let (plan, _) = measurement(Dialect::Postgres, &kept(30), &Found::default());
+    assert!(!plan.statements.iter().any(|sql| partitions::is_for_later(sql)));
+    let (plan, planned) = measurement(Dialect::Sqlite, &kept(30), &Found { span, ..Found::default() });
+    assert!(!plan.statements.iter().any(|sql| sql.contains("partition")) && planned.partitions.is_none());
+    let (plan, planned) =
+        measurement(Dialect::Postgres, &kept(30), &Found { span, timescale: true, ..Found::default() });
+    assert!(!plan.statements.iter().any(|sql| sql.contains("partition")) && planned.partitions.is_none());
+}
+
+#[test]
+fn a_table_that_is_there_stays_as_it_is_made_whatever_the_retention() {
+    let span = Some((Time(1_795_608_000_000_000), Time(1_795_694_400_000_000)));
+    let plain = Found { span, ..found() };
+    let (plan, planned) = measurement(Dialect::Postgres, &kept(30), &plain);
+    assert!(plan.is_empty() && planned.partitions.is_none(), "{plan:?}");
+    // Taken away: partitions go on being made.
+    let partitioned = Found { span, layout: Layout::Partitioned(vec![]), ..found() };
+    let (plan, planned) =
+        measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", Type::Float)]), &partitioned);
+    assert!(plan.is_empty() && planned.partitions.is_some(), "nobody waits for a partition: {plan:?}");
+    assert_eq!(without_comments(&plan).len(), 2, "{plan:?}");
+}
+
+#[test]
+fn a_name_that_is_too_long_for_its_partitions_is_named() {
+    let long = Measurement { name: "m".repeat(50), ..kept(30) };
+    let [text] = &names(Dialect::Postgres, std::slice::from_ref(&long))[..] else { panic!() };
+    assert!(text.contains("longer than 49 bytes") && text.contains("`retention`"), "{text}");
+    assert!(names(Dialect::Postgres, &[Measurement { retention: None, ..long.clone() }]).is_empty());
+    assert!(names(Dialect::Sqlite, &[long]).is_empty());
 }

@@ -151,7 +151,12 @@ pub(super) async fn duplicates(
 }
 
 async fn is_small(connection: &mut PgConnection, table: &str) -> Result<bool, Failure> {
-    let size = sqlx::query_scalar("select pg_catalog.pg_table_size($1::regclass)").bind(table);
+    // With its partitions: the table that they are of has no bytes itself.
+    let size = sqlx::query_scalar(
+        "select pg_catalog.pg_table_size($1::regclass) + coalesce(sum(pg_catalog.pg_table_size(inhrelid)), 0)::int8
+         from pg_catalog.pg_inherits where inhparent = $1::regclass",
+    )
+    .bind(table);
     let bytes: i64 = size.fetch_one(connection).await?;
     Ok(bytes <= SMALL_BYTES)
 }

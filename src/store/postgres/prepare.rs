@@ -9,29 +9,45 @@ use std::collections::HashMap;
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::{around, own};
+use super::{around, own, partitions};
+use crate::message::Time;
 use crate::schema::Schema;
 use crate::store::Plan;
 use crate::store::catalogue::Catalogue;
 use crate::store::error::Failure;
 use crate::store::migrations;
 use crate::store::others::Lacking;
+use crate::store::plan::partitions::DAY;
 use crate::store::plan::{self, Appeared, Column, Dialect, Found, Index, Key, Relation, Shape, Table};
 
 /// What is to be done, the tables as they will be, and by measurement the columns that appear.
 type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
 
+/// So far on there are partitions before they are needed: rows may bear times of the day after, by the clock of a device.
+pub(super) const MADE_AHEAD: i64 = 2 * DAY;
+/// The same where an administrator makes them.
+const PRINTED_AHEAD: i64 = 60 * DAY;
+
 /// What is to be done, and the tables as they will be. Changes nothing.
-pub(super) async fn plan(connection: &mut PgConnection, schema: &Schema) -> Result<(Plan, Vec<Table>), Failure> {
-    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new()).await?;
+pub(super) async fn plan(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    ddl: bool,
+) -> Result<(Plan, Vec<Table>), Failure> {
+    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new(), ddl).await?;
     Ok((plan, tables))
 }
 
 /// The same with columns that appear by themselves.
-async fn plan_with(connection: &mut PgConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
+async fn plan_with(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    new: &Lacking,
+    ddl: bool,
+) -> Result<Planned, Failure> {
     let mut all = Plan { statements: missing_schemas(connection).await?, ..Plan::default() };
     all.statements.extend(pending(connection).await?);
-    let (measurements, tables, appeared) = plan_measurements(connection, schema, new).await?;
+    let (measurements, tables, appeared) = plan_measurements(connection, schema, new, ddl).await?;
     all.extend(measurements);
     Ok((all, tables, appeared))
 }
@@ -68,7 +84,7 @@ async fn apply(
     run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
     // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
     run(connection, "set local lock_timeout = '2s'").await?;
-    let (plan, tables, appeared) = plan_with(connection, schema, new).await?;
+    let (plan, tables, appeared) = plan_with(connection, schema, new, ddl).await?;
     for statement in plan.to_run(ddl)? {
         run(connection, statement).await?;
     }
@@ -115,8 +131,14 @@ async fn pending(connection: &mut PgConnection) -> Result<Vec<String>, Failure> 
     migrations::pending(Dialect::Postgres, applied.as_deref())
 }
 
-async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: &Lacking) -> Result<Planned, Failure> {
+async fn plan_measurements(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    new: &Lacking,
+    ddl: bool,
+) -> Result<Planned, Failure> {
     let mut found = find(connection, schema).await?;
+    let now = partitions::now(connection).await?;
     read_catalogue(connection, schema, &mut found).await?;
     let mut all = Plan { conflicts: plan::names(Dialect::Postgres, &schema.measurements), ..Plan::default() };
     let (mut tables, mut appeared) = (Vec::new(), Vec::new());
@@ -129,6 +151,8 @@ async fn plan_measurements(connection: &mut PgConnection, schema: &Schema, new: 
             continue;
         }
         let mut found = found.remove(&measurement.name).unwrap_or_default();
+        // An administrator does not come every day.
+        found.span = Some((Time(now.0 - DAY), Time(now.0 + if ddl { MADE_AHEAD } else { PRINTED_AHEAD })));
         let retyped = found.retyped(Dialect::Postgres, measurement);
         if !retyped.is_empty() {
             found.around = around::around(connection, &measurement.name, &retyped).await?;
@@ -199,6 +223,10 @@ async fn find(connection: &mut PgConnection, schema: &Schema) -> Result<HashMap<
     .fetch_all(&mut *connection)
     .await?;
     find_readings(&mut *connection, &tables, &mut found).await?;
+    for (table, layout) in partitions::layouts(&mut *connection, &tables).await? {
+        let Some(measurement) = table.strip_suffix("_data") else { continue };
+        found.entry(measurement.to_owned()).or_default().layout = layout;
+    }
     for (relation, name, tags) in keys {
         let Some(measurement) = relation.strip_suffix("_series") else { continue };
         let entry = found.entry(measurement.to_owned()).or_default();
@@ -279,13 +307,16 @@ pub(super) fn shape(kind: &str) -> Shape {
 async fn catalogue(connection: &mut PgConnection, catalogue: &Catalogue<'_>) -> Result<(), Failure> {
     // Two mappings of one measurement name the same tags in their own order each.
     sqlx::query(
-        "insert into amber_store.measurement as m (name, tags)
-         select u.name, array(select jsonb_array_elements_text(u.tags::jsonb)) from unnest($1::text[], $2::text[]) as u(name, tags)
-         on conflict (name) do update set tags = excluded.tags
-         where not (m.tags @> excluded.tags and m.tags <@ excluded.tags)",
+        "insert into amber_store.measurement as m (name, tags, retention)
+         select u.name, array(select jsonb_array_elements_text(u.tags::jsonb)), justify_hours(u.retention * interval '1 second')
+         from unnest($1::text[], $2::text[], $3::int8[]) as u(name, tags, retention)
+         on conflict (name) do update set tags = case when m.tags @> excluded.tags and m.tags <@ excluded.tags then m.tags else excluded.tags end,
+           retention = excluded.retention
+         where not (m.tags @> excluded.tags and m.tags <@ excluded.tags) or m.retention is distinct from excluded.retention",
     )
     .bind(&catalogue.names)
     .bind(&catalogue.tags)
+    .bind(&catalogue.retentions)
     .execute(&mut *connection)
     .await?;
     sqlx::query(

@@ -294,6 +294,7 @@ mod tests {
             others: None,
             max_series: 1,
             on_duplicate: OnDuplicate::Keep,
+            partitions: None,
             own: None,
         };
         let tables: Vec<Table> = (0..1_000).map(table).collect();

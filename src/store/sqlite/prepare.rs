@@ -147,7 +147,7 @@ async fn find(
     };
     let types = catalogue.iter().map(|(name, r#type, _)| (name.clone(), r#type.clone())).collect();
     let readings = readings(&mut *connection, name).await?;
-    let mut found = Found { series, data, view, key, types, catalogue, readings, around: Around::default() };
+    let mut found = Found { series, data, view, key, types, catalogue, readings, ..Found::default() };
     let retyped = found.retyped(Dialect::Sqlite, measurement);
     if !retyped.is_empty() {
         found.around = around(&mut *connection, &measurement.name, &retyped).await?;
@@ -231,11 +231,13 @@ async fn relation(connection: &mut SqliteConnection, name: &str) -> Result<Optio
 /// Writes what the mapping says of the measurements, where it has changed. What others wrote stays.
 async fn catalogue(connection: &mut SqliteConnection, catalogue: &Catalogue<'_>) -> Result<(), Failure> {
     let text = format!(
-        "insert into store_measurement (name, tags, created_at) values (?, ?, {NOW})
-         on conflict (name) do update set tags = excluded.tags where store_measurement.tags <> excluded.tags"
+        "insert into store_measurement (name, tags, created_at, retention) values (?, ?, {NOW}, ?)
+         on conflict (name) do update set tags = excluded.tags, retention = excluded.retention
+         where store_measurement.tags <> excluded.tags or store_measurement.retention is not excluded.retention"
     );
-    for (name, tags) in catalogue.names.iter().zip(&catalogue.tags) {
-        sqlx::query(AssertSqlSafe(text.as_str())).bind(*name).bind(tags).execute(&mut *connection).await?;
+    for ((name, tags), retention) in catalogue.names.iter().zip(&catalogue.tags).zip(&catalogue.retentions) {
+        let query = sqlx::query(AssertSqlSafe(text.as_str())).bind(*name).bind(tags).bind(retention);
+        query.execute(&mut *connection).await?;
     }
     for field in &catalogue.fields {
         sqlx::query(

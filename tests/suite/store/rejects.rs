@@ -133,7 +133,7 @@ fn the_refused_rows_of_a_message_are_one_reject_with_one_copy_of_its_payload() {
         let mut batch = super::subject::temperatures([20.0, 451.0]);
         let rows = super::subject::temperatures([451.0; 100]).rows.into_iter().map(|(_, row)| row).collect();
         let outcome = amber::row::Outcome::Rows { rows, rejects: vec![] };
-        batch.push(message("home/x", &[b'x'; 1_000]), amber::row::Mapped { outcome, dropped: vec![] });
+        batch.push(message("home/x", &[b'x'; 1_000]), amber::row::Mapped { outcome, dropped: vec![], expired: vec![] });
         batch.bound_refused([("plant".into(), 2)].into());
         let written = store.write_apart(&batch, 1).unwrap();
         assert_eq!((written.rows, written.rejects, written.refused.len()), (1, 2, 101), "{home}");

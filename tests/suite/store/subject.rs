@@ -148,7 +148,7 @@ pub fn field(name: &str, r#type: Type) -> Field {
 pub fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
     let (name, tags) = (name.to_owned(), tags.iter().map(|&tag| tag.to_owned()).collect());
     let (max_series, on_duplicate) = (amber::schema::MAX_SERIES, OnDuplicate::Keep);
-    Measurement { name, tags, fields, max_series, own: None, on_duplicate, others: false }
+    Measurement { name, tags, fields, max_series, own: None, on_duplicate, retention: None, others: false }
 }
 
 /// `climate (room, device; temperature °C)`
@@ -189,13 +189,13 @@ pub fn batch(rows: Vec<Row>) -> Batch {
     let mut batch = Batch::default();
     for row in rows {
         let outcome = Outcome::Rows { rows: vec![row], rejects: vec![] };
-        assert!(batch.push(message("home/x", b"{}"), Mapped { outcome, dropped: vec![] }).is_none());
+        assert!(batch.push(message("home/x", b"{}"), Mapped { outcome, dropped: vec![], expired: vec![] }).is_none());
     }
     batch
 }
 
 pub fn push_reject(batch: &mut Batch, message: Message, reject: Reject) {
-    let mapped = Mapped { outcome: Outcome::Rejected(reject), dropped: vec![] };
+    let mapped = Mapped { outcome: Outcome::Rejected(reject), dropped: vec![], expired: vec![] };
     assert!(batch.push(message, mapped).is_none());
 }
 
