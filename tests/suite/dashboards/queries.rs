@@ -53,6 +53,7 @@ fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
         fields,
         max_series: MAX_SERIES,
         on_duplicate: OnDuplicate::Keep,
+        retention: None,
         others: false,
         own: None,
     }
