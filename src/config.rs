@@ -179,6 +179,9 @@ pub struct Store {
     pub url: At<StoreUrl>,
     /// At least this long between the first message of a batch and its commit; default 0 on PostgreSQL, 1 s on SQLite.
     pub commit_interval: Duration,
+    /// At least this long between two writes of the table of devices; default 5 s on PostgreSQL, 30 s on SQLite. Zero:
+    /// nobody keeps it.
+    pub devices_interval: Duration,
     /// Whether Amber makes and changes the tables itself; default yes.
     pub ddl: bool,
 }

@@ -14,6 +14,7 @@
 
 mod change;
 mod deadband;
+mod devices;
 mod old_rejects;
 mod rate;
 mod report;
@@ -32,7 +33,9 @@ use self::rate::{Rate, Unkept};
 use self::report::Report;
 use crate::backoff::Backoff;
 use crate::batch::{Batch, MAX_REJECT_PAYLOAD};
+use crate::config;
 use crate::in_force::{InForce, Unfit};
+use crate::message::Clock;
 use crate::metrics::Metrics;
 use crate::row::Reason;
 use crate::schema::{Measurement, Schema};
@@ -40,6 +43,7 @@ use crate::session::InHand;
 use crate::status::{Condition, Status, told};
 use crate::store::{Adopted, Bare, Lost, Store, Unplaced, WriteError, Written};
 
+pub use devices::Devices;
 pub use old_rejects::OldRejects;
 
 /// The first wait for a store that is away, and the longest.
@@ -117,6 +121,8 @@ pub struct Delivery {
     lost: HashSet<(usize, Unplaced, Arc<str>)>,
     /// Bytes of the rejects stored so far, about.
     reject_bytes: watch::Sender<u64>,
+    /// Who keeps the table of devices.
+    devices: Option<devices::Told>,
 }
 
 /// Of one measurement.
@@ -173,6 +179,7 @@ impl Delivery {
             under: Arc::clone(&under),
             lost: HashSet::new(),
             reject_bytes: watch::channel(0).0,
+            devices: None,
         };
         let adopted = loop {
             let opened = match delivery.report.watch(delivery.store.prepare(&under.schema)).await {
@@ -196,6 +203,14 @@ impl Delivery {
     #[must_use]
     pub fn reject_bytes(&self) -> watch::Receiver<u64> {
         self.reject_bytes.subscribe()
+    }
+
+    /// Who keeps the table of devices, and is told what is stored from now on; `None`: nobody does.
+    #[must_use]
+    pub fn devices(&mut self, store: &config::Store, schema: &Schema, clock: Clock) -> Option<Devices> {
+        let (told, devices) = devices::channel(store, schema, clock, &self.metrics);
+        self.devices = devices.is_some().then_some(told);
+        devices
     }
 
     /// Takes batches until the channel closes, then closes the store.
@@ -252,6 +267,9 @@ impl Delivery {
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
+        if let Some(devices) = &mut self.devices {
+            devices.stored(batch, stored, left_out);
+        }
         Ok(())
     }
 
@@ -386,6 +404,7 @@ impl Delivery {
             );
             self.settled = adopted.seq;
             self.deadbands.forget();
+            self.devices.iter().for_each(devices::Told::miss);
         }
         Ok(adopted)
     }

@@ -98,6 +98,12 @@ metrics! {
     fields_unchanged: IntCounterVec = "amber_fields_unchanged_total" { "measurement" };
     /// Rows not written because nothing was left of them by `deadband`, by measurement.
     rows_unchanged: IntCounterVec = "amber_rows_unchanged_total" { "measurement" };
+    /// Rows written into the table of devices (last seen, last values), beside the readings.
+    devices_written: IntCounter = "amber_devices_written_total";
+    /// Attempts to write the table of devices that failed; readings are stored all the same.
+    devices_failures: IntCounter = "amber_devices_failures_total";
+    /// Batches of which the table of devices was not told in time; it is made right from the data then.
+    devices_missed: IntCounter = "amber_devices_missed_total";
     /// Batches committed.
     batches_written: IntCounter = "amber_batches_written_total";
     /// Seconds from sealing a batch to its proof of storage, waits included.

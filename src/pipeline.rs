@@ -81,7 +81,7 @@ pub async fn run(
     let first = Arc::new(InForce { number: 1, config: Arc::clone(&config), schema: mapping.schema().clone() });
     let in_force = watch::Sender::new(Arc::clone(&first));
     let opened = Delivery::open(store, Arc::clone(&first), metrics.clone(), status.clone());
-    let (delivery, adopted) = tokio::select! {
+    let (mut delivery, adopted) = tokio::select! {
         opened = opened => opened?,
         () = stop.cancelled() => return Ok(()),
     };
@@ -106,6 +106,7 @@ pub async fn run(
         stop: stop.clone(),
         grace: GRACE,
     };
+    let devices = delivery.devices(&config.store, mapping.schema(), clock);
     let following = in_force.subscribe();
     let dashboards = Dashboards::new(&config.store, in_force.subscribe(), metrics.clone());
     let outlets =
@@ -136,6 +137,13 @@ pub async fn run(
         stages.spawn(async move {
             dashboards.run(end).await;
             ("dashboards", Ok(()))
+        });
+    }
+    if let Some(devices) = devices {
+        let end = stop.clone();
+        stages.spawn(async move {
+            devices.run(end).await;
+            ("devices", Ok(()))
         });
     }
     let counted = in_hand.clone();

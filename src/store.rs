@@ -8,6 +8,7 @@
 mod catalogue;
 mod columns;
 mod described;
+mod devices;
 mod duplicates;
 mod error;
 mod hindered;
@@ -30,6 +31,7 @@ use crate::config;
 use crate::schema::Schema;
 
 pub use described::Describer;
+pub use devices::{Devices, Walk};
 pub use others::{Bare, Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};

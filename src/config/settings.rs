@@ -208,13 +208,19 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
         }
     };
     let url = url.unwrap_or_else(|| At::new(StoreUrl::Sqlite("amber.db".into()), Place::Default));
-    let default = match url.value {
-        StoreUrl::Postgres(_) => Duration::ZERO,
-        StoreUrl::Sqlite(_) => SECOND,
+    let (default, devices) = match url.value {
+        StoreUrl::Postgres(_) => (Duration::ZERO, 5 * SECOND),
+        StoreUrl::Sqlite(_) => (SECOND, 30 * SECOND),
     };
     let interval = section.duration("commit_interval", (Duration::ZERO, 600 * SECOND), faults);
     let ddl = section.flag("ddl", faults).unwrap_or(true);
-    Store { url, commit_interval: interval.map_or(default, |at| at.value), ddl }
+    let devices_interval = section.duration("devices_interval", (Duration::ZERO, 3_600 * SECOND), faults);
+    Store {
+        url,
+        commit_interval: interval.map_or(default, |at| at.value),
+        devices_interval: devices_interval.map_or(devices, |at| at.value),
+        ddl,
+    }
 }
 
 fn rejects(section: &Section<'_>, faults: &mut Faults) -> Rejects {
@@ -270,6 +276,7 @@ pub(super) const MODULES: &[&str] = &[
     "dashboards",
     "delivery",
     "demo",
+    "device",
     "fault",
     "http",
     "in_force",

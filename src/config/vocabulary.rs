@@ -27,7 +27,7 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
             "status",
         ],
     ),
-    ("store", &["url", "password", "password_file", "commit_interval", "ddl"]),
+    ("store", &["url", "password", "password_file", "commit_interval", "devices_interval", "ddl"]),
     ("rejects", &["keep", "max", "per_minute"]),
     ("dashboards", &["dir"]),
     ("http", &["listen"]),

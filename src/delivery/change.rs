@@ -55,6 +55,9 @@ impl Delivery {
         self.deadbands.follow(&self.under.schema, &next.schema);
         let is_mapping = |name: &str| next.config.mappings.iter().any(|mapping| mapping.name.value == name);
         self.rate.follow(next.config.rejects.per_minute, is_mapping);
+        if let Some(devices) = &mut self.devices {
+            devices.follow(&next.schema);
+        }
         // By position, and of columns that may be there now.
         self.lost.clear();
         self.under = next;

@@ -218,6 +218,11 @@ impl LeftOut {
         self.rows.is_empty() && self.fields.is_empty()
     }
 
+    /// Whole rows, each with the position of its message.
+    pub(super) fn into_rows(self) -> Vec<(usize, Row)> {
+        self.rows.into_iter().map(|(_, row)| row).collect()
+    }
+
     /// Makes the batch whole again.
     pub(super) fn put_back(self, batch: &mut Batch) {
         let mut rows = Vec::with_capacity(batch.rows.len() + self.rows.len());

@@ -54,7 +54,7 @@ const TABLE_GRANTS: &str = "`grant select, insert, update on all tables in schem
 /// Where some tables are the user's own.
 const OWN_GRANTS: &str = "grant what is missing: of a table of your own `grant insert on … to {user}`, of Amber's `grant select, insert, update on all tables in schema amber_store to {user}`";
 /// All that is needed where an administrator makes the tables, as docs/operation.md has it.
-const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`, and with `on_duplicate = \"replace\"` `grant update` on the table of readings";
+const LEAST_GRANTS: &str = "as the role that made the tables run `grant usage on schema amber_store to {user}; grant select, insert on all tables in schema amber_store to {user}; grant update on amber_store.delivery, amber_store.measurement, amber_store.field, amber_store.device to {user}; grant delete on amber_store.reject to {user}; alter default privileges in schema amber_store grant select, insert on tables to {user}`, and with `on_duplicate = \"replace\"` `grant update` on the table of readings";
 
 impl Failure {
     fn new(class: Class, source: anyhow::Error) -> Self {

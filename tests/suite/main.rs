@@ -13,6 +13,7 @@ mod clock;
 mod configuration;
 mod dashboards;
 mod deadband;
+mod devices;
 mod documents;
 mod duplicates;
 mod faults;

@@ -6,7 +6,8 @@ use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
 
-/// Columns that every series table has besides its tags.
+/// Columns that a series table may have besides its tags: the number, and in one of the first version when a person
+/// retired the series. The table of devices has that now.
 const SERIES: [&str; 2] = ["series_id", "retired_at"];
 /// Columns that every data table has besides its fields.
 pub(super) const DATA: [&str; 3] = ["time", "series_id", "received_at"];
@@ -36,14 +37,12 @@ impl<'a> Planner<'a> {
         let table = self.dialect.series(&self.wanted.name);
         let tag_type = self.dialect.tag_type();
         let Some(relation) = &found.series else {
-            let (id, retired, options) = match self.dialect {
-                Dialect::Postgres => {
-                    ("bigint generated always as identity primary key", "timestamp with time zone", "")
-                }
-                Dialect::Sqlite => ("INTEGER primary key", "INTEGER", " strict"),
+            let (id, options) = match self.dialect {
+                Dialect::Postgres => ("bigint generated always as identity primary key", ""),
+                Dialect::Sqlite => ("INTEGER primary key", " strict"),
             };
             let tags: String = self.wanted.tags.iter().map(|tag| format!(",\n  {} {tag_type}", quote(tag))).collect();
-            self.run(format!("create table {table} (\n  series_id {id},\n  retired_at {retired}{tags}\n){options}"));
+            self.run(format!("create table {table} (\n  series_id {id}{tags}\n){options}"));
             self.create_key(self.wanted.tags.clone());
             self.plan.is_anew = true;
             return Vec::new();

@@ -74,7 +74,7 @@ fn a_new_measurement_is_two_tables_their_indexes_and_a_view() {
     assert_eq!(
         without_comments(&plan),
         [
-            "create table amber_store.\"climate_series\" (\n  series_id bigint generated always as identity primary key,\n  retired_at timestamp with time zone,\n  \"room\" text collate \"C\" not null default ''\n)",
+            "create table amber_store.\"climate_series\" (\n  series_id bigint generated always as identity primary key,\n  \"room\" text collate \"C\" not null default ''\n)",
             "create unique index on amber_store.\"climate_series\" (\"room\")",
             "create table amber_store.\"climate_data\" (\n  time timestamp with time zone not null,\n  series_id bigint not null,\n  received_at timestamp with time zone not null,\n  \"temperature\" double precision\n)",
             "create index on amber_store.\"climate_data\" (series_id, time)",

@@ -223,7 +223,11 @@ pub(super) fn find_series(table: &Table) -> String {
 /// How many there are that are not retired, counted no further than to the bound.
 pub(super) fn count_series(table: &Table) -> String {
     let (series, bound) = (Dialect::Postgres.series(&table.name), table.max_series);
-    format!("select count(*) from (select 1 from {series} where retired_at is null limit {bound}) as s")
+    let retired = format!(
+        "select 1 from amber_store.device d where d.measurement = {} and d.series_id = s.series_id and d.retired_at is not null",
+        literal(&table.name)
+    );
+    format!("select count(*) from (select 1 from {series} s where not exists ({retired}) limit {bound}) as s")
 }
 
 /// Makes those that are not there, in an order that every Amber has, whatever order its tags have: an INSERT waits for

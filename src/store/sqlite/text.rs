@@ -6,7 +6,7 @@
 
 use crate::schema::OnDuplicate;
 use crate::store::plan::{Dialect, Table};
-use crate::store::sql::{list, quote};
+use crate::store::sql::{list, literal, quote};
 
 /// Rows of one statement.
 const BLOCKS: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
@@ -95,7 +95,11 @@ pub(super) fn find_series(table: &Table, rows: usize) -> String {
 /// How many there are that are not retired, counted no further than to the bound.
 pub(super) fn count_series(table: &Table) -> String {
     let (series, bound) = (Dialect::Sqlite.series(&table.name), table.max_series);
-    format!("select count(*) from (select 1 from {series} where retired_at is null limit {bound}) as s")
+    let retired = format!(
+        "select 1 from store_device d where d.measurement = {} and d.series_id = s.series_id and d.retired_at is not null",
+        literal(&table.name)
+    );
+    format!("select count(*) from (select 1 from {series} s where not exists ({retired}) limit {bound}) as s")
 }
 
 pub(super) fn make_series(table: &Table, rows: usize) -> String {

@@ -20,7 +20,8 @@ impl Home {
     /// As `[store]` has it.
     pub fn store_config(&self) -> config::Store {
         let url = At::new(self.store_url(), Place::Default);
-        config::Store { url, commit_interval: std::time::Duration::ZERO, ddl: true }
+        let zero = std::time::Duration::ZERO;
+        config::Store { url, commit_interval: zero, devices_interval: zero, ddl: true }
     }
 
     /// As the configuration has it.
@@ -63,8 +64,9 @@ impl Subject {
 
     /// Of a client id of its own.
     pub fn of(writer: &str, url: config::StoreUrl, owner: i64, ddl: bool) -> Self {
-        let commit_interval = std::time::Duration::ZERO;
-        let config = config::Store { url: At::new(url, Place::Default), commit_interval, ddl };
+        let zero = std::time::Duration::ZERO;
+        let url = At::new(url, Place::Default);
+        let config = config::Store { url, commit_interval: zero, devices_interval: zero, ddl };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, store: Store::new(&config, writer, owner) }
     }
