@@ -148,10 +148,9 @@ fn panels(measurement: &Described, queries: &Queries<'_>) -> Vec<Value> {
         if let [_, .., last] = &chunk[..] {
             title = format!("{title} to {}", last.title);
         }
-        // Panels of a row that is closed lie where they will when it is opened.
+        // Panels of a row that is closed lie where they will when it is opened; Grafana closes the gap until then.
         grid.y += 1;
         let inside = grid.lay(chunk, 2, 8);
-        grid.y = y + 1;
         panels.push(row(id, &title, y, Some(inside)));
     }
     panels

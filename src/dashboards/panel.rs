@@ -148,8 +148,6 @@ pub(super) fn states() -> Value {
     json!({
         "fillOpacity": 70,
         "lineWidth": 1,
-        "spanNulls": false,
-        "insertNulls": false,
         "hideFrom": hide_from(),
     })
 }

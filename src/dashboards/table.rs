@@ -117,7 +117,7 @@ pub(super) fn overrides(columns: &[Column<'_>], measurement: &str) -> Vec<Value>
                 property("custom.minWidth", 140),
             ],
         ),
-        own("id", vec![property("custom.hidden", true)]),
+        own("id", vec![property("custom.hideFrom.viz", true)]),
         own("last_seen", vec![property("displayName", "Last seen"), property("unit", "dateTimeFromNow")]),
         own(
             "state",

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod dashboards;
+mod generated;
 mod grafana;
 mod lint;
 mod queries;
