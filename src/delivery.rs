@@ -18,6 +18,7 @@ mod devices;
 mod old_rejects;
 mod rate;
 mod report;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::store::{Adopted, Bare, Lost, Store, Unplaced, WriteError, Written};
 
 pub use devices::Devices;
 pub use old_rejects::OldRejects;
+pub use retention::Retention;
 
 /// The first wait for a store that is away, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::dashboards::Dashboards;
-use crate::delivery::{Delivery, OldRejects};
+use crate::delivery::{Delivery, OldRejects, Retention};
 use crate::in_force::InForce;
 use crate::mapping::Mapping;
 use crate::message::Clock;
@@ -113,6 +113,7 @@ pub async fn run(
         Outlets { in_hand: in_hand.clone(), metrics: metrics.clone(), orders: None, in_force, wanted, out: batch_out };
     let mapper = Mapper::new(mapping, outlets);
 
+    let retention = Retention::new(following.clone(), clock, metrics.clone());
     let old_rejects = OldRejects::new(following, clock, metrics.clone(), delivery.reject_bytes());
 
     let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
@@ -146,6 +147,11 @@ pub async fn run(
             ("devices", Ok(()))
         });
     }
+    let end = stop.clone();
+    stages.spawn(async move {
+        retention.run(end).await;
+        ("retention", Ok(()))
+    });
     let counted = in_hand.clone();
     stages.spawn(
         async move { ("delivery", delivery.run(counted, delivery_in, subscribed_now).await.map_err(Into::into)) },

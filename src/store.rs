@@ -23,6 +23,7 @@ mod series;
 mod split;
 mod sql;
 mod sqlite;
+mod upkeep;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub use others::{Bare, Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};
 pub use sqlite::Sqlite;
+pub use upkeep::{Kept, Upkeep};
 
 use error::Failure;
 use plan::Dialect;

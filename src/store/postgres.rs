@@ -8,7 +8,7 @@ mod apart;
 mod around;
 mod connect;
 mod own;
-mod partitions;
+pub(super) mod partitions;
 mod prepare;
 mod series;
 mod text;
@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::{Instant, timeout};
 
 pub(super) use self::connect::{Server, connect};
+pub(super) use self::prepare::MADE_AHEAD;
 use self::write::Kept;
 use super::duplicates::Counts;
 use super::error::Failure;

@@ -18,7 +18,7 @@ use crate::config::{self, StoreUrl};
 use crate::message::Time;
 
 /// Rows of the first step, and the most of one.
-const STEP_ROWS: (u64, u64) = (64, 4_096);
+pub(super) const STEP_ROWS: (u64, u64) = (64, 4_096);
 /// A step that took less is followed by a larger one, one that took more by a smaller.
 const STEP_TIME: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(40));
 /// Bytes of a reject besides payload, topic and detail.
@@ -176,7 +176,7 @@ impl Rejects {
     }
 }
 
-fn next_rows(rows: u64, took: Duration) -> u64 {
+pub(super) fn next_rows(rows: u64, took: Duration) -> u64 {
     if took < STEP_TIME.0 {
         (rows * 2).min(STEP_ROWS.1)
     } else if took > STEP_TIME.1 {

@@ -117,7 +117,6 @@ impl Ranges {
     }
 
     /// Up to when there are partitions from `now` on, without a gap.
-    #[cfg(test)]
     pub(in crate::store) fn covered_until(&self, now: Time) -> Time {
         let mut until = now.0;
         for &(from, to) in &self.ranges {

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 50;
 const NEAR: i64 = DAY;
 
 /// How the tables of readings of these names (`climate_data`) are made.
-pub(super) async fn layouts(
+pub(in crate::store) async fn layouts(
     connection: &mut PgConnection,
     tables: &[String],
 ) -> Result<HashMap<String, Layout>, Failure> {
@@ -56,7 +56,7 @@ pub(super) async fn layouts(
 }
 
 /// The present by the server's clock.
-pub(super) async fn now(connection: &mut PgConnection) -> Result<Time, Failure> {
+pub(in crate::store) async fn now(connection: &mut PgConnection) -> Result<Time, Failure> {
     let text = "select (extract(epoch from clock_timestamp()) * 1000000)::int8";
     Ok(Time(answered(sqlx::query_scalar(text).fetch_one(connection)).await?))
 }
@@ -92,7 +92,7 @@ pub(super) fn refused(batch: &Batch, tables: &[Table]) -> Vec<(usize, Refusal)> 
 ///
 /// # Errors
 /// Without `ddl`: `Standing` with the SQL, if a time is near the present.
-pub(super) async fn make(
+pub(in crate::store) async fn make(
     connection: &mut PgConnection,
     measurement: &str,
     retention: Option<std::time::Duration>,

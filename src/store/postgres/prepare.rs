@@ -24,7 +24,7 @@ use crate::store::plan::{self, Appeared, Column, Dialect, Found, Index, Key, Rel
 type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
 
 /// So far on there are partitions before they are needed: rows may bear times of the day after, by the clock of a device.
-pub(super) const MADE_AHEAD: i64 = 2 * DAY;
+pub(in crate::store) const MADE_AHEAD: i64 = 2 * DAY;
 /// The same where an administrator makes them.
 const PRINTED_AHEAD: i64 = 60 * DAY;
 

@@ -6,6 +6,7 @@ use amber::batch::Batch;
 use amber::message::Time;
 use amber::row::{Row, Value};
 use amber::schema::{Measurement, OnDuplicate, Schema, Type};
+use amber::store::{Kept, Upkeep};
 
 use super::subject::{Home, NOON, Subject, batch, climate, field, row, standing};
 use crate::support::sql::Sql;
@@ -161,4 +162,120 @@ fn without_ddl_a_row_of_the_present_waits_for_its_partition_and_another_is_a_rej
     assert!(partitions(&mut sql).len() > 60);
     store.write(&at(now), 3).unwrap();
     assert_eq!(home.count("climate"), 1, "the other went with its partition");
+}
+
+/// A look after what is too old, at the present.
+fn look(home: &Home, schema: &Schema) -> Kept {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut kept = Kept::default();
+    let upkeep = Upkeep::new(&home.store_config());
+    runtime.block_on(upkeep.look(schema, Time(present()), &mut kept)).unwrap();
+    kept
+}
+
+fn present() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_micros()).unwrap()
+}
+
+/// Rows so many days before the present.
+fn ago(days: impl IntoIterator<Item = i64>) -> Batch {
+    let now = present();
+    batch(days.into_iter().map(|days| Row { time: Time(now - days * DAY), ..on(0, 20.5) }).collect())
+}
+
+#[test]
+fn partitions_are_made_ahead_and_dropped_once_all_of_their_rows_are_too_old() {
+    let home = Home::postgres();
+    let mut store = home.ready(&kept(30));
+    store.write(&ago(0..40), 1).unwrap();
+    let mut sql = home.sql();
+    let before = partitions(&mut sql).len();
+    sql.run("create table archive as select * from amber.climate");
+    let done = look(&home, &kept(30));
+    // The day in which the thirtieth ends stays.
+    assert_eq!(done.dropped.values().sum::<u64>(), 9, "{done:?}");
+    assert_eq!((home.count("climate"), partitions(&mut sql).len()), (31, before - 9));
+    assert_eq!(look(&home, &kept(30)), Kept::default());
+    // What comes late makes its partition again, and goes with it.
+    assert_eq!(store.write(&ago([35]), 2).unwrap().rows, 1);
+    assert_eq!(look(&home, &kept(30)).dropped.values().sum::<u64>(), 1);
+    // A shorter retention is followed, and one that is taken away.
+    assert_eq!(look(&home, &kept(10)).dropped.values().sum::<u64>(), 20);
+    for name in partitions(&mut sql) {
+        sql.run(&format!("drop table amber_store.{name}"));
+    }
+    assert_eq!(look(&home, &climate()), Kept::default());
+    let ahead = "select exists (select from amber_store.climate_data where false)";
+    assert!(!partitions(&mut sql).is_empty() && sql.value(ahead).is_ok(), "made ahead though nothing is dropped");
+    store.write(&ago([0, -1]), 3).unwrap();
+}
+
+#[test]
+fn a_query_of_a_dashboard_keeps_a_partition_and_stops_nobody() {
+    let home = Home::postgres();
+    let mut store = home.ready(&kept(30));
+    store.write(&ago([0, 40]), 1).unwrap();
+    let mut dashboard = home.sql();
+    dashboard.run("begin; select * from amber.climate");
+    let done = look(&home, &kept(30));
+    assert!(done.is_held && done.dropped.is_empty() && done.hindrances.is_empty(), "{done:?}");
+    store.write(&ago([0, 1, 2]), 2).unwrap();
+    dashboard.run("commit");
+    assert_eq!(look(&home, &kept(30)).dropped.values().sum::<u64>(), 1);
+    assert_eq!(home.count("climate"), 4);
+}
+
+#[test]
+fn rows_of_a_table_without_partitions_are_deleted_in_slices_and_the_rest_stays() {
+    for home in Home::both() {
+        let mut store = home.ready(&climate());
+        let now = present();
+        let row = |n: i64| {
+            let device = format!("d{}", n % 7);
+            let fields = vec![Some(Value::Float(1.5))];
+            Row { time: Time(now - n * DAY / 100), ..row(0, &["kitchen", &device], fields) }
+        };
+        for number in 0..4 {
+            store.write(&batch((0..2_500).map(|n| row(number * 2_500 + n)).collect()), number + 1).unwrap();
+        }
+        // A retention that comes later; of a hundred days one is in it.
+        store.prepare(&kept(1)).unwrap();
+        let done = look(&home, &kept(1));
+        assert_eq!(done.deleted.values().sum::<u64>(), 10_000 - 100, "{home}: {done:?}");
+        assert_eq!(home.count("climate"), 100, "{home}");
+        assert_eq!(look(&home, &kept(1)), Kept::default(), "{home}");
+        store.write(&ago([0]), 5).unwrap();
+    }
+}
+
+#[test]
+fn sqlite_gives_the_space_back() {
+    let home = Home::sqlite();
+    let mut store = home.ready(&kept(1));
+    let now = present();
+    let rows = |first: i64| (first..first + 5_000).map(|n| Row { time: Time(now - 2 * DAY - n), ..on(0, 1.5) });
+    for number in 0..16 {
+        store.write(&batch(rows(number * 5_000).collect()), number + 1).unwrap();
+    }
+    let pages = |home: &Home| home.sql().number("pragma page_count").unwrap();
+    let before = pages(&home);
+    assert_eq!(look(&home, &kept(1)).deleted.values().sum::<u64>(), 80_000);
+    let free = home.sql().number("pragma freelist_count").unwrap();
+    assert!(free <= 1_024, "{free}");
+    assert!(pages(&home) < before - 500, "{before} pages before, {} now", pages(&home));
+}
+
+#[test]
+fn without_ddl_a_person_is_asked_in_time() {
+    let home = Home::postgres();
+    home.ready(&kept(30)).write(&ago([40]), 1).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let upkeep = Upkeep::new(&amber::config::Store { ddl: false, ..home.store_config() });
+    let mut done = Kept::default();
+    runtime.block_on(upkeep.look(&kept(30), Time(present()), &mut done)).unwrap();
+    let [ahead, old] = &done.hindrances[..] else { panic!("{done:?}") };
+    assert!(ahead.contains("amber check --connect"), "{ahead}");
+    assert!(old.contains("drop table amber_store.climate_data_"), "{old}");
+    assert_eq!(home.count("climate"), 1);
 }
