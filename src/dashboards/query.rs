@@ -10,9 +10,9 @@ use super::table::Column;
 use crate::schema::Described;
 
 /// So many devices a graph shows at most, and a chart of states or of days.
-pub(super) const MAX_LINES: usize = 100;
+pub(super) const MAX_LINES: usize = 50;
 pub(super) const MAX_STATES: usize = 30;
-pub(super) const MAX_BARS: usize = 50;
+pub(super) const MAX_BARS: usize = 10;
 /// So many values a variable offers, and rows the table of devices has.
 pub(super) const MAX_CHOICES: usize = 1_000;
 
