@@ -53,7 +53,7 @@ shift
 for filter in "$@"; do
   case $filter in
     "" | *[[:cntrl:]]*) fail "an empty topic filter, or one with a control character" ;;
-    *[!/]\#* | \#?* | *[!/]+* | *+[!/]*) fail "\`$filter\` is no topic filter: + and # stand for whole levels, # for the last (MQTT 4.7.1)" ;;
+    *[!/]\#* | *\#?* | *[!/]+* | *+[!/]*) fail "\`$filter\` is no topic filter: + and # stand for whole levels, # for the last (MQTT 4.7.1)" ;;
   esac
 done
 password=$(random)

@@ -29,6 +29,7 @@ mod overlap;
 mod overload;
 mod restore;
 mod session_faults;
+mod simulate;
 mod smoke;
 mod stack;
 mod status;

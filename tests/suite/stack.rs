@@ -12,6 +12,7 @@ mod grafana;
 mod lint;
 mod queries;
 mod schema;
+mod scripts;
 mod seed;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::folder::Folder;
 use super::process::{self, Process, Program, Signal};
@@ -42,6 +42,20 @@ impl Mosquitto {
             text.push_str("user root\n");
         }
         writeln!(text, "{lines}").expect("a String takes every write");
+        folder.write("mosquitto.conf", &text);
+        let mut broker = Self { port, folder, process: None };
+        broker.start_again();
+        broker
+    }
+
+    /// Starts one with a whole configuration of a test's own, given its port and its folder.
+    pub fn configured(text: impl FnOnce(u16, &Path) -> String) -> Self {
+        let folder = Folder::new();
+        let port = ports::free();
+        let mut text = text(port, folder.path());
+        if process::is_root() {
+            text.push_str("\nuser root\n");
+        }
         folder.write("mosquitto.conf", &text);
         let mut broker = Self { port, folder, process: None };
         broker.start_again();

@@ -188,6 +188,21 @@ impl Postgres {
         self.reload();
     }
 
+    /// From now on everybody needs a password over TCP, and nobody on the socket, whose folder is given.
+    #[track_caller]
+    pub fn ask_everybody_for_passwords(&self) -> String {
+        let mut sql = self.sql();
+        let path = self.folder.join("data/pg_hba.conf");
+        std::fs::write(&path, "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+            .expect("it is writable");
+        sql.run("select pg_reload_conf()");
+        eventually("nobody comes in without a password", || match Sql::postgres(&self.url("postgres")) {
+            Ok(_) => Err("somebody does".to_owned()),
+            Err(_) => Ok(()),
+        });
+        self.folder.path().display().to_string()
+    }
+
     /// A connection of its superuser.
     #[track_caller]
     pub fn sql(&self) -> Sql {
