@@ -6,7 +6,9 @@
 //! of every dashboard, on a PostgreSQL whose tables Amber has made from `config.example.toml`.
 
 mod alerts;
+mod compose;
 mod dashboards;
+mod database;
 mod generated;
 mod grafana;
 mod lint;

@@ -1,5 +1,5 @@
-//! The scripts of `stack/`, run as the compose file runs them: with a real Mosquitto on its own configuration, openssl
-//! and PostgreSQL.
+//! The scripts of `stack/` that make passwords, users and certificates, run as the compose file runs them, with openssl and
+//! with a real Mosquitto on the stack's own configuration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,30 +7,41 @@ use std::process::{Command, Output, Stdio};
 
 use super::{path, text};
 use crate::support::binary::Amber;
+use crate::support::client::python;
 use crate::support::eventually;
 use crate::support::folder::Folder;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::postgres::Postgres;
 use crate::support::process;
 use crate::support::sql::Sql;
 use crate::support::{binary, ports};
 
 /// What the volumes `secrets` and `access` are to the stack.
-struct Volumes {
-    secrets: Folder,
+pub(super) struct Volumes {
+    pub(super) secrets: Folder,
     access: Folder,
 }
 
 impl Volumes {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { secrets: Folder::new(), access: Folder::new() }
     }
 
     /// Runs a script of the stack, and gives what it prints.
     #[track_caller]
-    fn run(&self, script: &str, args: &[&str], envs: &[(&str, &str)]) -> Output {
+    pub(super) fn run(&self, script: &str, args: &[&str], envs: &[(&str, &str)]) -> Output {
+        self.run_with(script, args, envs, Stdio::null())
+    }
+
+    #[track_caller]
+    pub(super) fn run_with(
+        &self,
+        script: &str,
+        args: &[&str],
+        envs: &[(&str, &str)],
+        input: impl Into<Stdio>,
+    ) -> Output {
         let mut command = Command::new("sh");
-        command.arg(path("stack").join(script)).args(args).stdin(Stdio::null());
+        command.arg(path("stack").join(script)).args(args).stdin(input);
         for (name, folder) in [("SECRETS", self.secrets.path()), ("ACCESS", self.access.path())] {
             command.env(name, folder);
         }
@@ -44,7 +55,7 @@ impl Volumes {
 
     /// The same, and it must succeed.
     #[track_caller]
-    fn done(&self, script: &str, args: &[&str], envs: &[(&str, &str)]) -> String {
+    pub(super) fn done(&self, script: &str, args: &[&str], envs: &[(&str, &str)]) -> String {
         let output = self.run(script, args, envs);
         assert!(output.status.success(), "{script}: {output:?}");
         String::from_utf8(output.stdout).expect("it is text")
@@ -77,7 +88,7 @@ impl Volumes {
         files
     }
 
-    fn secret(&self, name: &str) -> String {
+    pub(super) fn secret(&self, name: &str) -> String {
         std::fs::read_to_string(self.secrets.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
@@ -309,170 +320,33 @@ fn the_certificate_is_good_for_the_names_it_is_made_for_and_outlives_changes() {
     );
 }
 
-/// `roles.sh` against a server that asks for passwords.
-struct Roles {
-    server: Postgres,
-    socket: String,
-    volumes: Volumes,
-}
-
-impl Roles {
-    #[track_caller]
-    fn new() -> Self {
-        let volumes = Volumes::new();
-        volumes.done("init.sh", &[], &[]);
-        let server = Postgres::start();
-        let mut sql = server.sql();
-        sql.run("create database amber");
-        sql.run(&format!("alter role postgres password '{}'", volumes.secret("database_superuser")));
-        let socket = server.ask_everybody_for_passwords();
-        Self { server, socket, volumes }
-    }
-
-    fn run(&self, host: &str) -> Output {
-        let psql = process::find("AMBER_TEST_PSQL", &["psql"], "install the package postgresql-client");
-        let folder = psql.parent().expect("it is a file").display();
-        let search = format!("{folder}:{}", std::env::var("PATH").unwrap_or_default());
-        let port = self.server.port.to_string();
-        self.volumes.run("roles.sh", &[], &[("PATH", &search), ("PGHOST", host), ("PGPORT", &port)])
-    }
-
-    /// A connection of that role, with the password that its service has.
-    fn login(&self, role: &str, secret: &str) -> Result<Sql, String> {
-        let password = self.volumes.secret(secret);
-        Sql::postgres(&format!("postgres://{role}:{password}@127.0.0.1:{}/amber?sslmode=disable", self.server.port))
-    }
-}
-
 #[test]
-fn roles_are_made_once_and_given_their_rights_on_what_is_there_and_what_will_come() {
-    let roles = Roles::new();
-    for _ in 0..2 {
-        let output = roles.run("127.0.0.1");
-        assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
+fn the_publisher_of_the_documents_is_a_device() {
+    let volumes = Volumes::made();
+    let (broker, tls) = broker(&volumes);
+    let amber = amber(&volumes, &broker);
+    let pid = broker.pid().to_string();
+    let printed = volumes.done("device.sh", &["balcony"], &[("BROKER_PID", &pid)]);
+    let password = printed.lines().find_map(|line| line.strip_prefix("password: ")).unwrap();
+    eventually("the broker has read its files", || match publish(&broker, "balcony", password, "balcony/x") {
+        output if output.status.success() && output.stderr.is_empty() => Ok(()),
+        output => Err(format!("{output:?}")),
+    });
+    let ca = volumes.access.join("ca.pem").display().to_string();
+    for (port, authority) in [(broker.port, None), (tls, Some(&ca))] {
+        let mut command = Command::new(python());
+        command.arg(path("docs/publish.py")).arg("3").env_remove("MQTT_CA").env("MQTT_PORT", port.to_string());
+        command.env("MQTT_USER", "balcony").env("MQTT_PASSWORD", password).env_remove("MQTT_HOST");
+        command.envs(authority.map(|ca| ("MQTT_CA", ca)));
+        let output = command.stdin(Stdio::null()).output().expect("Python starts");
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("the broker says: Success"), "{output:?}");
     }
-    let mut amber = roles.login("amber", "database_amber").unwrap();
-    amber.run("create table amber_store.a (n int); create view amber.a as select * from amber_store.a; create table public_of_amber (n int)");
-    let mut grafana = roles.login("grafana_ro", "database_grafana").unwrap();
-    assert!(grafana.rows("select * from a, amber_store.a as b").is_ok());
-    for sql in [
-        "begin read write; insert into amber_store.a values (1)",
-        "begin read write; insert into amber.a values (1)",
-        "begin read write; create table amber.x (n int)",
-        "begin read write; create temporary table x (n int)",
-        "select * from pg_authid",
-        "select pg_read_file('/etc/passwd')",
-        "copy (select 1) to program 'true'",
-        "set role amber",
-    ] {
-        let mut grafana = roles.login("grafana_ro", "database_grafana").unwrap();
-        assert!(grafana.rows(sql).is_err(), "{sql}");
-    }
-    for sql in ["select * from pg_authid", "create role x", "create database x"] {
-        assert!(amber.rows(sql).is_err(), "{sql}");
-    }
-
-    // What was made before the role had its rights, as in a volume of an earlier stack.
-    let mut admin = roles.login("postgres", "database_superuser").unwrap();
-    admin.run("revoke all on all tables in schema amber, amber_store from grafana_ro");
-    assert!(roles.login("grafana_ro", "database_grafana").unwrap().rows("select * from a").is_err());
-    assert!(roles.run("127.0.0.1").status.success());
-    assert!(roles.login("grafana_ro", "database_grafana").unwrap().rows("select * from a").is_ok());
-}
-
-#[test]
-fn a_volume_with_other_passwords_is_told_in_one_line_and_mended_on_the_socket() {
-    let roles = Roles::new();
-    assert!(roles.run("127.0.0.1").status.success());
-    // The volume `secrets` is lost.
-    for name in ["database_superuser", "role_amber", "role_grafana"] {
-        std::fs::remove_file(roles.volumes.secrets.join(name)).unwrap();
-    }
-    roles.volumes.done("init.sh", &[], &[]);
-    let output = roles.run("127.0.0.1");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains("docker compose exec database sh /stack/roles.sh"), "{said}");
-    assert!(roles.login("amber", "database_amber").is_err());
-    // In the container of the database `PGHOST` is not set, and the socket is where psql looks for it.
-    let output = roles.run(&roles.socket);
-    assert!(output.status.success(), "{output:?}");
-    assert!(roles.run("127.0.0.1").status.success());
-    for (role, secret) in
-        [("amber", "database_amber"), ("grafana_ro", "database_grafana"), ("postgres", "database_superuser")]
-    {
-        assert!(roles.login(role, secret).is_ok(), "{role}");
-    }
-}
-
-#[test]
-fn a_volume_of_another_image_is_told_in_one_line() {
-    let volumes = Volumes::new();
-    // One that is not ours: given away if we may, else root's.
-    let folder = Folder::new();
-    let data = if process::is_root() {
-        assert!(Command::new("chown").arg("999").arg(folder.path()).status().unwrap().success());
-        folder.path().to_owned()
-    } else {
-        PathBuf::from("/")
-    };
-    let output = volumes.run("database.sh", &["postgres"], &[("PGDATA", &data.display().to_string())]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains("this volume was made by another image") && said.contains("DATABASE_IMAGE="), "{said}");
-}
-
-#[test]
-fn every_variable_of_the_compose_file_stands_in_the_environment_file_with_its_default() {
-    let (compose, environment) = (text("docker-compose.yml"), text(".env"));
-    let mut variables = 0;
-    for part in compose.split("${").skip(1) {
-        let end = part.find(|c: char| !(c.is_ascii_uppercase() || c == '_')).unwrap_or(part.len());
-        let (name, rest) = part.split_at(end);
-        let line =
-            environment.lines().find_map(|line| line.trim_start_matches('#').strip_prefix(name)?.strip_prefix('='));
-        // How to give a file rather than a password is told in a comment.
-        let documented = line.is_some() || environment.contains(&format!("{name}="));
-        assert!(documented, "{name} does not stand in .env");
-        if let (Some(line), Some(default)) = (line, rest.strip_prefix(":-").or(rest.strip_prefix('-'))) {
-            let default = default.split('}').next().unwrap_or_default();
-            assert!(
-                line == default || default.is_empty() || default.contains("${"),
-                "{name}: `{line}` or `{default}`?"
-            );
+    let file = amber.folder().join("amber.db");
+    eventually("six readings", || {
+        match Sql::sqlite(&file)?.number("select count(*) from climate where room = 'balcony'")? {
+            6 => Ok(()),
+            rows => Err(rows.to_string()),
         }
-        variables += 1;
-    }
-    assert!(variables > 15, "{variables}");
-}
-
-#[test]
-fn what_services_depend_on_and_mount_is_there() {
-    let compose = text("docker-compose.yml");
-    let services = super::services();
-    let names: Vec<&str> = services.iter().map(|(name, _)| name.as_str()).collect();
-    let (_, volumes) = compose.split_once("\nvolumes:\n").unwrap();
-    let volumes: Vec<&str> = volumes.lines().map(|line| line.trim().trim_end_matches(':')).collect();
-    let mut used = Vec::new();
-    for (service, lines) in &services {
-        let mut section = "";
-        for line in lines.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            if !line.starts_with("     ") {
-                section = line.trim();
-            } else if section == "depends_on:" {
-                let other = line.trim().split(':').next().unwrap();
-                assert!(names.contains(&other), "{service} depends on {other}");
-            } else if section == "volumes:" {
-                let mount = line.trim().trim_start_matches("- ");
-                if !mount.starts_with(['.', '$']) {
-                    let volume = mount.split(':').next().unwrap();
-                    assert!(volumes.contains(&volume), "{service} mounts {volume}");
-                    used.push(volume);
-                }
-            }
-        }
-    }
-    assert!(volumes.iter().all(|volume| used.contains(volume)), "{volumes:?} {used:?}");
+    });
 }
