@@ -38,14 +38,13 @@ begin
       from amber.devices v
       where v.measurement = $5 and v.series_id = any ($1)
     ) as n on n.series_id = g.series_id
-    order by 1, 3
     $query$,
     expression, readings.measurement || '_data', readings.field
   ) using series, "from", "to", step, measurement;
 end
 $body$;
 comment on function amber.readings is
-  'Averages of a numeric or bool field per step and series; none for a measurement or field that is not in amber.fields';
+  'Averages of a numeric or bool field per step and series, in no order; none for a measurement or field that is not in amber.fields';
 
 create function amber.payload_text(payload bytea, max_bytes integer default 4096)
 returns text

@@ -54,5 +54,11 @@ write('dashboard', { dashboard });
 
 for (const [name, folder] of Object.entries(PANELS)) {
   const file = `composable/${folder}/panelcfg/x/types.gen.d.ts`;
-  write(name, { options: schema(file, 'Options'), custom: schema(file, 'FieldConfig') });
+  const schemas = { options: schema(file, 'Options'), custom: schema(file, 'FieldConfig') };
+  if (name === 'state-timeline') {
+    // "Connect null values" and "Disconnect values" of its editor.
+    const oneOf = { anyOf: [{ type: 'boolean' }, { type: 'number' }] };
+    Object.assign(schemas.custom.definitions.FieldConfig.properties, { spanNulls: oneOf, insertNulls: oneOf });
+  }
+  write(name, schemas);
 }

@@ -12,6 +12,7 @@ mod database;
 mod generated;
 mod grafana;
 mod lint;
+mod metrics;
 mod queries;
 mod schema;
 mod scripts;

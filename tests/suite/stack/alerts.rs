@@ -31,7 +31,6 @@ fn rules() -> Vec<Value> {
 }
 
 /// The queries of Prometheus, each with the title of its rule.
-#[expect(dead_code, reason = "for the check of metrics")]
 pub(super) fn expressions() -> Vec<(String, String)> {
     let all = rules();
     let queries = all.iter().flat_map(|rule| list(rule, "data").map(move |query| (word(rule, "title"), query)));

@@ -43,7 +43,9 @@ impl Asked {
                 continue;
             }
             let name = inner.strip_suffix(":sqlstring").ok_or(format!("`${{{inner}}}` is not `:sqlstring`"))?;
-            let values = self.variables.get(name).ok_or(format!("no variable `{name}`"))?;
+            let timezone = vec![self.timezone.clone()];
+            let values = if name == "__timezone" { Some(&timezone) } else { self.variables.get(name) };
+            let values = values.ok_or(format!("no variable `{name}`"))?;
             let quoted = values.iter().map(|value| format!("'{}'", value.replace('"', "\\\"").replace('\'', "''")));
             expanded.push_str(before);
             expanded.push_str(&quoted.collect::<Vec<_>>().join(","));

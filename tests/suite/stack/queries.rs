@@ -183,7 +183,7 @@ const EVERY: [Choice; 5] = [Choice::All, Choice::One, Choice::Several, Choice::N
 fn every_query_runs_on_an_empty_store() {
     let stack = seed::empty();
     let mut reader = stack.reader();
-    for dashboard in dashboards::written() {
+    for dashboard in dashboards::written().into_iter().chain(stack.generated()) {
         for choice in EVERY {
             ask(&dashboard, choice, &mut reader);
         }
@@ -202,7 +202,7 @@ fn every_query_shows_something_on_a_seeded_store() {
     };
     assert!(!reader.rows(&block("readings")).unwrap().is_empty());
     stack.owner().run(&block("retire"));
-    for dashboard in dashboards::written() {
+    for dashboard in dashboards::written().into_iter().chain(stack.generated()) {
         for choice in EVERY {
             let empty = ask(&dashboard, choice, &mut reader);
             let must_show = matches!(choice, Choice::All | Choice::One | Choice::Several);

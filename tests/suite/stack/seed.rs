@@ -4,6 +4,7 @@
 use amber::message::Qos;
 use jiff::{SignedDuration, Timestamp};
 
+use super::dashboards::{self, Dashboard};
 use super::{Stack, text};
 use crate::support::client::Publisher;
 use crate::support::sql::Sql;
@@ -54,25 +55,6 @@ pub(super) fn seeded() -> Stack {
         );
         equal(stored, i64::try_from(sent).expect("it is small"))
     });
-    // As the service keeps them.
-    for (measurement, tags) in [
-        ("climate", "room"),
-        ("power", "room"),
-        ("status", "room, device"),
-        ("weather", "station"),
-        ("trial", "place, unit"),
-    ] {
-        stack.owner().run(&format!(
-            "insert into amber_store.device (measurement, series_id, device, tags, first_seen, last_seen, last_time, last_values)
-             select '{measurement}', s.series_id, concat_ws(' / ', {tags}),
-               to_jsonb(s) - 'series_id' - 'retired_at', now(), now(), now(), d.last_values
-             from amber_store.{measurement}_series s
-             cross join lateral (
-               select to_jsonb(d) - 'time' - 'series_id' - 'received_at' as last_values
-               from amber_store.{measurement}_data d where d.series_id = s.series_id limit 1
-             ) as d"
-        ));
-    }
     eventually("every device is known", || {
         equal(
             stack.reader().number("select count(*) from amber.devices"),
@@ -114,6 +96,13 @@ impl Stack {
     /// A connection that may write.
     pub(super) fn owner(&self) -> Sql {
         Sql::postgres(&self.server.url("amber")).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The dashboards that `amber dashboards` makes for the measurements that are there.
+    pub(super) fn generated(&self) -> Vec<Dashboard> {
+        let output = self.amber.command(&["dashboards", "--out", "generated"]);
+        assert!(output.status.success(), "{output:?}");
+        dashboards::of_folder(&self.amber.folder().join("generated"))
     }
 
     /// Ends Amber, and lets time pass for devices: of `trial`, the kitchen's is silent for an hour, the others' were
