@@ -17,11 +17,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, LogFormat};
 use crate::fault::{Fault, Severity};
 use crate::mapping::Mapping;
 use crate::message::Time;
+use crate::reload;
 use crate::status::told;
 
 /// Keeps what sensors say: MQTT in, typed rows in PostgreSQL or SQLite, every message once.
@@ -122,47 +124,57 @@ fn load(args: &Args) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
 }
 
 fn loaded(args: &Args) -> config::Loaded {
+    config::load(named(args).as_deref(), config::environment())
+}
+
+/// The file that is named, if one is.
+fn named(args: &Args) -> Option<PathBuf> {
     // Empty counts as not set, as compose files have it.
     let variable = || std::env::var_os("AMBER_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let file = args.config.clone().or_else(variable);
-    config::load(file.as_deref(), config::environment())
+    args.config.clone().or_else(variable)
 }
 
 /// The same from what was loaded already.
-fn compiled(mut loaded: config::Loaded) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
-    let mut mapping = None;
-    if let Some(config) = &loaded.config {
-        let (compiled, faults) = Mapping::new(&config.mappings);
-        mapping = compiled;
-        loaded.add(faults);
-    }
-    if !loaded.is_faulty()
-        && let (Some(config), Some(mapping)) = (loaded.config, mapping)
-    {
-        return Ok((config, mapping, loaded.faults));
-    }
-    for fault in &loaded.faults {
+fn compiled(loaded: config::Loaded) -> anyhow::Result<(Config, Mapping, Vec<Fault>)> {
+    let faults = match reload::compile(loaded) {
+        Ok(ready) => return Ok(ready),
+        Err(faults) => faults,
+    };
+    for fault in &faults {
         eprintln!("{fault}");
     }
-    let count = loaded.faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
+    let count = faults.iter().filter(|fault| fault.severity == Severity::Fault).count();
     eprintln!("amber: {count} fault{} in the configuration", if count == 1 { "" } else { "s" });
     Err(Wrong.into())
 }
 
-/// Logs to standard error: text for people, JSON for machines.
-fn start_logging(log: &config::Log) {
+/// What of the log is printed.
+fn filter(log: &config::Log) -> EnvFilter {
     // What the database says in passing is said again by whoever it concerns, with what to do.
     let quiet = "sqlx::postgres::notice=off";
-    let filter = tracing_subscriber::EnvFilter::try_new(format!("{quiet},{}", log.level))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    EnvFilter::try_new(format!("{quiet},{}", log.level)).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Logs to standard error: text for people, JSON for machines. Gives what sets another level.
+fn start_logging(log: &config::Log) -> Box<dyn Fn(&config::Log) + Send + Sync> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
     match log.format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            let builder = builder.with_env_filter(filter(log)).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            // It fails only if nobody logs any more.
+            Box::new(move |log| drop(handle.reload(filter(log))))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().with_env_filter(filter(log)).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |log| drop(handle.reload(filter(log))))
+        }
     }
 }
 

@@ -8,10 +8,12 @@ pub mod certificates;
 mod example;
 mod include;
 mod language;
+mod live;
 mod load;
 pub mod mapping;
 mod reader;
 mod settings;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -26,8 +28,9 @@ use crate::fault::{At, Fault, Severity};
 use crate::message::Qos;
 use crate::topic;
 
-pub use load::{environment, load, load_text, minimal};
+pub use load::{environment, find, load, load_text, minimal};
 pub use mapping::MappingConfig;
+pub use sources::Sources;
 pub use units::write_duration as written_duration;
 pub use url::Wrong;
 
@@ -268,6 +271,8 @@ pub struct Loaded {
     /// faults and for nothing else: what could not be read has its default in it.
     pub config: Option<Config>,
     pub faults: Vec<Fault>,
+    /// Where it comes from, as far as that could be read.
+    pub sources: Sources,
     /// The main file, whose faults come first.
     file: String,
     /// Whether it has mappings, and neither `[broker]` nor `[store]`.

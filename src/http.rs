@@ -1,6 +1,6 @@
 //! `/health`, `/ready`, `/metrics`: reads state, changes none.
 //!
-//! They show no payload and no topic name, so they ask for no token.
+//! They show no payload, and topics only where a configuration that is refused names them, so they ask for no token.
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,11 +54,13 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// 200 if messages can come and be stored; 503 with the reason if not.
+/// 200 if messages can come and be stored; 503 with the reason if not. A configuration on disk that is not in force changes
+/// nothing of that, and is named behind it.
 async fn ready(State(shown): State<Shown>) -> (StatusCode, String) {
+    let files = shown.status.files();
     match shown.status.ready() {
-        Ok(()) => (StatusCode::OK, "ready\n".into()),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        Ok(()) => (StatusCode::OK, format!("ready\n{files}")),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n{files}")),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod mapping; // Message to Outcome, pure
 pub mod message; // what comes in: messages, deliveries, times
 pub mod metrics; // every metric, declared once
 pub mod pipeline; // starts, names, joins and stops the stages; alone in knowing them all
+pub mod reload; // watches the files of the configuration, and orders what they say
 pub mod row; // what goes out: rows, rejects, outcomes
 pub mod schema; // measurements, their tags and fields
 pub mod session; // the MQTT session: connect, subscribe, receive, acknowledge in order

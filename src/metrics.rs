@@ -144,6 +144,10 @@ metrics! {
     dashboards_failing: IntGauge = "amber_dashboards_failing";
     /// Times the store answered with an older batch than one it had confirmed: it was restored, or a late replica took over.
     store_went_back: IntCounter = "amber_store_went_back_total";
+    /// Changes of the configuration that were found on disk, by outcome: applied, or refused, and what was before keeps running.
+    reloads: IntCounterVec = "amber_reloads_total" { "outcome" };
+    /// 1 while the configuration on disk is refused and the one before it keeps running; `/ready` says why.
+    configuration_refused: IntGauge = "amber_configuration_refused";
 }
 
 impl Metrics {
@@ -176,6 +180,9 @@ impl Metrics {
         }
         for condition in ["up", "away", "standing"] {
             self.store_condition.with_label_values(&[condition]);
+        }
+        for outcome in ["applied", "refused"] {
+            self.reloads.with_label_values(&[outcome]);
         }
         self.messages_dropped.with_label_values(&["overload"]);
     }

@@ -12,9 +12,9 @@
 //! (`delivery::Sealed::under`), because rows name measurements by position; between two batches it may change.
 //! How a change is made, step by step: `mapper`.
 
-use std::hash::{BuildHasher, RandomState};
 mod mapper;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ use crate::in_force::InForce;
 use crate::mapping::Mapping;
 use crate::message::Clock;
 use crate::metrics::Metrics;
+use crate::reload::Reload;
 use crate::session::ledger::Ledger;
 use crate::session::{InHand, OUT_CAPACITY, Session};
 use crate::status::Status;
@@ -70,20 +71,42 @@ impl Default for Face {
 /// The first stage that ended unasked, and why.
 pub async fn run(
     config: Arc<Config>,
-    mapping: Mapping,
+    mut mapping: Mapping,
+    reload: Option<Reload>,
     face: Face,
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Face { metrics, status } = face;
     let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
-    let store = Store::new(&config.store, &config.broker.client_id, owner);
+    let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    let mut orders = reload.map(|reload| {
+        let (orders_out, orders) = mpsc::channel(1);
+        let end = stop.clone();
+        stages.spawn(async move {
+            reload.run(orders_out, end).await;
+            ("reload", Ok(()))
+        });
+        orders
+    });
     let first = Arc::new(InForce { number: 1, config: Arc::clone(&config), schema: mapping.schema().clone() });
     let in_force = watch::Sender::new(Arc::clone(&first));
-    let opened = Delivery::open(store, Arc::clone(&first), metrics.clone(), status.clone());
-    let (mut delivery, adopted) = tokio::select! {
-        opened = opened => opened?,
-        () = stop.cancelled() => return Ok(()),
+    let (mut delivery, adopted) = loop {
+        let now = in_force.borrow().clone();
+        let store = Store::new(&config.store, &config.broker.client_id, owner);
+        let opened = Delivery::open(store, Arc::clone(&now), metrics.clone(), status.clone());
+        tokio::select! {
+            opened = opened => break opened?,
+            () = stop.cancelled() => return Ok(()),
+            // Nothing was mapped yet: what cannot be opened is tried with what is on disk now.
+            order = mapper::next_order(&mut orders) => if let Some(order) = order {
+                let number = now.number + 1;
+                let next = InForce { number, config: order.config, schema: order.mapping.schema().clone() };
+                in_force.send_replace(Arc::new(next));
+                mapping = order.mapping;
+                drop(order.answer.send(Ok(())));
+            },
+        }
     };
     let ledger = Ledger::load(&adopted.packets).context("store")?;
     let in_hand = Arc::new(InHand::new(ledger, metrics.clone()));
@@ -92,9 +115,10 @@ pub async fn run(
     let (session_out, mapping_in) = mpsc::channel(OUT_CAPACITY);
     let (batch_out, delivery_in) = mpsc::channel(1);
     let (subscribed, subscribed_now) = watch::channel(adopted.filters.clone());
+    let first = in_force.borrow().clone();
     let (wanted, wanted_now) = watch::channel(mapper::wanted(&mapping, &first));
     let session = Session {
-        config: config.broker.clone(),
+        config: first.config.broker.clone(),
         wanted: wanted_now,
         remembered: adopted.filters,
         in_hand: in_hand.clone(),
@@ -110,13 +134,12 @@ pub async fn run(
     let following = in_force.subscribe();
     let dashboards = Dashboards::new(&config.store, in_force.subscribe(), metrics.clone());
     let outlets =
-        Outlets { in_hand: in_hand.clone(), metrics: metrics.clone(), orders: None, in_force, wanted, out: batch_out };
+        Outlets { in_hand: in_hand.clone(), metrics: metrics.clone(), orders, in_force, wanted, out: batch_out };
     let mapper = Mapper::new(mapping, outlets);
 
     let retention = Retention::new(following.clone(), clock, metrics.clone());
     let old_rejects = OldRejects::new(following, clock, metrics.clone(), delivery.reject_bytes());
 
-    let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     stages.spawn(async move { ("session", session.run().await.map_err(Into::into)) });
     stages.spawn(async move {
         mapper.run(mapping_in).await;

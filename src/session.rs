@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::config::{self, Protocol};
+use crate::config::{self, Protocol, Secret};
 use crate::message::{Clock, Message};
 use crate::metrics::Metrics;
 use crate::status::Status;
@@ -91,6 +91,9 @@ pub struct Wanted {
     /// Topics whose messages are stored again when they come again.
     pub stored_again: Vec<TopicFilter>,
     pub overlap: config::Overlap,
+    /// Of the next connection.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
 }
 
 impl Wanted {
@@ -237,6 +240,7 @@ impl Run {
     /// A CONNACK has come.
     fn connected(&mut self, version: Version, ack: &ConnAck) {
         self.versions.answered(version);
+        self.want_what_is_new();
         self.will_was_taken();
         {
             let mut state = self.session.in_hand.lock();
@@ -250,6 +254,25 @@ impl Run {
         }
         self.say_connected(version, ack);
         self.has_session = ack.session_present;
+    }
+
+    /// What was changed while there was no connection.
+    fn want_what_is_new(&mut self) {
+        if !self.session.wanted.has_changed().unwrap_or(false) {
+            return;
+        }
+        let topic::Reduced { subscriptions, crossing } = self.take_wanted();
+        self.subscriptions.want(subscriptions, &crossing);
+        self.crossing = crossing;
+    }
+
+    /// What is wanted now, reduced.
+    fn take_wanted(&mut self) -> topic::Reduced {
+        let wanted = self.session.wanted.borrow_and_update().clone();
+        self.stored_again.clone_from(&wanted.stored_again);
+        self.session.config.username.clone_from(&wanted.username);
+        self.session.config.password.clone_from(&wanted.password);
+        wanted.reduced()
     }
 
     /// Whether, after so many connections that ended at once that it looks like somebody else's doing, one of another

@@ -59,17 +59,64 @@ impl Part {
     }
 }
 
-/// Both sides.
+/// How the files of the configuration stand to what runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// What is wrong with them, a line or more each: what was before keeps running. Empty: nothing.
+    pub refused: Vec<String>,
+    /// Why they are not in force yet.
+    pub waits: Option<String>,
+    /// Settings that take effect after a restart.
+    pub after_restart: Vec<&'static str>,
+}
+
+/// So many faults are shown.
+const MAX_FAULTS: usize = 20;
+
+impl std::fmt::Display for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.refused.is_empty() {
+            writeln!(f, "the configuration on disk is refused; the one before it keeps running:")?;
+            for fault in self.refused.iter().take(MAX_FAULTS) {
+                writeln!(f, "{fault}")?;
+            }
+            if self.refused.len() > MAX_FAULTS {
+                writeln!(f, "and {} more, which the log names", self.refused.len() - MAX_FAULTS)?;
+            }
+        }
+        if let Some(why) = &self.waits {
+            writeln!(f, "the configuration on disk waits to be applied: {why}")?;
+        }
+        if !self.after_restart.is_empty() {
+            writeln!(f, "changed on disk, and take effect after a restart: {}", self.after_restart.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Both sides, and the files.
 #[derive(Debug)]
 pub struct Status {
     pub broker: Part,
     pub store: Part,
+    files: Mutex<Files>,
 }
 
 impl Status {
     #[must_use]
     pub fn new() -> Self {
-        Self { broker: Part::new(), store: Part::new() }
+        Self { broker: Part::new(), store: Part::new(), files: Mutex::default() }
+    }
+
+    /// Changes what is said of the files.
+    pub fn set_files(&self, change: impl FnOnce(&mut Files)) {
+        change(&mut self.files.lock().expect("no holder of this lock panics"));
+    }
+
+    /// What is to be said of the files.
+    #[must_use]
+    pub fn files(&self) -> Files {
+        self.files.lock().expect("no holder of this lock panics").clone()
     }
 
     /// `Ok` if messages can come and be stored; otherwise the reason, one line.

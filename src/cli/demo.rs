@@ -80,7 +80,8 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let loaded =
         config::load_text("demo.toml", demo::config_text(), environment.map(|(name, value)| (name.into(), value)));
     let (config, mapping, _) = super::compiled(loaded)?;
-    super::start_logging(&config.log);
+    // The demo's configuration does not change.
+    drop(super::start_logging(&config.log));
     try_database(&config, &mapping).await.with_context(|| {
         format!("{database} cannot hold the rows of the demo; choose another file with `--database FILE`")
     })?;
@@ -112,7 +113,7 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     };
     let service_stop = CancellationToken::new();
     let config = Arc::new(config);
-    let service = serve_on(listener, &config, mapping, face.clone(), service_stop.clone());
+    let service = serve_on(listener, &config, mapping, None, face.clone(), service_stop.clone());
     tokio::pin!(service);
     let result = tokio::select! {
         // Ended unasked.

@@ -9,31 +9,44 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Args, Wrong};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::fault::Fault;
 use crate::http;
 use crate::mapping::Mapping;
 use crate::message::Time;
 use crate::pipeline::{self, Face};
+use crate::reload::{Before, Origin, Reload};
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let found = config::find(super::named(args).as_deref());
+    let before = found.map(|file| Before::start(Origin { file, environment: config::environment().collect() }));
     let (config, mapping, warnings) = super::load(args)?;
     let config = Arc::new(config);
-    super::start_logging(&config.log);
+    let log = super::start_logging(&config.log);
     for warning in &warnings {
         warn!("{warning}");
     }
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
-        serve(&config, mapping, Face::new(), stop).await
+        let face = Face::new();
+        let reload = before
+            .map(|before| Reload::new(before, Arc::clone(&config), log, face.metrics.clone(), face.status.clone()));
+        let reload = reload.transpose().context("SIGHUP cannot be listened for")?;
+        serve(&config, mapping, reload, face, stop).await
     })
 }
 
-async fn serve(config: &Arc<Config>, mapping: Mapping, face: Face, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve(
+    config: &Arc<Config>,
+    mapping: Mapping,
+    reload: Option<Reload>,
+    face: Face,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let listen = &config.http.listen;
     match http::bind(listen.value).await {
-        Ok(listener) => serve_on(listener, config, mapping, face, stop).await,
+        Ok(listener) => serve_on(listener, config, mapping, reload, face, stop).await,
         Err(error) => {
             let what = format!("cannot listen on `{}`: {error}", listen.value);
             let remedy = "choose another address, or end who listens there";
@@ -48,6 +61,7 @@ pub async fn serve_on(
     listener: TcpListener,
     config: &Arc<Config>,
     mapping: Mapping,
+    reload: Option<Reload>,
     face: Face,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -61,7 +75,7 @@ pub async fn serve_on(
     let http_stop = CancellationToken::new();
     let server = http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone());
     let mut server = tokio::spawn(server);
-    let line = pipeline::run(Arc::clone(config), mapping, face, Time::now, stop.clone());
+    let line = pipeline::run(Arc::clone(config), mapping, reload, face, Time::now, stop.clone());
     tokio::pin!(line);
     let result = tokio::select! {
         result = &mut line => result,

@@ -43,7 +43,8 @@ pub struct SimulateArgs {
 
 pub fn simulate(args: &Args, simulate: &SimulateArgs) -> anyhow::Result<()> {
     let (config, ..) = super::compiled(loaded(args, simulate))?;
-    super::start_logging(&config.log);
+    // What is published does not change.
+    drop(super::start_logging(&config.log));
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;

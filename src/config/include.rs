@@ -40,6 +40,20 @@ pub(super) fn files(main: &Path, top: &Table, faults: &mut Faults) -> Vec<Includ
     files
 }
 
+/// What `include` of `main` names, from where Amber runs; what is no text is a fault elsewhere.
+pub(super) fn patterns(main: &Path, top: &Table) -> Vec<PathBuf> {
+    let Some(entry) = top.get("include") else { return vec![] };
+    let folder = main.parent().unwrap_or(Path::new(""));
+    let texts = super::reader::texts("include", &entry.node, false, &mut Faults::default());
+    texts.iter().map(|pattern| folder.join(&pattern.value)).collect()
+}
+
+/// The files that there are of one of these, by name.
+pub(super) fn found(pattern: &Path) -> Vec<PathBuf> {
+    let pattern = At::new(pattern.to_string_lossy().into_owned(), Place::Default);
+    expand(Path::new(""), &pattern, &mut Faults::default())
+}
+
 fn expand(folder: &Path, pattern: &At<String>, faults: &mut Faults) -> Vec<PathBuf> {
     let mut fault = |what: String, remedy: &str| {
         faults.push(Fault::new(&pattern.place, "include", what, remedy));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::{Faults, check_keys, quoted};
 use super::tree::{self, Entry, Table, Value};
-use super::{Config, Loaded, MappingConfig, include, language, settings, vocabulary};
+use super::{Config, Loaded, MappingConfig, Sources, include, language, settings, vocabulary};
 use crate::fault::{At, Fault, Place};
 
 /// Where a file is looked for if none is named.
@@ -35,20 +35,30 @@ pub fn load(explicit: Option<&Path>, environment: impl IntoIterator<Item = (Stri
     load_first(explicit, &PLACES, environment)
 }
 
+/// The file that `load` reads.
+#[must_use]
+pub fn find(explicit: Option<&Path>) -> Option<PathBuf> {
+    first(explicit, &PLACES)
+}
+
+fn first(explicit: Option<&Path>, places: &[&str]) -> Option<PathBuf> {
+    explicit.map(Path::to_owned).or_else(|| places.iter().map(PathBuf::from).find(|path| path.exists()))
+}
+
 /// `load` with other places to look at.
 pub(super) fn load_first(
     explicit: Option<&Path>,
     places: &[&str],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Loaded {
-    let found = explicit.map(Path::to_owned).or_else(|| places.iter().map(PathBuf::from).find(|path| path.exists()));
-    let Some(path) = found else {
+    let Some(path) = first(explicit, places) else {
         let what = "no configuration file: looked for `--config`, `$AMBER_CONFIG`, `./config.toml` and \
                     `/etc/amber/config.toml`";
         let remedy = format!("a `config.toml` that works:\n\n{}", minimal());
         return Loaded {
             config: None,
             faults: vec![Fault::new(&Place::Default, "", what, remedy)],
+            sources: Sources::default(),
             file: String::new(),
             only_mappings: false,
         };
@@ -56,7 +66,8 @@ pub(super) fn load_first(
     let name = path.strip_prefix("./").unwrap_or(&path).display().to_string();
     let mut faults = Faults::default();
     let Some(text) = read(&path, &Place::Default, "", &mut faults) else {
-        return Loaded { config: None, faults: faults.into_list(&name), file: name, only_mappings: false };
+        let sources = Sources::of(Path::new(&name));
+        return Loaded { config: None, faults: faults.into_list(&name), sources, file: name, only_mappings: false };
     };
     load_text(&name, &text, environment)
 }
@@ -88,12 +99,13 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
         let what = "no mapping: nothing is subscribed to and nothing is stored";
         faults.push(Fault::warning(&start, "mapping", what, "write a `[mapping.<name>]` with `topic` and `fields`"));
     }
-    let settings::Settings { broker, store, rejects, dashboards, http, log } = settings;
+    let settings::Settings { broker, store, rejects, dashboards, http, log, secrets } = settings;
+    let sources = Sources::new(Path::new(name), &top, secrets);
     for mapping in &mut mappings.list {
         mapping.qos.get_or_insert(broker.qos);
     }
     let config = Config { broker, store, rejects, dashboards, http, log, mappings: mappings.list };
-    Loaded { config: Some(config), faults: faults.into_list(name), file: name.to_owned(), only_mappings }
+    Loaded { config: Some(config), faults: faults.into_list(name), sources, file: name.to_owned(), only_mappings }
 }
 
 /// Reads a file as UTF-8, or says what stands in the way.

@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub dashboards: Dashboards,
     pub http: Http,
     pub log: Log,
+    /// The files that hold passwords.
+    pub secrets: Vec<Secret>,
 }
 
 /// Reads the settings of `top`, the tree of the main file, under those of `environment`.
@@ -44,6 +46,11 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
         rejects: rejects(&section("rejects"), faults),
         http: http(&section("http"), faults),
         log: log(&section("log"), faults),
+        secrets: ["broker", "store"]
+            .iter()
+            .filter_map(|name| section(name).text("password_file", &mut Faults::default()))
+            .map(|file| Secret::new(file.value))
+            .collect(),
     }
 }
 
@@ -284,6 +291,7 @@ pub(super) const MODULES: &[&str] = &[
     "message",
     "metrics",
     "pipeline",
+    "reload",
     "row",
     "schema",
     "session",

@@ -68,6 +68,8 @@ pub(super) fn wanted(mapping: &Mapping, in_force: &InForce) -> Wanted {
         subscriptions: mapping.subscriptions(),
         stored_again: mapping.stored_again(),
         overlap: in_force.config.broker.overlap,
+        username: in_force.config.broker.username.clone(),
+        password: in_force.config.broker.password.clone(),
     }
 }
 
@@ -237,7 +239,7 @@ fn unmerged(mapping: &Mapping, in_force: &InForce) -> Vec<Subscription> {
 }
 
 /// The next change; for ever without one if there can be none. Cancel safe.
-async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
+pub(super) async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Option<Order> {
     let Some(open) = orders else { return std::future::pending().await };
     let order = open.recv().await;
     if order.is_none() {

@@ -18,13 +18,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, Sleep};
 
-use super::Run;
 use super::dial::{Transport, is_end};
 use super::link::Link;
 use super::presence::Presence;
 use super::subscriptions::Asked;
 use super::wire::{ConnAck, Packet, Version, WireError, reason};
+use super::{Run, Session};
 use crate::message::Message;
+use crate::topic;
 use copies::Copies;
 use retained::RetainedComing;
 
@@ -100,6 +101,8 @@ pub(super) struct Connection<'a, S> {
     session_present: bool,
     asked: Asked,
     is_answered: bool,
+    /// What is wanted changes no more.
+    is_final: bool,
     /// When something other than PINGRESP was last read, or asked, or reading began again.
     progress: Instant,
     pub(super) presence: Presence,
@@ -125,6 +128,8 @@ pub(super) struct Connection<'a, S> {
 
 enum Event {
     Stop,
+    /// Something else is wanted; `false`: that cannot be any more.
+    Wanted(bool),
     Settled,
     Flushed(std::io::Result<()>),
     HandedOn(bool),
@@ -149,6 +154,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             session_present: ack.session_present,
             asked,
             is_answered: false,
+            is_final: false,
             progress: now,
             presence: Presence::default(),
             ask_again: None,
@@ -180,6 +186,8 @@ impl<'a, S: Transport> Connection<'a, S> {
             self.reading = reading;
             match self.next(timer.as_mut(), reading).await {
                 Event::Stop => return self.finish().await,
+                Event::Wanted(true) => self.change(),
+                Event::Wanted(false) => self.is_final = true,
                 Event::Settled => {
                     if self.run.overloaded && self.run.session.in_hand.lock().is_half_empty() {
                         self.run.overload(false);
@@ -222,15 +230,41 @@ impl<'a, S: Transport> Connection<'a, S> {
     async fn next(&mut self, timer: std::pin::Pin<&mut Sleep>, reading: bool) -> Event {
         let Link { reader, writer } = &mut self.link;
         let Run { session, held, out, .. } = &mut *self.run;
+        let Session { stop, in_hand, wanted, .. } = session;
         let pending = writer.is_pending();
+        // One after another: what is not answered yet cannot be compared with.
+        let may_change = self.is_answered && !self.is_final;
         tokio::select! { biased;
-            () = session.stop.cancelled() => Event::Stop,
-            () = session.in_hand.settled() => Event::Settled,
+            () = stop.cancelled() => Event::Stop,
+            changed = wanted.changed(), if may_change => Event::Wanted(changed.is_ok()),
+            () = in_hand.settled() => Event::Settled,
             flushed = writer.flush(), if pending => Event::Flushed(flushed),
             handed_on = hand_on(out.as_ref(), held), if !held.is_empty() => Event::HandedOn(handed_on),
             packet = reader.next(), if reading => Event::Read(packet),
             () = timer => Event::Tick,
         }
+    }
+
+    /// Brings the broker to what is wanted now, by difference.
+    fn change(&mut self) {
+        let topic::Reduced { subscriptions, crossing } = self.run.take_wanted();
+        let outgoing = &mut self.link.writer.outgoing;
+        self.asked = self.run.subscriptions.change(subscriptions, &crossing, &self.asked, outgoing);
+        self.run.crossing = crossing;
+        if !self.asked.are_identified() {
+            self.run.say_crossing();
+        }
+        let (subscribe, unsubscribe) = self.asked.outstanding();
+        if (subscribe, unsubscribe) != (0, 0) {
+            tracing::info!(subscribe, unsubscribe, "the subscriptions change");
+        }
+        self.is_answered = false;
+        self.ask_again = None;
+        self.progress = Instant::now();
+        // From now on a SUBSCRIBE may repeat one, and 3.1.1 sends retained messages again that we have had.
+        self.session_present = true;
+        self.run.publish_subscribed(false);
+        self.look_for_answers();
     }
 
     fn may_read(&self) -> bool {

@@ -37,11 +37,16 @@ impl Run {
         self.session.config.url.value.to_string()
     }
 
+    /// Filters cross, and their copies cannot be told apart; said once.
+    pub(super) fn say_crossing(&mut self) {
+        for crossing in topic::crossings(&std::mem::take(&mut self.crossing)).iter().take(topic::CROSSING_SAID) {
+            tracing::warn!(filter = %crossing.filter, others = crossing.others.len(), "{crossing}");
+        }
+    }
+
     pub(super) fn say_connected(&mut self, version: Version, ack: &ConnAck) {
         if ack.no_subscription_identifiers {
-            for crossing in topic::crossings(&std::mem::take(&mut self.crossing)).iter().take(topic::CROSSING_SAID) {
-                tracing::warn!(filter = %crossing.filter, others = crossing.others.len(), "{crossing}");
-            }
+            self.say_crossing();
         }
         let is_said = std::mem::replace(&mut self.is_connected_said, true);
         let Self { session, has_session, .. } = &*self;

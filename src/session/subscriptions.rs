@@ -16,8 +16,11 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Identifiers, Outgoing, Retained};
+use crate::message::Qos;
 use crate::topic::{Subscription, TopicFilter};
 use overlap::Overlap;
+
+use asked::Had;
 
 pub(super) use asked::Asked;
 
@@ -101,6 +104,33 @@ impl Subscriptions {
         (Self { wanted, crossing, remembered, overlap, all_copies }, result)
     }
 
+    /// Something else is wanted; the next [`Subscriptions::ask`] says so.
+    pub(super) fn want(&mut self, wanted: Vec<Subscription>, crossing: &[(TopicFilter, TopicFilter)]) {
+        self.crossing = positions(&wanted, crossing);
+        self.wanted = wanted;
+    }
+
+    /// Something else is wanted on a connection that lives, all of `asked` being answered: writes the first packets that bring the broker
+    /// from what it has to what is wanted now. It is asked as on a new connection, in the same order and with the same
+    /// waits; but what it has granted already, just so, is not asked for again.
+    pub(super) fn change(
+        &mut self,
+        wanted: Vec<Subscription>,
+        crossing: &[(TopicFilter, TopicFilter)],
+        asked: &Asked,
+        outgoing: &mut Outgoing,
+    ) -> Asked {
+        debug_assert!(asked.is_answered());
+        let has: HashMap<TopicFilter, Had> =
+            asked.has().map(|(position, had)| (self.wanted[position].filter.clone(), had)).collect();
+        let qos: HashMap<TopicFilter, Qos> = self.wanted.iter().map(|one| (one.filter.clone(), one.qos)).collect();
+        self.want(wanted, crossing);
+        let as_asked =
+            |one: &Subscription| has.get(&one.filter).copied().filter(|_| qos.get(&one.filter) == Some(&one.qos));
+        let has = self.wanted.iter().map(as_asked).collect();
+        self.begin(|order, stale, waits| asked.next(order, stale, waits, has), outgoing)
+    }
+
     /// Writes the first packets that bring the broker from what it may have to what is wanted; the answers bring the
     /// others. Afterwards `text` names both. `identifiers`: the broker takes subscription identifiers.
     pub(super) fn ask(&mut self, session_present: bool, identifiers: bool, outgoing: &mut Outgoing) -> Asked {
@@ -109,6 +139,11 @@ impl Subscriptions {
             // Perhaps it is another broker.
             self.all_copies = false;
         }
+        self.begin(|order, stale, waits| Asked::new(order, identifiers, stale, identifiers && waits), outgoing)
+    }
+
+    /// `asked` makes the questions of: the order of what is wanted, what is to be unsubscribed, and whether that waits.
+    fn begin(&mut self, asked: impl FnOnce(&[usize], Vec<String>, bool) -> Asked, outgoing: &mut Outgoing) -> Asked {
         let wanted: HashSet<&str> = self.wanted.iter().map(|one| one.filter.as_str()).collect();
         let old: HashMap<&str, (usize, &Remembered)> =
             self.remembered.iter().enumerate().map(|(place, one)| (one.filter.as_str(), (place, one))).collect();
@@ -130,7 +165,7 @@ impl Subscriptions {
             .filter(|one| !old.contains_key(one.filter.as_str()))
             .map(|one| Remembered { unanswered: true, ..remember(one) })
             .collect();
-        let mut asked = Asked::new(&order, identifiers, stale, identifiers && waits);
+        let mut asked = asked(&order, stale, waits);
         self.go_on(&mut asked, outgoing);
         self.remembered.extend(new);
         asked
@@ -173,6 +208,11 @@ impl Subscriptions {
         for position in failed {
             let filter = &self.wanted[position].filter;
             self.overlap.doubt(filter);
+            if asked.is_refused(position) {
+                // Perhaps the broker goes on with what it had of it, and what stood before that may go: taken twice
+                // rather than never.
+                self.overlap.forget(filter);
+            }
             // What stands behind it must not do so any more.
             for &other in &self.crossing[position] {
                 if asked.stands_before(position, other) {
@@ -193,7 +233,11 @@ impl Subscriptions {
             let subscription = &self.wanted[position];
             let known = old.get(subscription.filter.as_str()).copied();
             if self.crossing[position].is_empty() || !asked.identifiers {
-                together.push((position, retained(subscription, known, asked, position)));
+                let retained = retained(subscription, known, asked, position);
+                if asked.keeps(position, together_as.unwrap_or(0), &[], retained) {
+                    continue;
+                }
+                together.push((position, retained));
                 asked.is_asked(position, together_as.unwrap_or(0), Vec::new());
                 continue;
             }
@@ -206,6 +250,9 @@ impl Subscriptions {
                 self.overlap.name(&subscription.filter, filters.collect())
             };
             let retained = retained(subscription, known, asked, position);
+            if asked.keeps(position, identifier, &before, retained) {
+                continue;
+            }
             asked.is_asked(position, identifier, before);
             let packet_id = asked.next_packet_id();
             outgoing.subscribe(packet_id, Some(identifier), std::iter::once((subscription, retained)));
@@ -228,7 +275,7 @@ impl Subscriptions {
         for filters in unsubscribe.chunks(FILTERS_PER_PACKET) {
             let packet_id = asked.next_packet_id();
             outgoing.unsubscribe(packet_id, filters);
-            asked.unsubscribed(packet_id);
+            asked.unsubscribed(packet_id, filters.len());
         }
     }
 
@@ -246,6 +293,11 @@ impl Subscriptions {
     /// All questions are answered: the broker has what is wanted and not refused.
     pub(super) fn answered(&mut self, asked: &Asked) {
         let text = |&position: &usize| self.wanted[position].filter.to_string();
+        // Perhaps the broker goes on with what it had of a filter that it refuses now: what stood before that must not go
+        // first, in this round or in a later one.
+        let is_refused = |one: &&Remembered| asked.refused.iter().any(|refused| refused.filter.as_str() == one.filter);
+        let behind = self.remembered.iter().filter(|one| !one.before.is_empty()).filter(is_refused);
+        let behind: Vec<Remembered> = behind.cloned().collect();
         self.remembered = asked
             .granted()
             .map(|granted| Remembered {
@@ -256,6 +308,7 @@ impl Subscriptions {
                 unanswered: self.wanted[granted.position].retained && asked.retained.contains(&granted.position),
                 ..remember(&self.wanted[granted.position])
             })
+            .chain(behind)
             .collect();
     }
 

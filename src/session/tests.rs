@@ -179,7 +179,12 @@ async fn play_over<F: Future<Output = ()>>(
 
 /// Nobody changes it.
 fn unchanging(subscriptions: Vec<Subscription>) -> watch::Receiver<Wanted> {
-    watch::channel(Wanted { subscriptions, stored_again: Vec::new(), overlap: config::Overlap::Separate }).1
+    watch::channel(wanted(subscriptions)).1
+}
+
+fn wanted(subscriptions: Vec<Subscription>) -> Wanted {
+    let overlap = config::Overlap::Separate;
+    Wanted { subscriptions, stored_again: Vec::new(), overlap, username: None, password: None }
 }
 
 /// Lets the session go on until it is so.

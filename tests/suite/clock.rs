@@ -41,7 +41,7 @@ impl Line {
         let (shown, end) = (face.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(pipeline::run(std::sync::Arc::new(config), mapping, shown, clock, end))
+            runtime.block_on(pipeline::run(std::sync::Arc::new(config), mapping, None, shown, clock, end))
         });
         let line = Self { face, stop, thread };
         eventually("the line is ready", || line.face.status.ready());

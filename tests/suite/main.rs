@@ -27,6 +27,7 @@ mod leave;
 mod line;
 mod overlap;
 mod overload;
+mod reload;
 mod restore;
 mod session_faults;
 mod simulate;

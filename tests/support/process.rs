@@ -19,6 +19,7 @@ pub enum Signal {
     Quit,
     Stop,
     Continue,
+    Hangup,
 }
 
 impl Signal {
@@ -30,6 +31,7 @@ impl Signal {
             Self::Quit => "QUIT",
             Self::Stop => "STOP",
             Self::Continue => "CONT",
+            Self::Hangup => "HUP",
         }
     }
 }

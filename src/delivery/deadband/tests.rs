@@ -6,7 +6,7 @@ use crate::row::TimeSource;
 use crate::schema::{Field, Kind, Measurement, OnDuplicate, Type};
 
 /// `m (device; v 0.5, state 0, other)`, with a heartbeat of ten minutes for `v`.
-fn deadbands() -> Deadbands {
+fn schema() -> Schema {
     let field = |name: &str, r#type, deadband| Field {
         name: name.to_owned(),
         kind: Kind::Gauge,
@@ -38,7 +38,44 @@ fn deadbands() -> Deadbands {
         }
     };
     let plain = vec![field("v", Type::Float, None)];
-    Deadbands::new(&Schema { measurements: vec![measurement("plain", plain), measurement("m", fields)] })
+    Schema { measurements: vec![measurement("plain", plain), measurement("m", fields)] }
+}
+
+fn deadbands() -> Deadbands {
+    Deadbands::new(&schema())
+}
+
+#[test]
+fn what_is_known_outlives_a_change_of_the_mapping_where_series_and_type_stay() {
+    let stored = || {
+        let mut deadbands = deadbands();
+        deadbands.stored(&batch(vec![row("a", 0, vec![Some(Value::Float(20.0)), text("on"), None])]), &[]);
+        deadbands
+    };
+    // Another place, another order, one more.
+    let mut next = schema();
+    let mut measurement = next.measurements.remove(1);
+    measurement.fields.swap(0, 1);
+    measurement.fields.insert(0, measurement.fields[2].clone());
+    measurement.fields[0].name = "new".to_owned();
+    next.measurements.insert(0, measurement);
+    let mut deadbands = stored();
+    deadbands.follow(&schema(), &next);
+    let moved =
+        |v, state| Row { measurement: 0, ..row("a", 1, vec![Some(Value::Int(1)), state, Some(Value::Float(v)), None]) };
+    let mut batch_of_next = batch(vec![moved(20.1, text("on")), moved(21.0, text("off"))]);
+    deadbands.leave_out(&mut batch_of_next, Trust::Stored);
+    let left: Vec<Vec<bool>> =
+        batch_of_next.rows.iter().map(|(_, row)| row.fields.iter().map(Option::is_some).collect()).collect();
+    assert_eq!(left, [[true, false, false, false], [true, true, true, false]]);
+    assert_eq!(deadbands.bytes, stored().bytes + size_of::<Option<Last>>());
+    // Other tags are other series.
+    let mut next = schema();
+    next.measurements[1].tags = vec!["place".to_owned()];
+    let mut deadbands = stored();
+    deadbands.follow(&schema(), &next);
+    let mut all = batch(vec![v("a", 1, 20.0)]);
+    assert!(deadbands.leave_out(&mut all, Trust::Stored).is_empty());
 }
 
 fn row(device: &str, second: i64, fields: Vec<Option<Value>>) -> Row {

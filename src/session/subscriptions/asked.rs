@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Refused;
 use crate::message::Qos;
+use crate::session::wire::Retained;
 use crate::topic::{Subscription, TopicFilter};
 
 /// SUBACK: the broker takes no subscription identifiers, though its CONNACK did not say so (MQTT 5, 3.9.3).
@@ -17,10 +18,14 @@ pub(in crate::session) struct Asked {
     pub(super) identifiers: bool,
     subscribe: HashMap<u16, Vec<usize>>,
     unsubscribe: HashSet<u16>,
+    /// How many filters were unsubscribed.
+    unsubscribing: usize,
     /// To be unsubscribed.
     stale: Vec<String>,
     /// Only when all SUBSCRIBEs are answered.
     stale_waits: bool,
+    /// By position, in a round that is not the first of the connection: what need not be asked for again.
+    has: Vec<Option<Had>>,
     last_packet_id: u16,
     last_rank: usize,
     pub(in crate::session) refused: Vec<Refused>,
@@ -54,6 +59,13 @@ enum State {
     Refused,
 }
 
+/// What the broker has of a filter since an earlier round on the same connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Had {
+    identifier: u32,
+    state: State,
+}
+
 /// What a filter was granted.
 pub(super) struct Granted<'a> {
     pub position: usize,
@@ -72,6 +84,44 @@ impl Asked {
             questions[position].rank = rank;
         }
         Self { last_rank: questions.len(), questions, identifiers, stale, stale_waits, ..Self::default() }
+    }
+
+    /// The next round on the same connection; `has` by position.
+    pub(super) fn next(&self, order: &[usize], stale: Vec<String>, waits: bool, has: Vec<Option<Had>>) -> Self {
+        let new = Self::new(order, self.identifiers, stale, self.identifiers && waits);
+        Self { last_packet_id: self.last_packet_id, has, ..new }
+    }
+
+    /// What the broker has, by position.
+    pub(super) fn has(&self) -> impl Iterator<Item = (usize, Had)> {
+        let had = |(position, one): (usize, &Question)| match one.state {
+            state @ (State::Granted | State::Lowered(_)) => Some((position, Had { identifier: one.identifier, state })),
+            State::Waiting | State::Asked | State::Refused => None,
+        };
+        self.questions.iter().enumerate().filter_map(had)
+    }
+
+    /// Whether the broker has it just so, and need not be asked.
+    pub(super) fn keeps(&mut self, position: usize, identifier: u32, before: &[usize], retained: Retained) -> bool {
+        let has = self.has.get_mut(position).and_then(Option::take);
+        // Retained messages come of a SUBSCRIBE only.
+        let has = has.filter(|had| had.identifier == identifier && retained != Retained::Always);
+        if let Some(Had { state, .. }) = has {
+            let question = &mut self.questions[position];
+            *question = Question { identifier, before: before.to_vec(), state, ..*question };
+        }
+        has.is_some()
+    }
+
+    /// Whether filters bear identifiers.
+    pub(in crate::session) fn are_identified(&self) -> bool {
+        self.identifiers
+    }
+
+    /// How many filters are asked for, and how many are to be unsubscribed, as far as is known by now.
+    pub(in crate::session) fn outstanding(&self) -> (usize, usize) {
+        let asked = self.questions.iter().filter(|one| matches!(one.state, State::Waiting | State::Asked)).count();
+        (asked, self.stale.len() + self.unsubscribing)
     }
 
     /// Asks for these anew, behind all others.
@@ -115,6 +165,10 @@ impl Asked {
         !matches!(self.questions[position].state, State::Waiting | State::Asked)
     }
 
+    pub(super) fn is_refused(&self, position: usize) -> bool {
+        self.questions[position].state == State::Refused
+    }
+
     pub(super) fn has_failed(&self, position: usize) -> bool {
         matches!(self.questions[position].state, State::Lowered(_) | State::Refused)
     }
@@ -143,8 +197,9 @@ impl Asked {
         if self.stale_waits && waits { Vec::new() } else { std::mem::take(&mut self.stale) }
     }
 
-    pub(super) fn unsubscribed(&mut self, packet_id: u16) {
+    pub(super) fn unsubscribed(&mut self, packet_id: u16, filters: usize) {
         self.unsubscribe.insert(packet_id);
+        self.unsubscribing += filters;
     }
 
     /// How many filters the SUBSCRIBE with this packet identifier asks for; `None` if it is answered, or never was.

@@ -90,6 +90,12 @@ impl Overlap {
         self.salt = self.salt.wrapping_add(1);
     }
 
+    /// What the identifiers of `filter` say is not known any more: no copy of it is left out.
+    pub(super) fn forget(&mut self, filter: &TopicFilter) {
+        self.known.retain(|_, standing| standing.filter != *filter);
+        self.salt = self.salt.wrapping_add(1);
+    }
+
     /// Whether a copy that bears `identifiers` is not the one to take of a message with this topic.
     pub(super) fn leaves_out(&self, topic: &str, identifiers: &Identifiers) -> bool {
         let stands_behind = |identifier| {

@@ -34,18 +34,22 @@ struct Life {
     answers_lost: usize,
     /// The text is not written down any more.
     forgotten: bool,
+    /// Changes of what is wanted while the connection lives, one after another.
+    changes: Vec<Vec<(usize, u8)>>,
     /// The same process connects again.
     goes_on: bool,
     asks_again: bool,
 }
 
 fn life() -> impl Strategy<Value = Life> {
-    let filters = prop::collection::vec((0..FILTERS.len(), 0..3_u8), 1..5);
+    let filters = || prop::collection::vec((0..FILTERS.len(), 0..3_u8), 1..5);
+    let changes = prop::collection::vec(filters(), 0..4);
     let refuses = prop::collection::vec(0..FILTERS.len(), 0..2);
     let flags = (prop::bool::weighted(0.1), prop::bool::weighted(0.2), any::<bool>(), any::<bool>());
-    (filters, refuses, 0..20_usize, 0..3_usize, flags).prop_map(
-        |(filters, refuses, packets, answers_lost, (lowers, forgotten, goes_on, asks_again))| Life {
+    (filters(), changes, refuses, 0..40_usize, 0..3_usize, flags).prop_map(
+        |(filters, changes, refuses, packets, answers_lost, (lowers, forgotten, goes_on, asks_again))| Life {
             filters,
+            changes,
             refuses,
             lowers,
             packets,
@@ -118,9 +122,8 @@ fn packets(outgoing: &mut Outgoing) -> Vec<v5::Packet> {
     packets
 }
 
-fn wanted(life: &Life) -> (Vec<Subscription>, Vec<(TopicFilter, TopicFilter)>) {
-    let all: Vec<Subscription> = life
-        .filters
+fn wanted(filters: &[(usize, u8)]) -> (Vec<Subscription>, Vec<(TopicFilter, TopicFilter)>) {
+    let all: Vec<Subscription> = filters
         .iter()
         .map(|&(filter, qos)| Subscription {
             filter: TopicFilter::new(FILTERS[filter]).unwrap(),
@@ -139,7 +142,7 @@ fn live(lives: &[Life]) -> Result<(), String> {
     let mut text = String::new();
     let mut process_of_before: Option<Subscriptions> = None;
     for (number, life) in lives.iter().enumerate() {
-        let (filters, crossing) = wanted(life);
+        let (filters, crossing) = wanted(&life.filters);
         let is_new = process_of_before.is_none() || !life.goes_on;
         let mut subscriptions = match process_of_before.take() {
             Some(before) if !is_new => before,
@@ -154,7 +157,25 @@ fn live(lives: &[Life]) -> Result<(), String> {
         let mut sent = packets(&mut outgoing);
         let mut left = life.packets;
         let mut again = life.asks_again;
+        let mut changes = life.changes.iter();
         while left > 0 {
+            if sent.is_empty() && asked.is_answered() && !changes.as_slice().is_empty() {
+                let (filters, crossing) = wanted(changes.next().unwrap());
+                asked = subscriptions.change(filters, &crossing, &asked, &mut outgoing);
+                if !life.forgotten {
+                    text = subscriptions.text();
+                }
+                sent = packets(&mut outgoing);
+                if asked.is_answered() {
+                    subscriptions.answered(&asked);
+                }
+                for copies in &made {
+                    if taken(&subscriptions, copies) == 0 {
+                        return Err(format!("{copies:?} is lost by a change; the broker has {session:?}"));
+                    }
+                }
+                continue;
+            }
             if sent.is_empty() {
                 if !again || asked.refused.is_empty() {
                     break;
