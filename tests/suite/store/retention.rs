@@ -174,8 +174,7 @@ fn look(home: &Home, schema: &Schema) -> Kept {
 }
 
 fn present() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_micros()).unwrap()
+    Time::now().0
 }
 
 /// Rows so many days before the present.
