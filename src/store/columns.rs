@@ -74,6 +74,33 @@ impl From<Type> for Element {
 
 /// 2000-01-01T00:00:00Z, from which PostgreSQL counts, in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
+
+/// As PostgreSQL counts.
+///
+/// The lowest value means -infinity to the server, which would take it: what is out of range becomes a value that
+/// it refuses (22008). The upper end of 64 bits is out of reach, since PostgreSQL counts from later on.
+fn micros(time: Time) -> i64 {
+    const REFUSED: i64 = i64::MAX - 1;
+    time.0.checked_sub(POSTGRES_EPOCH).filter(|micros| *micros != i64::MIN).unwrap_or(REFUSED)
+}
+
+/// A time, as a parameter of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instant(Time);
+
+impl SqlxType<Postgres> for Instant {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(Element::Timestamptz.oids().0))
+    }
+}
+
+impl Encode<'_, Postgres> for Instant {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&micros(self.0).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
 /// A buffer that holds less than a quarter of more than this is given back.
 const KEEP_BYTES: usize = 64 << 10;
 
@@ -135,12 +162,8 @@ impl ColumnBuf {
         self.element(value.as_bytes());
     }
 
-    /// The lowest value means -infinity to the server, which would take it: what is out of range becomes a value that
-    /// it refuses (22008). The upper end of 64 bits is out of reach, since PostgreSQL counts from later on.
     pub(super) fn time(&mut self, value: Time) {
-        const REFUSED: i64 = i64::MAX - 1;
-        let micros = value.0.checked_sub(POSTGRES_EPOCH).filter(|micros| *micros != i64::MIN);
-        self.int(micros.unwrap_or(REFUSED));
+        self.int(micros(value));
     }
 
     fn json(&mut self, value: &str) {
@@ -226,22 +249,28 @@ pub(super) fn check(row: &Row, tables: &[Table]) -> Result<(), String> {
     Ok(())
 }
 
+/// The span of no row.
+const NO_TIME: (Time, Time) = (Time(i64::MAX), Time(i64::MIN));
+
 /// The rows of one table: time, series, receipt, fields; or as a table of the user's own has them.
 #[derive(Debug)]
 pub(super) struct Block {
     columns: Vec<ColumnBuf>,
     own: Option<Vec<Source>>,
+    /// The least and the largest time.
+    span: (Time, Time),
 }
 
 impl Block {
     pub(super) fn new(table: &Table) -> Self {
         if let Some(own) = &table.own {
             let columns = own.columns.iter().map(|column| ColumnBuf::new(column.element())).collect();
-            return Self { columns, own: Some(own.columns.iter().map(|column| column.source).collect()) };
+            let own = Some(own.columns.iter().map(|column| column.source).collect());
+            return Self { columns, own, span: NO_TIME };
         }
         let fixed = [Element::Timestamptz, Element::Int8, Element::Timestamptz];
         let fields = table.fields.iter().map(|(_, r#type)| Element::from(*r#type));
-        Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect(), own: None }
+        Self { columns: fixed.into_iter().chain(fields).map(ColumnBuf::new).collect(), own: None, span: NO_TIME }
     }
 
     /// Replaces its content by rows of the batch.
@@ -265,8 +294,10 @@ impl Block {
         let [time, id, received, fields @ ..] = self.columns.as_mut_slice() else {
             unreachable!("a block has three columns and its fields");
         };
+        self.span = NO_TIME;
         for &position in &joined.positions {
             let (origin, row) = &batch.rows[position];
+            self.span = (self.span.0.min(row.time), self.span.1.max(row.time));
             time.time(row.time);
             id.int(series[position]);
             received.time(batch.messages[*origin].received_at);
@@ -279,6 +310,11 @@ impl Block {
 
     pub(super) fn columns(&self) -> &[ColumnBuf] {
         &self.columns
+    }
+
+    /// The least and the largest time of its rows.
+    pub(super) fn span(&self) -> [Instant; 2] {
+        [Instant(self.span.0), Instant(self.span.1)]
     }
 
     /// Bytes that it keeps, used or not.

@@ -23,13 +23,19 @@ const LIMITS: &[(&str, &str)] =
 
 /// READ COMMITTED: a statement that waited for an adoption must see its epoch and store nothing, not fail.
 /// `synchronous_commit` below `on` would acknowledge what a power cut takes back. A connection that waits for messages
-/// is idle, and no harm.
+/// is idle, and no harm. A plan for any parameters is made for all parts of a table by time, which takes seconds where
+/// they are many: then every statement is planned for its own. TimescaleDB's limit of rows that a statement unpacks is
+/// for people: a batch that is over it would be over it at every try.
 const SESSION: &str = "\
 set idle_session_timeout = 0;
 set default_transaction_isolation = 'read committed';
 set standard_conforming_strings = on;
 set client_min_messages = warning;
-select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') not in ('on', 'remote_apply')";
+select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') not in ('on', 'remote_apply');
+select set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false) from pg_catalog.pg_extension where extname = 'timescaledb';
+select set_config('plan_cache_mode', 'force_custom_plan', false)
+where exists (select from pg_catalog.pg_extension where extname = 'timescaledb')
+   or exists (select from pg_catalog.pg_class where relkind = 'p' and relnamespace = to_regnamespace('amber_store'))";
 
 const OLDEST_VERSION: u32 = 140_000;
 

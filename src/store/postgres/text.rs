@@ -16,6 +16,9 @@ where writer = $1 and epoch = $2 and owner = $6 and seq < $3 and seq = $5";
 /// Parameters of the gate.
 pub(super) const GATE_PARAMETERS: usize = 6;
 
+/// Parameters behind the columns of a table that does not keep duplicates: least and largest time.
+const SPAN_PARAMETERS: usize = 2;
+
 const REJECT: [(&str, Element); 9] = [
     ("received_at", Element::Timestamptz),
     ("topic", Element::Text),
@@ -78,7 +81,8 @@ impl Insert {
             OnDuplicate::Replace => format!(" on conflict (series_id, time) do update set {}", replace(table)),
         };
         let insert = Self::new(Dialect::Postgres.data(&table.name), &columns, first);
-        Self { on_duplicate: table.on_duplicate, conflict, ..insert }
+        let span = if table.on_duplicate.is_unique() { SPAN_PARAMETERS } else { 0 };
+        Self { on_duplicate: table.on_duplicate, conflict, next: insert.next + span, ..insert }
     }
 
     /// Into a table of the user's own.
@@ -109,11 +113,17 @@ impl Insert {
     }
 
     /// How many of the rows were there already. It sees the table as it was before the statement.
+    ///
+    /// A table may consist of hundreds of parts by time: the bounds leave those of the batch, at planning and, in a plan
+    /// for any parameters, at its start. `offset 0`: a look into the index for each row, whatever statistics say; a join
+    /// may read all of the table, or unpack what is compressed.
     fn existing(&self, from: &str) -> String {
         let (target, time, series) = (&self.target, self.first, self.first + 1);
+        let [least, largest] = [self.next - SPAN_PARAMETERS, self.next - 1];
         format!(
             "select count(*) as n from {from}unnest(${time}::timestamptz[], ${series}::int8[]) as u(time, series_id) \
-             where exists (select from {target} d where d.series_id = u.series_id and d.time = u.time)"
+             where exists (select from {target} d where d.series_id = u.series_id and d.time = u.time \
+             and d.time between ${least}::timestamptz and ${largest}::timestamptz offset 0)"
         )
     }
 

@@ -124,8 +124,13 @@ pub(super) async fn write(
         sqlx::query(AssertSqlSafe(text)).bind(gate.writer).bind(gate.epoch).bind(gate.number).bind(gate.packets);
     query = query.bind(gate.last).bind(gate.owner);
     for table in &set {
-        for column in kept.blocks[table].columns() {
+        let block = &kept.blocks[table];
+        for column in block.columns() {
             query = query.bind(column);
+        }
+        if tables[*table].on_duplicate.is_unique() {
+            let [least, largest] = block.span();
+            query = query.bind(least).bind(largest);
         }
     }
     if !rejects.is_empty() {
@@ -238,6 +243,8 @@ pub(super) async fn insert_rows(
             query = query.bind(column);
         }
         if on_duplicate.is_unique() {
+            let [least, largest] = block.span();
+            query = query.bind(least).bind(largest);
             let row = super::answered(query.fetch_one(&mut *connection)).await?;
             stored = number(&row, 0)?;
             inserted += stored.saturating_sub(number(&row, 1)?);

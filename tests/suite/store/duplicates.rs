@@ -246,6 +246,37 @@ fn a_refused_row_is_found_beside_its_good_twin_which_is_stored() {
     }
 }
 
+/// A table by days, of which yesterday is locked by somebody: who looks for rows of today has no business there, at
+/// planning neither, and neither from the sixth statement on, when PostgreSQL may plan for any parameters.
+#[test]
+fn duplicates_are_looked_for_in_the_parts_that_have_the_times_of_the_batch() {
+    for on_duplicate in [IGNORE, REPLACE] {
+        let home = Home::postgres();
+        home.sql().run(
+            "create schema amber_store;
+             create table amber_store.air_data (time timestamptz not null, series_id bigint not null,
+               received_at timestamptz not null, t float8, h float8) partition by range (time);
+             create unique index on amber_store.air_data (series_id, time);
+             create table amber_store.yesterday partition of amber_store.air_data for values from ('2026-11-24Z') to ('2026-11-25Z');
+             create table amber_store.today partition of amber_store.air_data for values from ('2026-11-25Z') to ('2026-11-26Z')",
+        );
+        let mut store = home.ready(&air(on_duplicate));
+        let day = 24 * 3_600;
+        assert_eq!(write(&mut store, &batch(vec![t(-day, 1.5), t(0, 1.5)]), 1), (2, 0));
+        assert_eq!(write(&mut store, &batch(vec![t(-day, 2.5), t(0, 2.5), t(1, 2.5)]), 2), (1, 2));
+        let mut somebody = home.sql();
+        somebody.run("begin");
+        somebody.run("lock table amber_store.yesterday in access exclusive mode");
+        for number in 3..=20 {
+            assert_eq!(write(&mut store, &batch(vec![t(0, 3.5), t(number, 3.5)]), number), (1, 1), "{on_duplicate:?}");
+        }
+        somebody.run("commit");
+        let first = if on_duplicate == IGNORE { "1.5" } else { "2.5" };
+        assert_eq!(rows(&home)[0], texts(-day, first, ""));
+        assert_eq!(rows(&home).len(), 21);
+    }
+}
+
 #[test]
 fn a_batch_in_doubt_that_is_stored_is_not_written_again_and_one_that_is_not_is() {
     for on_duplicate in [IGNORE, REPLACE] {
