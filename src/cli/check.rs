@@ -95,11 +95,12 @@ fn print(plan: &Plan, against: &str, out: &mut impl Write) -> anyhow::Result<()>
     for note in &plan.notes {
         writeln!(out, "-- {}", note.replace('\n', "\n-- "))?;
     }
-    if plan.is_empty() {
-        writeln!(out, "-- the store has all that the mappings need")?;
-        return Ok(());
+    match (plan.is_empty(), plan.statements.is_empty()) {
+        (true, true) => writeln!(out, "-- the store has all that the mappings need")?,
+        // Comments, and partitions for the time to come.
+        (true, false) => writeln!(out, "-- the store has all that is needed now, and lacks for later:")?,
+        (false, _) => writeln!(out, "-- against {against}:")?,
     }
-    writeln!(out, "-- against {against}:")?;
     for statement in &plan.statements {
         writeln!(out, "{};", statement.trim_end().trim_end_matches(';'))?;
     }

@@ -61,6 +61,8 @@ pub struct Postgres {
     kept: Kept,
     /// When the tables were last found to be as planned; `None`: not on this connection.
     examined: Option<Instant>,
+    /// Whether this connection plans each statement anew.
+    plans_anew: bool,
 }
 
 impl Postgres {
@@ -80,6 +82,7 @@ impl Postgres {
             series: Cache::default(),
             kept: Kept::default(),
             examined: None,
+            plans_anew: false,
         }
     }
 
@@ -326,6 +329,7 @@ impl Postgres {
         self.keep_up().await?;
         let others = self.settle(batch).await?;
         self.make_partitions(batch).await?;
+        self.plan_anew().await?;
         let misses = self.series.misses(batch, &self.tables);
         let mut made = Made::default();
         if !misses.is_empty() {
@@ -353,6 +357,19 @@ impl Postgres {
             self.tables[measurement].partitions = self.link.give_back(connection, outcome, false)?;
         }
         Ok(())
+    }
+
+    /// A plan for all times has all partitions in it, and each use of it locks them all: where duplicates are looked for, a
+    /// statement is planned for its own times.
+    async fn plan_anew(&mut self) -> Result<(), WriteError> {
+        let is_needed = |table: &Table| table.on_duplicate.is_unique() && table.partitions.is_some();
+        if self.plans_anew || !self.tables.iter().any(is_needed) {
+            return Ok(());
+        }
+        let mut connection = self.take().await?;
+        let outcome = command(&mut connection, "set plan_cache_mode = force_custom_plan").await;
+        self.plans_anew = outcome.is_ok();
+        self.link.give_back(connection, outcome.map_err(Failure::rowless), false)
     }
 
     /// Columns for all values that no field names; new ones are added.
@@ -394,7 +411,7 @@ impl Postgres {
             return Ok(connection);
         }
         self.series.clear(self.tables.len());
-        self.examined = None;
+        (self.examined, self.plans_anew) = (None, false);
         connect(&self.servers).await.map_err(|failure| self.link.failed(failure, false))
     }
 }

@@ -226,6 +226,32 @@ fn a_query_of_a_dashboard_keeps_a_partition_and_stops_nobody() {
 }
 
 #[test]
+fn a_batch_of_now_touches_no_partition_of_other_times_though_it_looks_for_duplicates() {
+    for on_duplicate in [OnDuplicate::Ignore, OnDuplicate::Replace] {
+        let home = Home::postgres();
+        let mut schema = kept(90);
+        schema.measurements[0].on_duplicate = on_duplicate;
+        let mut store = home.ready(&schema);
+        store.write(&ago((0..300).step_by(7)), 1).unwrap();
+        let mut other = home.sql();
+        let old = partitions(&mut other).remove(10);
+        other.run(&format!("begin; lock table amber_store.{old}"));
+        // More often than PostgreSQL makes plans for the times of one statement before it tries one for all times.
+        for number in 2..12 {
+            let twice = ago([0]);
+            assert_eq!(store.write(&twice, number * 2).unwrap().rows, 1);
+            let again = store.write(&twice, number * 2 + 1).unwrap();
+            assert_eq!((again.rows, again.duplicates.values().sum::<u64>()), (0, 1));
+        }
+        other.run("commit");
+        // Rows far apart in time are looked up in their partitions.
+        let apart = ago([1, 250]);
+        assert_eq!(store.write(&apart, 30).unwrap().rows, 2);
+        assert_eq!(store.write(&apart, 31).unwrap().duplicates.values().sum::<u64>(), 2);
+    }
+}
+
+#[test]
 fn rows_of_a_table_without_partitions_are_deleted_in_slices_and_the_rest_stays() {
     for home in Home::both() {
         let mut store = home.ready(&climate());
