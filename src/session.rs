@@ -233,6 +233,9 @@ impl Run {
     async fn connect(&mut self) -> Result<(Link<dial::Stream>, Version, ConnAck), ConnectError> {
         let version = self.versions.next;
         self.session.config.status = self.presence.is_wanted();
+        // A broker that refuses the old password is never connected: the new one must not wait for that.
+        let wanted = self.session.wanted.borrow().clone();
+        (self.session.config.username, self.session.config.password) = (wanted.username, wanted.password);
         let (link, ack) = Link::connect(&self.session.config, version).await?;
         Ok((link, version, ack))
     }
@@ -270,8 +273,6 @@ impl Run {
     fn take_wanted(&mut self) -> topic::Reduced {
         let wanted = self.session.wanted.borrow_and_update().clone();
         self.stored_again.clone_from(&wanted.stored_again);
-        self.session.config.username.clone_from(&wanted.username);
-        self.session.config.password.clone_from(&wanted.password);
         wanted.reduced()
     }
 
@@ -283,9 +284,13 @@ impl Run {
         is_suspect && self.session.stop.run_until_cancelled(holds).await == Some(false)
     }
 
-    /// Waits, and hands on meanwhile what is held; `false` if it is time to stop.
+    /// Waits, and hands on meanwhile what is held; no longer once there is another user name or password to try.
+    /// `false` if it is time to stop.
     async fn pause(&mut self, wait: Duration) -> Result<bool, SessionError> {
         let until = Instant::now() + wait;
+        let (username, password) = (self.session.config.username.clone(), self.session.config.password.clone());
+        // What is seen here is not seen by the session: the filters are still to be taken.
+        let mut wanted = self.session.wanted.clone();
         loop {
             tokio::select! { biased;
                 () = self.session.stop.cancelled() => return Ok(false),
@@ -293,6 +298,9 @@ impl Run {
                     if !handed_on {
                         return Err(SessionError::NobodyListens);
                     }
+                }
+                Ok(_) = wanted.wait_for(|wanted| wanted.username != username || wanted.password != password) => {
+                    return Ok(true);
                 }
                 () = tokio::time::sleep_until(until) => return Ok(true),
             }

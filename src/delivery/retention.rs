@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::in_force::Following;
+use crate::in_force::{Following, InForce};
 use crate::message::{Clock, Time};
 use crate::metrics::Metrics;
 use crate::schema::Schema;
@@ -20,6 +20,9 @@ use crate::store::{Kept, Upkeep, WriteError};
 
 /// The shortest and the longest time between two looks.
 const EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3_600));
+
+/// After a change in a running service rows that only it makes too old wait so long: a slip of the pen deletes nothing.
+const CAUTION: Duration = Duration::from_secs(600);
 
 /// The stage.
 pub struct Retention {
@@ -42,35 +45,59 @@ impl Retention {
     /// Until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         let ended = stop.clone();
+        let mut following = self.following.clone();
         let looks = async {
+            // What the last look went by.
+            let mut looked: Option<Arc<InForce>> = None;
             loop {
-                let in_force = Arc::clone(&self.following.borrow_and_update());
-                let next = if self.look(&in_force.schema).await { every(&in_force.schema) } else { EVERY.0 };
-                tokio::select! {
-                    () = sleep(next) => {}
-                    // Perhaps there are other retentions.
-                    changed = self.following.changed() => if changed.is_err() {
-                        break stop.cancelled().await;
-                    },
+                let in_force = Arc::clone(&following.borrow_and_update());
+                let shorter =
+                    looked.as_ref().map(|before| shorter(&before.schema, &in_force.schema)).unwrap_or_default();
+                let mut kept = Kept::default();
+                let look = async {
+                    if !shorter.is_empty() {
+                        warn!(
+                            measurements = shorter.join(", "),
+                            minutes = CAUTION.as_secs() / 60,
+                            "a retention is shorter than it was, or new: rows beyond it are deleted after these minutes; \
+                             a mistake can be mended until then"
+                        );
+                        sleep(CAUTION).await;
+                    }
+                    looked = Some(Arc::clone(&in_force));
+                    let is_well = self.look(&in_force.schema, &mut kept).await;
+                    sleep(if is_well { every(&in_force.schema) } else { EVERY.0 }).await;
+                };
+                let changed = tokio::select! {
+                    () = look => Ok(()),
+                    // A look that is under way ends where it is: perhaps nothing is too old any more.
+                    changed = following.changed() => changed,
+                };
+                self.count(&mut kept);
+                if changed.is_err() {
+                    break stop.cancelled().await;
                 }
             }
         };
         ended.run_until_cancelled(looks).await;
     }
 
-    /// Whether all went well.
-    async fn look(&mut self, schema: &Schema) -> bool {
-        let mut kept = Kept::default();
-        let outcome = self.upkeep.look(schema, self.now(), &mut kept).await;
-        for (measurement, partitions) in &kept.dropped {
-            self.metrics.partitions_dropped.with_label_values(&[measurement.as_str()]).inc_by(*partitions);
+    fn count(&self, kept: &mut Kept) {
+        for (measurement, partitions) in std::mem::take(&mut kept.dropped) {
+            self.metrics.partitions_dropped.with_label_values(&[measurement.as_str()]).inc_by(partitions);
             info!(measurement, partitions, "partitions were dropped: their rows are older than the retention");
         }
-        for (measurement, rows) in &kept.deleted {
-            self.metrics.rows_deleted.with_label_values(&[measurement.as_str()]).inc_by(*rows);
+        for (measurement, rows) in std::mem::take(&mut kept.deleted) {
+            self.metrics.rows_deleted.with_label_values(&[measurement.as_str()]).inc_by(rows);
             info!(measurement, rows, "rows were deleted: they are older than the retention");
         }
-        let mut hindrances = kept.hindrances;
+    }
+
+    /// Whether all went well. Cancel safe: `kept` has what was done until then.
+    async fn look(&mut self, schema: &Schema, kept: &mut Kept) -> bool {
+        let outcome = self.upkeep.look(schema, self.now(), kept).await;
+        self.count(kept);
+        let mut hindrances = std::mem::take(&mut kept.hindrances);
         match outcome {
             Ok(()) => {}
             // That is delivery's to say.
@@ -97,8 +124,53 @@ impl Retention {
     }
 }
 
+/// The measurements whose rows are kept for a shorter time than before.
+fn shorter<'m>(before: &Schema, after: &'m Schema) -> Vec<&'m str> {
+    let of = |measurement: &crate::schema::Measurement| measurement.retention.unwrap_or(Duration::MAX);
+    let is_shorter = |after: &&crate::schema::Measurement| {
+        // One that was not there may have a table from earlier.
+        let before = before.measurements.iter().find(|before| before.name == after.name);
+        of(after) < before.map_or(Duration::MAX, of)
+    };
+    after.measurements.iter().filter(is_shorter).map(|measurement| measurement.name.as_str()).collect()
+}
+
 /// A hundredth of the shortest retention: so much longer than it a row may stay, beside what its partition takes.
 fn every(schema: &Schema) -> Duration {
     let shortest = schema.measurements.iter().filter_map(|measurement| measurement.retention).min();
     shortest.map_or(EVERY.1, |shortest| (shortest / 100).clamp(EVERY.0, EVERY.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mapping::Mapping;
+
+    /// Measurements, and the days that their rows are kept.
+    fn schema(days: &[(&str, Option<u64>)]) -> Schema {
+        let mut toml = "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:x.db\"\n".to_owned();
+        for (name, days) in days {
+            toml += &format!("[mapping.{name}]\ntopic = \"{name}\"\nfields = [\"v\"]\n");
+            toml += &days.map(|days| format!("retention = \"{days}d\"\n")).unwrap_or_default();
+        }
+        let config = crate::config::load_text("config.toml", &toml, []).config.unwrap();
+        Mapping::new(&config.mappings).0.unwrap().schema().clone()
+    }
+
+    #[test]
+    fn a_retention_that_is_shorter_or_new_is_found_and_one_that_is_longer_or_gone_is_not() {
+        let before =
+            schema(&[("same", Some(90)), ("less", Some(90)), ("first", None), ("more", Some(9)), ("gone", Some(9))]);
+        let after = [
+            ("new", Some(9)),
+            ("gone", None),
+            ("more", Some(90)),
+            ("first", Some(90)),
+            ("less", Some(9)),
+            ("same", Some(90)),
+            ("never", None),
+        ];
+        assert_eq!(shorter(&before, &schema(&after)), ["new", "first", "less"]);
+        assert!(shorter(&before, &before).is_empty());
+    }
 }

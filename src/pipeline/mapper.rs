@@ -28,6 +28,8 @@ use crate::topic::Subscription;
 /// So long nothing is mapped while a change waits for the store. One that takes longer may be away: what is ignored is
 /// settled meanwhile, and the change waits for the next time that the store is free.
 const HOLD: Duration = Duration::from_secs(2);
+/// The same once a batch was written while the change waited: the store is slow, and there.
+const HOLD_LONGER: Duration = Duration::from_secs(60);
 
 /// The stage, with the mapping in force.
 pub(super) struct Mapper {
@@ -59,6 +61,12 @@ struct Waiting {
 impl Waiting {
     fn new(order: Order) -> Self {
         Self { order, held_until: Instant::now() + HOLD }
+    }
+
+    /// What had gathered is on its way. The next time that the store is free is the change's, or it would never be: with a
+    /// store that takes longer than `HOLD` for each batch there is always another one.
+    fn hold_longer(&mut self) {
+        self.held_until = Instant::now() + HOLD_LONGER;
     }
 }
 
@@ -113,7 +121,7 @@ impl Mapper {
                         Some(Waiting { order, .. }) => self.change(order, permit).await,
                         None => {
                             if let Some(waiting) = &mut waiting {
-                                waiting.held_until = Instant::now() + HOLD;
+                                waiting.hold_longer();
                             }
                             self.seal(std::mem::take(&mut batch), permit).await
                         }

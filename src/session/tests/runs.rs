@@ -13,6 +13,7 @@ struct Running {
     stop: CancellationToken,
     /// Kept: a session whose messages nobody takes ends.
     _received: mpsc::Receiver<Vec<Message>>,
+    wanted: watch::Sender<Wanted>,
     session: tokio::task::JoinHandle<Result<(), SessionError>>,
 }
 
@@ -28,9 +29,11 @@ async fn start_with(remembered: &str, config: Broker) -> Running {
     let (out, received) = mpsc::channel(OUT_CAPACITY);
     let url = At::new(BrokerUrl::mqtt("127.0.0.1", port), Place::Default);
     let filter = TopicFilter::new("t/#").unwrap();
+    let wanted = wanted(vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }]);
+    let wanted = watch::Sender::new(wanted);
     let session = Session {
         config: Broker { url, ..config },
-        wanted: unchanging(vec![Subscription { filter, qos: Qos::AtLeastOnce, retained: false }]),
+        wanted: wanted.subscribe(),
         remembered: remembered.to_owned(),
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out,
@@ -42,7 +45,7 @@ async fn start_with(remembered: &str, config: Broker) -> Running {
         grace: Duration::from_secs(10),
     };
     let (status, stop) = (Arc::clone(&session.status), session.stop.clone());
-    Running { listener, status, metrics, stop, _received: received, session: tokio::spawn(session.run()) }
+    Running { listener, status, metrics, stop, _received: received, wanted, session: tokio::spawn(session.run()) }
 }
 
 impl Running {
@@ -113,6 +116,21 @@ async fn a_refused_password_is_a_standing_fault_that_says_what_to_do() {
     script.send(&[0x20, 3, 0, 0x86, 0]).await;
     let why = running.standing().await;
     assert!(why.contains("password_file"), "{why}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_is_tried_though_the_broker_has_refused_the_old_one() {
+    let running = start("").await;
+    let (mut script, _) = running.accept().await;
+    script.send(&[0x20, 3, 0, 0x86, 0]).await;
+    running.standing().await;
+    running.wanted.send_modify(|wanted| {
+        wanted.username = Some("amber".to_owned());
+        wanted.password = Some(config::Secret::new("sesame"));
+    });
+    let (_, body) = running.accept_connect().await;
+    assert!(body.ends_with(b"\0\x05amber\0\x06sesame"), "{body:?}");
     running.end().await;
 }
 
