@@ -187,6 +187,24 @@ pub struct Store {
     pub devices_interval: Duration,
     /// Whether Amber makes and changes the tables itself; default yes.
     pub ddl: bool,
+    pub timescale: Timescale,
+}
+
+/// `[store.timescale]`: for databases with that extension; nothing of it matters elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timescale {
+    /// Whether new tables of readings become hypertables; default yes.
+    pub hypertable: bool,
+    /// How much time a chunk holds; by default as much as a partition.
+    pub chunk: Option<Duration>,
+    /// Chunks are compressed when all of their rows are so old, where no mapping says otherwise; default never.
+    pub compress_after: Option<Duration>,
+}
+
+impl Default for Timescale {
+    fn default() -> Self {
+        Self { hypertable: true, chunk: None, compress_after: None }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

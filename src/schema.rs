@@ -107,6 +107,14 @@ impl OnDuplicate {
     }
 }
 
+/// When rows are compressed, where the database can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    Never,
+    /// When they are so old.
+    After(Duration),
+}
+
 /// A table of readings. The order of `tags` and `fields` is that of the columns and of the values in a `Row`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
@@ -119,6 +127,8 @@ pub struct Measurement {
     pub on_duplicate: OnDuplicate,
     /// Rows whose time is longer ago are deleted; `None`: they stay for ever.
     pub retention: Option<Duration>,
+    /// When TimescaleDB compresses its rows; `None`: as the store's settings say.
+    pub compress: Option<Compress>,
     /// Whether rows may bring columns of their own (`others = "add"`).
     pub others: bool,
     /// The table of somebody else's that its rows go into; `None`: Amber makes tables for it.

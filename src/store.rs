@@ -149,7 +149,8 @@ impl Plan {
     }
 
     fn needed(&self) -> impl Iterator<Item = &String> {
-        self.statements.iter().filter(|sql| !sql.starts_with("comment on ") && !plan::partitions::is_for_later(sql))
+        let is_for_later = |sql: &str| plan::partitions::is_for_later(sql) || plan::timescale::is_for_later(sql);
+        self.statements.iter().filter(move |sql| !sql.starts_with("comment on ") && !is_for_later(sql))
     }
 
     /// What Amber runs of it: all, or nothing where the tables are an administrator's (no `ddl`).
@@ -177,9 +178,7 @@ impl Store {
     #[must_use]
     pub fn new(config: &config::Store, writer: &str, owner: i64) -> Self {
         match &config.url.value {
-            config::StoreUrl::Postgres(urls) => {
-                Self::Postgres(Box::new(Postgres::new(urls, writer, owner, config.ddl)))
-            }
+            config::StoreUrl::Postgres(urls) => Self::Postgres(Box::new(Postgres::new(urls, writer, owner, config))),
             config::StoreUrl::Sqlite(path) => Self::Sqlite(Box::new(Sqlite::new(path, writer, owner, config.ddl))),
         }
     }

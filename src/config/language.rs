@@ -14,7 +14,7 @@ use super::reader::{self, Faults, Section, check_keys};
 use super::tree::{Entry, Node, Table, Value};
 use super::{example, settings, vocabulary};
 use crate::fault::{At, Fault};
-use crate::schema::OnDuplicate;
+use crate::schema::{Compress, OnDuplicate};
 
 /// Reads one mapping; `defaults` begin with the nearest. `None` if it has no topic or no fields to go on with.
 pub(super) fn mapping(
@@ -151,6 +151,7 @@ fn read(name: &At<String>, section: &Section<'_>, faults: &mut Faults) -> Mappin
         max_series: section.whole("max_series", 1..=MOST_SERIES, faults).map(|at| at.map(i64::unsigned_abs)),
         on_duplicate: section.choice("on_duplicate", &on_duplicate, faults),
         retention: section.duration("retention", SHORTEST_AND_LONGEST, faults),
+        compress_after: compress_after(section, faults),
         table: section.text("table", faults),
         columns: columns::columns(section, faults),
         example: example::examples(&name.value, section, faults),
@@ -162,6 +163,14 @@ const MOST_SERIES: i64 = 1_000_000_000;
 
 /// Of a retention: what is deleted sooner was not worth a table.
 const SHORTEST_AND_LONGEST: (Duration, Duration) = (Duration::from_secs(3_600), MOST_AHEAD);
+
+/// A duration, or `false`.
+fn compress_after(section: &Section<'_>, faults: &mut Faults) -> Option<At<Compress>> {
+    match section.get("compress_after")? {
+        Node { value: Value::Bool(false), place } => Some(At::new(Compress::Never, place.clone())),
+        _ => Some(section.duration("compress_after", SHORTEST_AND_LONGEST, faults)?.map(Compress::After)),
+    }
+}
 
 /// A century: what is further ahead is no clock that goes wrong.
 const MOST_AHEAD: Duration = Duration::from_secs(36_500 * 86_400);

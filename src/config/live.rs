@@ -57,10 +57,11 @@ impl Broker {
 
 impl Store {
     fn change_to(&self, next: Self, waits: &mut Waits) -> Self {
-        let Self { url, commit_interval, devices_interval, ddl } = next;
+        let Self { url, commit_interval, devices_interval, ddl, timescale } = next;
         waits.compare("store.url or its password", &self.url.value, &url.value);
         waits.compare("store.devices_interval", &self.devices_interval, &devices_interval);
         waits.compare("store.ddl", &self.ddl, &ddl);
+        waits.compare("store.timescale", &self.timescale, &timescale);
         Self { commit_interval, ..self.clone() }
     }
 }

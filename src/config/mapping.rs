@@ -4,7 +4,7 @@
 
 use crate::fault::At;
 use crate::message::Qos;
-use crate::schema::{Kind, OnDuplicate, Type};
+use crate::schema::{Compress, Kind, OnDuplicate, Type};
 
 pub use super::example::{Example, Expected, ExpectedRow};
 
@@ -51,6 +51,8 @@ pub struct MappingConfig {
     pub on_duplicate: Option<At<OnDuplicate>>,
     /// Of its measurement: older rows are deleted; default for ever.
     pub retention: Option<At<std::time::Duration>>,
+    /// Likewise: older rows are compressed, by TimescaleDB; default as `[store.timescale]` says.
+    pub compress_after: Option<At<Compress>>,
     /// For `amber test`; nothing else reads them.
     pub example: Vec<Example>,
     /// A table of the user's own, as SQL writes it.

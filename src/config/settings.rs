@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::reader::{Faults, Section};
 use super::tree::Table;
 use super::{
-    Broker, BrokerUrl, Dashboards, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl, url,
-    vocabulary,
+    Broker, BrokerUrl, Dashboards, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl,
+    Timescale, url, vocabulary,
 };
 use crate::fault::{At, Fault, Place};
 use crate::message::Qos;
@@ -38,7 +38,8 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
         place: top.section(name).map_or(start, |entry| &entry.key.place).clone(),
         table: tables.get(name).unwrap_or(&empty),
     };
-    let store = store(&section("store"), faults);
+    let timescale = section("store.timescale");
+    let store = store(&section("store"), &timescale, faults);
     Settings {
         broker: broker(&section("broker"), faults),
         dashboards: dashboards(&section("dashboards"), &store, faults),
@@ -194,7 +195,7 @@ fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
     }
 }
 
-fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
+fn store(section: &Section<'_>, timescale: &Section<'_>, faults: &mut Faults) -> Store {
     let password = password(section, faults);
     let url = match section.text("url", faults) {
         Some(text) => match url::store(&text.value, password.as_ref().map(|at| &at.value)) {
@@ -222,12 +223,29 @@ fn store(section: &Section<'_>, faults: &mut Faults) -> Store {
     let interval = section.duration("commit_interval", (Duration::ZERO, 600 * SECOND), faults);
     let ddl = section.flag("ddl", faults).unwrap_or(true);
     let devices_interval = section.duration("devices_interval", (Duration::ZERO, 3_600 * SECOND), faults);
+    let timescale = self::timescale(timescale, &url.value, faults);
     Store {
         url,
         commit_interval: interval.map_or(default, |at| at.value),
         devices_interval: devices_interval.map_or(devices, |at| at.value),
         ddl,
+        timescale,
     }
+}
+
+fn timescale(section: &Section<'_>, url: &StoreUrl, faults: &mut Faults) -> Timescale {
+    let default = Timescale::default();
+    let hypertable = section.flag("hypertable", faults).unwrap_or(default.hypertable);
+    let chunk = section.duration("chunk", (3_600 * SECOND, 3_650 * DAY), faults);
+    let compress_after = section.duration("compress_after", (3_600 * SECOND, 36_500 * DAY), faults);
+    if matches!(url, StoreUrl::Sqlite(_)) {
+        for (key, at) in [("chunk", &chunk), ("compress_after", &compress_after)] {
+            let Some(at) = at else { continue };
+            let what = "is for PostgreSQL with the extension TimescaleDB, and `store.url` is a SQLite file";
+            faults.push(Fault::warning(&at.place, section.path(key), what, "it does nothing here; leave it out"));
+        }
+    }
+    Timescale { hypertable, chunk: chunk.map(|at| at.value), compress_after: compress_after.map(|at| at.value) }
 }
 
 fn rejects(section: &Section<'_>, faults: &mut Faults) -> Rejects {

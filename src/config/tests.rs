@@ -111,6 +111,30 @@ fn a_file_of_rubbish_is_faults_and_no_panic() {
 }
 
 #[test]
+fn a_section_in_a_section_is_read_from_the_file_and_from_the_environment() {
+    let text = "[broker]\nurl = 'mqtt://a'\n[store]\nurl = 'postgres://db/a'\n[store.timescale]\nchunk = '6h'\ncompress_after = '30d'\n\
+                [mapping.a]\ntopic='a'\nfields=['a']";
+    let hours = |hours: u64| Some(Duration::from_secs(hours * 3_600));
+    let read = good(text, &[]).store.timescale;
+    assert_eq!(read, Timescale { hypertable: true, chunk: hours(6), compress_after: hours(720) });
+    let pairs = [("AMBER__STORE__TIMESCALE__HYPERTABLE", "false"), ("AMBER__STORE__TIMESCALE__CHUNK", "12h")];
+    let read = good(text, &pairs).store.timescale;
+    assert_eq!(read, Timescale { hypertable: false, chunk: hours(12), compress_after: hours(720) });
+    let faults = |text: &str| lines(&load_text("c.toml", &format!("{MINIMAL}{text}"), []));
+    let [misspelt] = &faults("[store.timescale]\nchunks = '1d'\n[mapping.a]\ntopic='a'\nfields=['a']")[..] else {
+        panic!()
+    };
+    assert!(misspelt.contains("store.timescale.chunks: unknown key; did you mean `chunk`?"), "{misspelt}");
+    let [no_table] = &faults("timescale = true\n[mapping.a]\ntopic='a'\nfields=['a']")[..] else { panic!() };
+    assert!(
+        no_table.contains("store.timescale: must be a table") && no_table.contains("[store.timescale]"),
+        "{no_table}"
+    );
+    let [file] = &faults("[store.timescale]\nchunk = '1d'\n[mapping.a]\ntopic='a'\nfields=['a']")[..] else { panic!() };
+    assert!(file.contains("warning: is for PostgreSQL with the extension TimescaleDB"), "{file}");
+}
+
+#[test]
 fn the_environment_overrides_the_file_and_faults_name_the_variable() {
     let text = "[broker]\nurl = \"mqtt://file\"\nqos = 1\nkeep_alive = \"60s\"\n[store]\nurl = 5\n[mapping.a]\ntopic='a'\nfields=['a']";
     let config = good(

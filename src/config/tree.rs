@@ -65,9 +65,13 @@ impl Table {
         self.entries.iter().find(|entry| entry.key.value == key)
     }
 
-    /// At the top of a file: the section `name`, also under a misspelt name (which is reported as unknown), so that
+    /// At the top of a file: the section `name` (`store`, `store.timescale`), also under a misspelt name (which is reported as unknown), so that
     /// the rest of it is checked and nothing in it is called missing.
     pub(super) fn section(&self, name: &str) -> Option<&Entry> {
+        if let Some((outer, inner)) = name.split_once('.') {
+            let Value::Table(table) = &self.section(outer)?.node.value else { return None };
+            return table.get(inner);
+        }
         let misspelt = |entry: &&Entry| {
             let key = entry.key.value.as_str();
             !vocabulary::TOP.contains(&key) && vocabulary::nearest(key, vocabulary::TOP) == Some(name)

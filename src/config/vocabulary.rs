@@ -28,11 +28,17 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
         ],
     ),
     ("store", &["url", "password", "password_file", "commit_interval", "devices_interval", "ddl"]),
+    ("store.timescale", &["hypertable", "chunk", "compress_after"]),
     ("rejects", &["keep", "max", "per_minute"]),
     ("dashboards", &["dir"]),
     ("http", &["listen"]),
     ("log", &["level", "format"]),
 ];
+
+/// The keys of a section that are sections themselves: `timescale` of `store`.
+pub(super) fn inner(section: &str) -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().filter_map(move |(name, _)| name.strip_prefix(section)?.strip_prefix('.'))
+}
 
 /// What else may stand at the top of a file.
 pub(super) const TOP: &[&str] =
@@ -66,6 +72,7 @@ pub(super) const MAPPING: &[&str] = &[
     "max_series",
     "on_duplicate",
     "retention",
+    "compress_after",
     "table",
     "columns",
     "example",

@@ -348,7 +348,13 @@ mod tests {
     fn two_ends() -> (Told, Option<Devices>) {
         let url = At::new(config::StoreUrl::Sqlite("no such file".into()), Place::Default);
         let (zero, interval) = (Duration::ZERO, Duration::from_secs(5));
-        let store = config::Store { url, commit_interval: zero, devices_interval: interval, ddl: true };
+        let store = config::Store {
+            url,
+            commit_interval: zero,
+            devices_interval: interval,
+            ddl: true,
+            timescale: config::Timescale::default(),
+        };
         channel(&store, &Schema::default(), || Time(0), &Arc::new(Metrics::new()))
     }
 

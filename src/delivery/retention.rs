@@ -33,13 +33,23 @@ pub struct Retention {
     metrics: Arc<Metrics>,
     /// What is in the way, as it was said last.
     said: Vec<String>,
+    /// What cannot be, likewise.
+    noted: Vec<String>,
 }
 
 impl Retention {
     #[must_use]
     pub fn new(following: Following, clock: Clock, metrics: Arc<Metrics>) -> Self {
         let upkeep = Upkeep::new(&following.borrow().config.store);
-        Self { upkeep, following, clock, started: (clock(), Instant::now()), metrics, said: Vec::new() }
+        Self {
+            upkeep,
+            following,
+            clock,
+            started: (clock(), Instant::now()),
+            metrics,
+            said: Vec::new(),
+            noted: Vec::new(),
+        }
     }
 
     /// Until `stop` is cancelled.
@@ -97,6 +107,13 @@ impl Retention {
     async fn look(&mut self, schema: &Schema, kept: &mut Kept) -> bool {
         let outcome = self.upkeep.look(schema, self.now(), kept).await;
         self.count(kept);
+        let notes = std::mem::take(&mut kept.notes);
+        for note in notes.iter().filter(|note| !self.noted.contains(note)) {
+            warn!(reason = note, "TimescaleDB does not do as the configuration says");
+        }
+        if outcome.is_ok() {
+            self.noted = notes;
+        }
         let mut hindrances = std::mem::take(&mut kept.hindrances);
         match outcome {
             Ok(()) => {}

@@ -9,7 +9,7 @@ use super::own::Tables;
 use crate::config::mapping::Others;
 use crate::config::written_duration as span;
 use crate::fault::{At, Fault, Place};
-use crate::schema::{Field, Kind, MAX_SERIES, Measurement, OnDuplicate, Schema};
+use crate::schema::{Compress, Field, Kind, MAX_SERIES, Measurement, OnDuplicate, Schema};
 
 /// The schema of all drafts, and the drafts with their places in it; faults where they disagree.
 pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema, Vec<Compiled>) {
@@ -20,6 +20,7 @@ pub(super) fn merge(drafts: Vec<Draft<'_>>, faults: &mut Vec<Fault>) -> (Schema,
         bounds: HashMap::new(),
         duplicates: HashMap::new(),
         retentions: HashMap::new(),
+        compressions: HashMap::new(),
         tables: Tables::default(),
         faults,
     };
@@ -83,6 +84,8 @@ struct Merge<'c, 'f> {
     duplicates: HashMap<usize, (String, Place)>,
     /// Who said first how long rows are kept.
     retentions: HashMap<usize, (String, Place)>,
+    /// Who said first when they are compressed.
+    compressions: HashMap<usize, (String, Place)>,
     /// Tables of the user's own.
     tables: Tables<'c>,
     faults: &'f mut Vec<Fault>,
@@ -104,6 +107,7 @@ impl<'c> Merge<'c, '_> {
                 own: None,
                 on_duplicate: OnDuplicate::default(),
                 retention: None,
+                compress: None,
                 others: false,
             });
             self.schema.measurements.len() - 1
@@ -129,6 +133,9 @@ impl<'c> Merge<'c, '_> {
         }
         if let Some(said) = &config.retention {
             self.retention(index, said, &config.name.value);
+        }
+        if let Some(said) = &config.compress_after {
+            self.compression(index, said, &config.name.value);
         }
         for tag in &draft.compiled.tags {
             self.tag(index, &tag.name, place, &path);
@@ -204,6 +211,32 @@ impl<'c> Merge<'c, '_> {
             (None, _) => {
                 measurement.retention = Some(said.value);
                 self.retentions.insert(index, (mapping.to_owned(), said.place.clone()));
+            }
+        }
+    }
+
+    /// Likewise.
+    fn compression(&mut self, index: usize, said: &At<Compress>, mapping: &str) {
+        let measurement = &mut self.schema.measurements[index];
+        match (self.compressions.get(&index), measurement.compress) {
+            (Some((first, place)), Some(known)) if known != said.value => {
+                let word = |compress: Compress| match compress {
+                    Compress::Never => "false".to_owned(),
+                    Compress::After(age) => span(age),
+                };
+                let what = format!(
+                    "`compress_after` is {} here and {} in `mapping.{first}` ({place}), and both feed measurement `{}`",
+                    word(said.value),
+                    word(known),
+                    measurement.name
+                );
+                let path = format!("mapping.{mapping}.compress_after");
+                self.faults.push(Fault::new(&said.place, path, what, "write it in one of them"));
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                measurement.compress = Some(said.value);
+                self.compressions.insert(index, (mapping.to_owned(), said.place.clone()));
             }
         }
     }

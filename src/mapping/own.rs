@@ -107,6 +107,10 @@ pub(super) fn faults(config: &MappingConfig, faults: &mut Vec<Fault>) {
         let remedy = "leave it out, and delete old rows yourself; or let Amber make the table: leave out `table`";
         fault(&said.place, "retention", what, remedy);
     }
+    if let Some(said) = &config.compress_after {
+        let what = "Amber changes nothing of a table of your own";
+        fault(&said.place, "compress_after", what, "leave it out, or let Amber make the table: leave out `table`");
+    }
     if config.others == Others::Add {
         let what = "`others = \"add\"` makes columns, and Amber does not change a table of your own";
         let remedy = "write `others = \"json\"`, which goes to one column, or leave `table` out";

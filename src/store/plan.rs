@@ -19,6 +19,7 @@ mod planner;
 mod remedy;
 #[cfg(test)]
 mod tests;
+pub(super) mod timescale;
 
 use std::collections::BTreeMap;
 
@@ -32,6 +33,7 @@ pub(super) use dialect::Dialect;
 pub(super) use own::{Form, OwnTable, Source};
 pub(super) use partitions::{Layout, Partition, Ranges};
 pub(super) use remedy::EXACT_INT;
+pub(super) use timescale::{Hypertable, Timescale};
 
 /// What the database has of one measurement.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +54,8 @@ pub(super) struct Found {
     pub(super) layout: Layout,
     /// The present by the database's clock, and from when to when there are to be partitions; `None`: nobody has looked.
     pub(super) span: Option<(Time, Time)>,
-    /// TimescaleDB looks after a data table that is made now.
-    pub(super) timescale: bool,
+    /// The extension, if it is there.
+    pub(super) timescale: Option<Timescale>,
 }
 
 /// What a column's new type would have to take along; read only where a column has another type than is wanted, or an index is to be

@@ -12,6 +12,7 @@ pub(super) mod partitions;
 mod prepare;
 mod series;
 mod text;
+pub(super) mod timescale;
 mod write;
 
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, timeout};
 
 pub(super) use self::connect::{Server, connect};
 pub(super) use self::prepare::MADE_AHEAD;
+use self::prepare::Rules;
 use self::write::Kept;
 use super::duplicates::Counts;
 use super::error::Failure;
@@ -32,7 +34,7 @@ use super::plan::Table;
 use super::series::{Cache, Made, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
-use crate::config::Secret;
+use crate::config::{self, Secret};
 use crate::schema::Schema;
 
 /// Of one statement. Longer than `statement_timeout`, so that the server's own word (definite: not stored) comes first.
@@ -52,6 +54,7 @@ pub struct Postgres {
     owner: i64,
     /// Whether Amber changes tables itself.
     ddl: bool,
+    timescale: config::Timescale,
     link: Link<PgConnection>,
     /// What `prepare` was given last, to plan again when another Amber has changed the tables.
     schema: Option<Schema>,
@@ -67,15 +70,16 @@ pub struct Postgres {
 
 impl Postgres {
     /// `urls`: one for each host.
-    pub(super) fn new(urls: &[Secret], writer: &str, owner: i64, ddl: bool) -> Self {
+    pub(super) fn new(urls: &[Secret], writer: &str, owner: i64, config: &config::Store) -> Self {
         let servers: Vec<Server> = urls.iter().map(Server::new).collect();
         let user = servers.first().map_or_else(String::new, Server::user);
         Self {
             servers,
             writer: writer.to_owned(),
             owner,
-            ddl,
-            link: Link::new(user, ddl),
+            ddl: config.ddl,
+            timescale: config.timescale.clone(),
+            link: Link::new(user, config.ddl),
             schema: None,
             tables: Vec::new(),
             hindered: Hindered::default(),
@@ -84,6 +88,10 @@ impl Postgres {
             examined: None,
             plans_anew: false,
         }
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules { ddl: self.ddl, timescale: &self.timescale }
     }
 
     pub(super) fn is_adopted(&self) -> bool {
@@ -104,7 +112,8 @@ impl Postgres {
     /// What is to be done, and the tables as they would be then.
     async fn look(&mut self, schema: &Schema) -> Result<(Plan, Vec<Table>), WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LIMIT, prepare::plan(&mut connection, schema, self.ddl)).await.map_err(Failure::rowless);
+        let outcome =
+            within(LIMIT, prepare::plan(&mut connection, schema, self.rules())).await.map_err(Failure::rowless);
         self.link.give_back(connection, outcome, false)
     }
 
@@ -126,7 +135,7 @@ impl Postgres {
         new: &Lacking,
     ) -> Result<Option<(Obstacle, Failure)>, WriteError> {
         let mut connection = self.take().await?;
-        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, new, self.ddl)).await;
+        let outcome = within(LONG_LIMIT, prepare::prepare(&mut connection, schema, new, self.rules())).await;
         let outcome = outcome.map_err(|failure| failure.context("cannot prepare the tables"));
         if !new.is_empty()
             && let Err(failure) = &outcome

@@ -30,6 +30,8 @@ pub struct Kept {
     pub deleted: BTreeMap<String, u64>,
     /// What a person must do, each in a sentence.
     pub hindrances: Vec<String>,
+    /// What TimescaleDB does not do as the configuration says; nobody need act.
+    pub notes: Vec<String>,
     /// Somebody reads what is to be dropped: it is tried again soon.
     pub is_held: bool,
 }
@@ -38,6 +40,7 @@ pub struct Kept {
 pub struct Upkeep {
     place: Place,
     ddl: bool,
+    timescale: config::Timescale,
 }
 
 enum Place {
@@ -53,7 +56,7 @@ impl Upkeep {
             StoreUrl::Postgres(urls) => Place::Postgres(urls.iter().map(server::Server::new).collect()),
             StoreUrl::Sqlite(path) => Place::Sqlite(path.clone()),
         };
-        Self { place, ddl: config.ddl }
+        Self { place, ddl: config.ddl, timescale: config.timescale.clone() }
     }
 
     /// Makes partitions ahead, and drops or deletes what is older than the retentions of `schema` at `now`, or at the
@@ -68,7 +71,8 @@ impl Upkeep {
             Place::Postgres(servers) => {
                 let outcome = async {
                     let mut connection = server::connect(servers).await?;
-                    let looked = postgres::look(&mut connection, &ours, now, self.ddl, kept).await;
+                    let how = (self.ddl, &self.timescale);
+                    let looked = postgres::look(&mut connection, &ours, now, how, kept).await;
                     // Whether the server hears the farewell does not matter.
                     drop(timeout(server::CLOSE_LIMIT, sqlx::Connection::close(connection)).await);
                     looked

@@ -12,6 +12,7 @@ mod retention;
 mod schema;
 mod series;
 mod subject;
+mod timescale;
 mod together;
 mod upgrade;
 mod values;

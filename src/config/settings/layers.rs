@@ -41,8 +41,12 @@ pub(super) fn sections(
         ::config::Map::new()
     });
     let mut tables: HashMap<String, Table> = HashMap::new();
-    for (section, value) in layers {
-        let ValueKind::Table(keys) = value.kind else { continue };
+    let mut layers: Vec<(String, ::config::Value)> = layers.into_iter().collect();
+    while let Some((section, value)) = layers.pop() {
+        let ValueKind::Table(mut keys) = value.kind else { continue };
+        for inner in vocabulary::inner(&section) {
+            layers.extend(keys.remove(inner).map(|value| (format!("{section}.{inner}"), value)));
+        }
         let entry = |(key, value): (String, ::config::Value)| {
             let node = match value.origin().and_then(|origin| nodes.get(origin)) {
                 Some(&node) => Node::clone(node),
@@ -59,7 +63,9 @@ pub(super) fn sections(
     // Misspelt keys stay in the tables, so that the key they mean is not reported as missing too.
     for (name, keys) in vocabulary::SETTINGS {
         if let Some(Entry { node: Node { value: Value::Table(table), .. }, .. }) = top.section(name) {
-            let unknown = table.entries.iter().filter(|entry| !keys.contains(&entry.key.value.as_str())).cloned();
+            let inner: Vec<&str> = vocabulary::inner(name).collect();
+            let is_known = |key: &str| keys.contains(&key) || inner.contains(&key);
+            let unknown = table.entries.iter().filter(|entry| !is_known(&entry.key.value)).cloned();
             tables.entry((*name).to_owned()).or_default().entries.extend(unknown);
         }
     }
@@ -81,7 +87,8 @@ impl FileLayer {
                 continue;
             };
             let section = Section { path: (*name).to_owned(), place: key.place.clone(), table };
-            check_keys(&section, name, keys, faults);
+            let known: Vec<&str> = keys.iter().copied().chain(vocabulary::inner(name)).collect();
+            check_keys(&section, name, &known, faults);
             for entry in table.entries.iter().filter(|entry| keys.contains(&entry.key.value.as_str())) {
                 let kind = match &entry.node.value {
                     Value::Text(text) => ValueKind::String(text.clone()),
@@ -123,7 +130,7 @@ fn key_of(variable: &str) -> String {
 }
 
 pub(super) fn variable_of(section: &str, key: &str) -> String {
-    format!("{PREFIX}{}__{}", section.to_uppercase(), key.to_uppercase())
+    format!("{PREFIX}{}__{}", section.to_uppercase().replace('.', "__"), key.to_uppercase())
 }
 
 /// The `AMBER__…` variables that are settings; the others are faults. Empty ones count as not set, because

@@ -90,7 +90,8 @@ fn the_documentation_has_every_key_and_no_other() {
         let table =
             docs.split(&format!("\n## `[{section}]`\n")).nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
         for key in *keys {
-            let variable = format!("`AMBER__{}__{}` |", section.to_uppercase(), key.to_uppercase());
+            let section = section.to_uppercase().replace('.', "__");
+            let variable = format!("`AMBER__{section}__{}` |", key.to_uppercase());
             let row = table.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
             assert!(row.is_some_and(|row| row.ends_with(&variable)), "{section}.{key}");
             variables += 1;

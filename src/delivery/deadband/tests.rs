@@ -34,6 +34,7 @@ fn schema() -> Schema {
             own: None,
             on_duplicate: OnDuplicate::Keep,
             retention: None,
+            compress: None,
             others: false,
         }
     };

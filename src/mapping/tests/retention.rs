@@ -1,6 +1,7 @@
 //! `retention`: rows that are too old when they come.
 
 use super::*;
+use crate::schema::Compress;
 
 const TOML: &str = "topic = \"a\"\nrows = \"[]\"\ntime = \"t\"\nretention = \"10d\"\nfields = [\"v\"]";
 
@@ -45,4 +46,25 @@ fn mappings_that_feed_one_measurement_agree_on_the_retention() {
     }
     let own = faults("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]\ntable = \"public.x\"\nretention = \"10d\"");
     assert!(own.len() == 1 && own[0].contains("deletes nothing from a table of your own"), "{own:?}");
+}
+
+#[test]
+fn mappings_that_feed_one_measurement_agree_on_its_compression() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]\n{first}\n[mapping.n]\nmeasurement = \"m\"\ntopic = \"b\"\nfields = [\"v\"]\n{second}"
+        )
+    };
+    let faults = |toml: &str| load(toml).1.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let said = |first: &str, second: &str| mapping(&two(first, second)).schema().measurements[0].compress;
+    let week = Some(Compress::After(std::time::Duration::from_secs(604_800)));
+    assert_eq!(said("", ""), None);
+    assert_eq!(said("compress_after = \"7d\"", "compress_after = \"168h\""), week);
+    assert_eq!(said("", "compress_after = false"), Some(Compress::Never));
+    let [fault] = &faults(&two("compress_after = \"7d\"", "compress_after = false"))[..] else { panic!() };
+    for part in ["mapping.n.compress_after", "false here and 7d in `mapping.m`", "write it in one of them"] {
+        assert!(fault.contains(part), "{fault}");
+    }
+    let own = faults("[mapping.m]\ntopic = \"a\"\nfields = [\"v\"]\ntable = \"public.x\"\ncompress_after = \"10d\"");
+    assert!(own.len() == 1 && own[0].contains("changes nothing of a table of your own"), "{own:?}");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Dialect;
+use super::{Dialect, Hypertable};
 use crate::message::Time;
 use crate::store::sql::{literal, quote};
 
@@ -33,6 +33,8 @@ pub(in crate::store) enum Layout {
     Plain,
     /// By ranges of time.
     Partitioned(Vec<Partition>),
+    /// By TimescaleDB.
+    Hypertable(Box<Hypertable>),
 }
 
 /// A part of a table. Microseconds; the least and the largest number where it has no bound.
@@ -50,6 +52,10 @@ pub(in crate::store) struct Ranges {
     /// Ascending, without overlap.
     ranges: Vec<(i64, i64)>,
     width: i64,
+    /// A range begins so long after a multiple of the width, counted from 1970.
+    offset: i64,
+    /// TimescaleDB makes them when a row comes: here they are only counted.
+    pub(in crate::store) are_chunks: bool,
 }
 
 /// A time for which there is no partition.
@@ -61,10 +67,19 @@ pub(in crate::store) struct Lacking {
 
 impl Ranges {
     pub(in crate::store) fn new(retention: Option<Duration>, partitions: &[Partition]) -> Self {
+        let width = width(retention);
+        Self::of(partitions, width, if width == WEEK { A_MONDAY } else { 0 }, false)
+    }
+
+    /// Of a hypertable.
+    pub(in crate::store) fn chunks(chunks: &[Partition], width: i64) -> Self {
+        Self::of(chunks, width.max(1), 0, true)
+    }
+
+    fn of(partitions: &[Partition], width: i64, offset: i64, are_chunks: bool) -> Self {
         let mut ranges: Vec<(i64, i64)> = partitions.iter().map(|partition| (partition.from, partition.to)).collect();
         ranges.sort_unstable();
-        let width = if retention.is_some_and(|kept| kept <= DAYS_UP_TO) { DAY } else { WEEK };
-        Self { ranges, width }
+        Self { ranges, width, offset, are_chunks }
     }
 
     pub(in crate::store) fn has(&self, time: Time) -> bool {
@@ -78,8 +93,7 @@ impl Ranges {
 
     /// The range that a partition for `time`, which has none, is to have.
     fn around(&self, time: i64) -> Lacking {
-        let offset = if self.width == WEEK { A_MONDAY } else { 0 };
-        let start = time - (time - offset).rem_euclid(self.width);
+        let start = time - (time - self.offset).rem_euclid(self.width);
         let behind = self.ranges.partition_point(|(from, _)| *from <= time);
         let from = behind.checked_sub(1).map_or(start, |n| start.max(self.ranges[n].1));
         let to = self.ranges.get(behind).map_or(start + self.width, |(from, _)| (start + self.width).min(*from));
@@ -126,6 +140,11 @@ impl Ranges {
         }
         Time(until)
     }
+}
+
+/// How much time one is to hold.
+pub(super) fn width(retention: Option<Duration>) -> i64 {
+    if retention.is_some_and(|kept| kept <= DAYS_UP_TO) { DAY } else { WEEK }
 }
 
 /// What follows the columns of a table that is made so.

@@ -1,7 +1,7 @@
 //! The planner of one measurement: series table, data table, view, comments, in this order.
 
 use super::partitions::{self, BY_TIME};
-use super::{Appeared, Column, Dialect, Found, Layout, Ranges, Relation, Shape, duplicates, remedy};
+use super::{Appeared, Column, Dialect, Found, Layout, Ranges, Relation, Shape, Timescale, duplicates, remedy};
 use crate::schema::{Field, Measurement, Type};
 use crate::store::Plan;
 use crate::store::sql::{list, literal, quote};
@@ -111,6 +111,10 @@ impl<'a> Planner<'a> {
                 "create table {table} (\n  time {time} not null,\n  series_id {id} not null,\n  received_at {time} not null{fields}\n){options}"
             ));
             self.data_indexes(&table);
+            if let Some(timescale) = found.timescale.as_ref().filter(|_| self.makes_hypertable(found)) {
+                self.plan.statements.extend(timescale.create(self.wanted));
+                self.plan.notes.extend(timescale.cannot(self.wanted));
+            }
             self.plan.is_anew = true;
             return wanted;
         };
@@ -118,6 +122,12 @@ impl<'a> Planner<'a> {
             return wanted;
         }
         self.on_duplicate(found);
+        if let Some(timescale) = &found.timescale {
+            if let Layout::Hypertable(hypertable) = &found.layout {
+                self.plan.statements.extend(timescale.keep(self.wanted, hypertable));
+            }
+            self.plan.notes.extend(timescale.note(self.wanted, found));
+        }
         let key = found.key.as_ref().map_or(&[][..], |key| &key.tags);
         let mut widened = Vec::new();
         for field in &self.wanted.fields {
@@ -195,12 +205,22 @@ impl<'a> Planner<'a> {
 
     /// Whether the data table, which is not there, is to be partitioned.
     fn makes_partitions(&self, found: &Found) -> bool {
-        self.dialect == Dialect::Postgres && self.wanted.retention.is_some() && !found.timescale
+        self.dialect == Dialect::Postgres && self.wanted.retention.is_some() && !self.makes_hypertable(found)
+    }
+
+    /// Whether it is to be TimescaleDB's.
+    fn makes_hypertable(&self, found: &Found) -> bool {
+        self.dialect == Dialect::Postgres && Timescale::makes_hypertables(found)
     }
 
     /// Plans partitions for the time to come; gives those that there will be.
     pub(super) fn partitions(&mut self, found: &Found) -> Option<Ranges> {
         let there = match (&found.data, &found.layout) {
+            (None, _) if self.makes_hypertable(found) => {
+                let chunk = found.timescale.as_ref().map_or(0, |timescale| timescale.chunk(self.wanted));
+                return Some(Ranges::chunks(&[], chunk));
+            }
+            (Some(_), Layout::Hypertable(table)) => return Some(Ranges::chunks(&table.chunks, table.chunk)),
             (None, _) if self.makes_partitions(found) => &[][..],
             (Some(_), Layout::Partitioned(partitions)) => partitions.as_slice(),
             (None | Some(_), _) => return None,

@@ -3,7 +3,7 @@
 //! Values are converted only where that cannot fail and loses nothing. Otherwise the column is set aside under another
 //! name, at once on any size: its values, grants and views stay, and the new column begins empty.
 
-use super::{Dialect, Found, MAX_NAME, View};
+use super::{Dialect, Found, MAX_NAME, View, timescale};
 use crate::schema::{Measurement, Type};
 use crate::store::sql::{literal, quote};
 
@@ -19,6 +19,9 @@ pub(super) fn hindrance(found: &Found, field: &str) -> Option<String> {
     let others: Vec<&str> = others.map(|view| view.name.as_str()).collect();
     if !others.is_empty() {
         return Some(format!("and views of others are built on it: {}", others.join(", ")));
+    }
+    if timescale::has_compressed(found) {
+        return Some("and chunks of the table are compressed".to_owned());
     }
     if !found.around.is_small {
         return Some("and the table is too large to be written anew while everybody waits".to_owned());
@@ -61,6 +64,7 @@ pub(super) fn convert(
             // A column that a view shows cannot change: views go, the topmost first, and come again as they were.
             let views = &found.around.views;
             let mut statements: Vec<String> = views.iter().map(View::drop).collect();
+            statements.extend(timescale::decompress(found, &measurement.name));
             statements.push(format!("alter table {table} {}", changes.join(", ")));
             statements.extend(views.iter().rev().flat_map(|view| view.create.iter().cloned()));
             statements

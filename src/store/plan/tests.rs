@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::{Field, Kind, OnDuplicate};
+use crate::schema::{Compress, Field, Kind, OnDuplicate};
 
 fn field(name: &str, r#type: Type) -> Field {
     let (unit, description) = (Some("°C".to_owned()), Some("outside".to_owned()));
@@ -25,6 +25,7 @@ fn wanted(tags: &[&str], fields: &[(&str, Type)]) -> Measurement {
         own: None,
         on_duplicate: OnDuplicate::Keep,
         retention: None,
+        compress: None,
         others: false,
     }
 }
@@ -377,6 +378,11 @@ fn a_unique_index_where_duplicates_are_kept_is_a_conflict_and_never_dropped() {
     assert_eq!((without_comments(&plan), plan.conflicts.len()), (vec![], 0));
 }
 
+/// The extension, in one of its editions.
+fn timescale(is_community: bool) -> Timescale {
+    Timescale { schema: "public".to_owned(), is_community, settings: crate::config::Timescale::default() }
+}
+
 /// `climate` with this retention in days.
 fn kept(days: u64) -> Measurement {
     let retention = Some(std::time::Duration::from_secs(days * 86_400));
@@ -398,9 +404,13 @@ fn a_measurement_with_a_retention_is_partitioned_from_the_first_day() {
     assert!(!plan.statements.iter().any(|sql| partitions::is_for_later(sql)));
     let (plan, planned) = measurement(Dialect::Sqlite, &kept(30), &Found { span, ..Found::default() });
     assert!(!plan.statements.iter().any(|sql| sql.contains("partition")) && planned.partitions.is_none());
-    let (plan, planned) =
-        measurement(Dialect::Postgres, &kept(30), &Found { span, timescale: true, ..Found::default() });
-    assert!(!plan.statements.iter().any(|sql| sql.contains("partition")) && planned.partitions.is_none());
+    let (plan, planned) = measurement(
+        Dialect::Postgres,
+        &kept(30),
+        &Found { span, timescale: Some(timescale(true)), ..Found::default() },
+    );
+    assert!(!plan.statements.iter().any(|sql| sql.contains("partition")));
+    assert!(planned.partitions.is_some_and(|chunks| chunks.are_chunks));
 }
 
 #[test]
@@ -424,4 +434,156 @@ fn a_name_that_is_too_long_for_its_partitions_is_named() {
     assert!(text.contains("longer than 49 bytes") && text.contains("`retention`"), "{text}");
     assert!(names(Dialect::Postgres, &[Measurement { retention: None, ..long.clone() }]).is_empty());
     assert!(names(Dialect::Sqlite, &[long]).is_empty());
+}
+
+/// `climate` with a hypertable that has these policies, in days.
+fn hypertable(compress_after: Option<i64>, drop_after: Option<i64>) -> Found {
+    let day = partitions::DAY;
+    let table = Hypertable {
+        chunk: 7 * day,
+        is_columnstore: compress_after.is_some(),
+        compress_after: compress_after.map(|days| days * day),
+        drop_after: drop_after.map(|days| days * day),
+        ..Hypertable::default()
+    };
+    let layout = Layout::Hypertable(Box::new(table));
+    Found { layout, timescale: Some(timescale(true)), ..found() }
+}
+
+fn compressed(measurement: Measurement, days: u64) -> Measurement {
+    let compress = Some(Compress::After(std::time::Duration::from_secs(days * 86_400)));
+    Measurement { compress, ..measurement }
+}
+
+const ENABLE: &str = "alter table amber_store.\"climate_data\" set (timescaledb.enable_columnstore, timescaledb.segmentby = 'series_id', timescaledb.orderby = 'time')";
+
+#[test]
+fn a_new_table_becomes_a_hypertable_with_policies_as_far_as_the_edition_has_them() {
+    let statements = |wanted: &Measurement, timescale: Timescale| {
+        let (plan, table) =
+            measurement(Dialect::Postgres, wanted, &Found { timescale: Some(timescale), ..Found::default() });
+        assert!(table.partitions.is_some_and(|chunks| chunks.are_chunks));
+        let about =
+            |sql: &&String| sql.starts_with("select ") || sql.starts_with("call ") || sql.contains("timescaledb.");
+        (plan.statements.iter().filter(about).cloned().collect::<Vec<_>>(), plan.notes)
+    };
+    let create = |chunk: &str| {
+        format!(
+            "select public.create_hypertable('amber_store.\"climate_data\"', public.by_range('time', interval '{chunk}'), create_default_indexes => false)"
+        )
+    };
+    let plain = wanted(&["room"], &[("temperature", Type::Float)]);
+    assert_eq!(statements(&plain, timescale(true)), (vec![create("7 days")], vec![]));
+    let wanted = compressed(kept(30), 2);
+    let (all, notes) = statements(&wanted, timescale(true));
+    assert_eq!(
+        all,
+        [
+            create("1 days"),
+            ENABLE.to_owned(),
+            "call public.add_columnstore_policy('amber_store.\"climate_data\"', after => interval '2 days')".to_owned(),
+            "select public.add_retention_policy('amber_store.\"climate_data\"', drop_after => interval '30 days')"
+                .to_owned(),
+        ]
+    );
+    assert_eq!(notes, [""; 0]);
+    // The Apache edition has neither, and says so of what it was asked for.
+    let (all, notes) = statements(&wanted, timescale(false));
+    assert_eq!(all, [create("1 days")]);
+    assert!(notes.len() == 1 && notes[0].contains("needs the community edition"), "{notes:?}");
+    assert_eq!(statements(&kept(30), timescale(false)).1, [""; 0]);
+    // Settings of the store, and a mapping that wants none of it.
+    let hours = |hours: u64| Some(std::time::Duration::from_secs(hours * 3_600));
+    let settings = crate::config::Timescale { chunk: hours(6), compress_after: hours(36), hypertable: true };
+    let stated = Timescale { settings, ..timescale(true) };
+    let (all, _) = statements(&plain, stated.clone());
+    assert_eq!((all[0].as_str(), all.len()), (create("21600 seconds").as_str(), 3));
+    assert!(all[2].ends_with("after => interval '129600 seconds')"), "{all:?}");
+    let never = Measurement { compress: Some(Compress::Never), ..plain };
+    assert_eq!(statements(&never, stated.clone()).0.len(), 1);
+    // What is dropped by then is not compressed.
+    assert_eq!(statements(&kept(1), stated).0.len(), 2);
+}
+
+#[test]
+fn policies_of_a_hypertable_follow_the_mapping_and_nobody_waits_for_them() {
+    let statements = |wanted: &Measurement, found: &Found| {
+        let (plan, _) = measurement(Dialect::Postgres, wanted, found);
+        assert!(plan.is_empty() && plan.conflicts.is_empty(), "{plan:?}");
+        without_comments(&plan).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let table = "('amber_store.\"climate_data\"', ";
+    let wanted = compressed(kept(90), 7);
+    assert_eq!(statements(&wanted, &hypertable(Some(7), Some(90))), [""; 0]);
+    assert_eq!(
+        statements(&wanted, &hypertable(Some(3), Some(30))),
+        [
+            format!("call public.remove_columnstore_policy{table}if_exists => true)"),
+            format!("call public.add_columnstore_policy{table}after => interval '7 days')"),
+            format!("select public.remove_retention_policy{table}if_exists => true)"),
+            format!("select public.add_retention_policy{table}drop_after => interval '90 days')"),
+        ]
+    );
+    assert_eq!(statements(&wanted, &hypertable(None, Some(90)))[0], ENABLE);
+    let none = self::wanted(&["room"], &[("temperature", Type::Float)]);
+    assert_eq!(
+        statements(&none, &hypertable(Some(3), Some(30))),
+        [format!("select public.remove_retention_policy{table}if_exists => true)")]
+    );
+    let mut apache = hypertable(None, None);
+    apache.timescale = Some(timescale(false));
+    assert_eq!(statements(&wanted, &apache), [""; 0]);
+    // Chunks of another width are a person's choice, unless the configuration says one.
+    let mut stated = hypertable(Some(7), Some(90));
+    let it = stated.timescale.as_mut().unwrap();
+    it.settings.chunk = Some(std::time::Duration::from_secs(86_400));
+    assert_eq!(
+        statements(&wanted, &stated),
+        [format!("select public.set_chunk_time_interval{table}interval '1 days')")]
+    );
+}
+
+#[test]
+fn a_table_that_is_no_hypertable_stays_one_and_a_note_says_what_to_run() {
+    let plain = Found { timescale: Some(timescale(true)), ..found() };
+    let (plan, table) = measurement(Dialect::Postgres, &kept(30), &plain);
+    assert!(plan.statements.is_empty() || plan.is_empty(), "{plan:?}");
+    assert!(table.partitions.is_none_or(|partitions| !partitions.are_chunks));
+    assert!(plan.notes[0].contains("migrate_data => true"), "{plan:?}");
+    let partitioned = Found { layout: Layout::Partitioned(vec![]), ..plain.clone() };
+    let (plan, table) = measurement(Dialect::Postgres, &kept(30), &partitioned);
+    assert!(table.partitions.is_some_and(|partitions| !partitions.are_chunks));
+    assert!(plan.notes[0].contains("docs/operation.md"), "{plan:?}");
+    let mut without = timescale(true);
+    without.settings.hypertable = false;
+    let (plan, _) = measurement(Dialect::Postgres, &kept(30), &Found { timescale: Some(without.clone()), ..plain });
+    assert_eq!(plan.notes, [""; 0]);
+    let (plan, table) =
+        measurement(Dialect::Postgres, &kept(30), &Found { timescale: Some(without), ..Found::default() });
+    assert!(!plan.statements.iter().any(|sql| sql.contains("create_hypertable")));
+    assert!(table.partitions.is_some_and(|partitions| !partitions.are_chunks));
+}
+
+#[test]
+fn compressed_chunks_keep_an_int_from_becoming_a_float_and_the_remedy_unpacks_them() {
+    let mut found = hypertable(Some(7), None);
+    let Layout::Hypertable(table) = &mut found.layout else { panic!() };
+    table.has_compressed = true;
+    let column = found.data.as_mut().unwrap().columns.iter_mut().find(|column| column.name == "temperature").unwrap();
+    column.r#type = "bigint".to_owned();
+    found.around = Around { is_small: true, ints: vec!["temperature".to_owned()], ..Around::default() };
+    let (plan, _) = measurement(Dialect::Postgres, &wanted(&["room"], &[("temperature", Type::Float)]), &found);
+    let [conflict] = &plan.conflicts[..] else { panic!("{plan:?}") };
+    assert!(conflict.contains("chunks of the table are compressed"), "{conflict}");
+    let unpack = "`begin; select public.decompress_chunk(c, true) from public.show_chunks('amber_store.\"climate_data\"') as c; alter table ";
+    assert!(conflict.contains(unpack), "{conflict}");
+}
+
+#[test]
+fn a_wild_time_makes_a_chunk_only_while_there_is_room() {
+    let chunk = |n: i64| Partition { name: String::new(), from: n * partitions::DAY, to: (n + 1) * partitions::DAY };
+    let all: Vec<Partition> = (0..3_999).map(chunk).collect();
+    let mut ranges = Ranges::chunks(&all, partitions::DAY);
+    assert_eq!(ranges.admit([Time(-5), Time(-6), Time(i64::MAX / 4)]).len(), 1);
+    assert!(ranges.has(Time(-1)) && !ranges.has(Time(i64::MAX / 4)) && ranges.has(Time(5 * partitions::DAY)));
 }

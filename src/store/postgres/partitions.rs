@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::{answered, command};
+use super::{answered, command, timescale};
 use crate::batch::Batch;
 use crate::message::Time;
 use crate::store::error::{Failure, Refusal};
@@ -42,7 +42,7 @@ pub(in crate::store) async fn layouts(
              where pn.nspname = 'amber_store' and p.relkind = 'p' and t.partstrat = 'r' and t.partdefid = 0 and p.relname = any($1)",
         )
         .bind(tables)
-        .fetch_all(connection),
+        .fetch_all(&mut *connection),
     )
     .await?;
     let mut layouts: HashMap<String, Layout> = HashMap::new();
@@ -51,6 +51,11 @@ pub(in crate::store) async fn layouts(
         if let (Layout::Partitioned(all), Some(name), Some(from), Some(to)) = (layout, name, from, to) {
             all.push(Partition { name, from, to });
         }
+    }
+    let has_timescale = "select exists (select from pg_catalog.pg_extension where extname = 'timescaledb')";
+    if answered(sqlx::query_scalar(has_timescale).fetch_one(&mut *connection)).await? {
+        let hypertables = timescale::hypertables(connection, tables).await?;
+        layouts.extend(hypertables.into_iter().map(|(name, table)| (name, Layout::Hypertable(Box::new(table)))));
     }
     Ok(layouts)
 }
@@ -101,8 +106,13 @@ pub(in crate::store) async fn make(
 ) -> Result<Option<Ranges>, Failure> {
     let table = format!("{measurement}_data");
     // Somebody has made them ahead, as a rule.
-    let Some(ranges) = look(connection, &table, retention).await? else { return Ok(None) };
+    let Some(mut ranges) = look(connection, &table, retention).await? else { return Ok(None) };
     if times.iter().all(|time| ranges.has(*time)) {
+        return Ok(Some(ranges));
+    }
+    if ranges.are_chunks {
+        // The rows make them, as far as there is room.
+        ranges.admit(times.iter().copied());
         return Ok(Some(ranges));
     }
     if !ddl {
@@ -168,6 +178,7 @@ async fn look(
     let mut layouts = layouts(connection, &[table.to_owned()]).await?;
     Ok(match layouts.remove(table) {
         Some(Layout::Partitioned(partitions)) => Some(Ranges::new(retention, &partitions)),
+        Some(Layout::Hypertable(table)) => Some(Ranges::chunks(&table.chunks, table.chunk)),
         Some(Layout::Plain) | None => None,
     })
 }

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use sqlx::migrate::Migrate as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::{around, own, partitions};
+use super::{around, own, partitions, timescale};
+use crate::config;
 use crate::message::Time;
 use crate::schema::Schema;
 use crate::store::Plan;
@@ -23,6 +24,14 @@ use crate::store::plan::{self, Appeared, Column, Dialect, Found, Index, Key, Rel
 /// What is to be done, the tables as they will be, and by measurement the columns that appear.
 type Planned = (Plan, Vec<Table>, Vec<(usize, Vec<Appeared>)>);
 
+/// What the configuration says about the making of tables.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// Whether Amber makes them.
+    pub(super) ddl: bool,
+    pub(super) timescale: &'a config::Timescale,
+}
+
 /// So far on there are partitions before they are needed: rows may bear times of the day after, by the clock of a device.
 pub(in crate::store) const MADE_AHEAD: i64 = 2 * DAY;
 /// The same where an administrator makes them.
@@ -32,9 +41,9 @@ const PRINTED_AHEAD: i64 = 60 * DAY;
 pub(super) async fn plan(
     connection: &mut PgConnection,
     schema: &Schema,
-    ddl: bool,
+    rules: Rules<'_>,
 ) -> Result<(Plan, Vec<Table>), Failure> {
-    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new(), ddl).await?;
+    let (plan, tables, _) = plan_with(connection, schema, &Lacking::new(), rules).await?;
     Ok((plan, tables))
 }
 
@@ -43,11 +52,11 @@ async fn plan_with(
     connection: &mut PgConnection,
     schema: &Schema,
     new: &Lacking,
-    ddl: bool,
+    rules: Rules<'_>,
 ) -> Result<Planned, Failure> {
     let mut all = Plan { statements: missing_schemas(connection).await?, ..Plan::default() };
     all.statements.extend(pending(connection).await?);
-    let (measurements, tables, appeared) = plan_measurements(connection, schema, new, ddl).await?;
+    let (measurements, tables, appeared) = plan_measurements(connection, schema, new, rules).await?;
     all.extend(measurements);
     Ok((all, tables, appeared))
 }
@@ -58,10 +67,10 @@ pub(super) async fn prepare(
     connection: &mut PgConnection,
     schema: &Schema,
     new: &Lacking,
-    ddl: bool,
+    rules: Rules<'_>,
 ) -> Result<(Vec<Table>, bool), Failure> {
     let mut transaction = connection.begin().await?;
-    match apply(&mut transaction, schema, new, ddl).await {
+    match apply(&mut transaction, schema, new, rules).await {
         Ok(made) => {
             // Every statement before it succeeded, so that this is a COMMIT and no ROLLBACK in disguise.
             transaction.commit().await?;
@@ -79,13 +88,13 @@ async fn apply(
     connection: &mut PgConnection,
     schema: &Schema,
     new: &Lacking,
-    ddl: bool,
+    rules: Rules<'_>,
 ) -> Result<(Vec<Table>, bool), Failure> {
     run(connection, "select pg_advisory_xact_lock(hashtextextended('amber schema', 0))").await?;
     // A long query of a dashboard holds up an ALTER TABLE, and behind that queues everyone: give up soon.
     run(connection, "set local lock_timeout = '2s'").await?;
-    let (plan, tables, appeared) = plan_with(connection, schema, new, ddl).await?;
-    for statement in plan.to_run(ddl)? {
+    let (plan, tables, appeared) = plan_with(connection, schema, new, rules).await?;
+    for statement in plan.to_run(rules.ddl)? {
         run(connection, statement).await?;
     }
     let mut rows = Catalogue::new(schema, &tables);
@@ -135,10 +144,11 @@ async fn plan_measurements(
     connection: &mut PgConnection,
     schema: &Schema,
     new: &Lacking,
-    ddl: bool,
+    rules: Rules<'_>,
 ) -> Result<Planned, Failure> {
     let mut found = find(connection, schema).await?;
     let now = partitions::now(connection).await?;
+    let timescale = timescale::find(connection, rules.timescale).await?;
     read_catalogue(connection, schema, &mut found).await?;
     let mut all = Plan { conflicts: plan::names(Dialect::Postgres, &schema.measurements), ..Plan::default() };
     let (mut tables, mut appeared) = (Vec::new(), Vec::new());
@@ -152,7 +162,8 @@ async fn plan_measurements(
         }
         let mut found = found.remove(&measurement.name).unwrap_or_default();
         // An administrator does not come every day.
-        found.span = Some((Time(now.0 - DAY), Time(now.0 + if ddl { MADE_AHEAD } else { PRINTED_AHEAD })));
+        found.span = Some((Time(now.0 - DAY), Time(now.0 + if rules.ddl { MADE_AHEAD } else { PRINTED_AHEAD })));
+        found.timescale.clone_from(&timescale);
         let retyped = found.retyped(Dialect::Postgres, measurement);
         if !retyped.is_empty() {
             found.around = around::around(connection, &measurement.name, &retyped).await?;

@@ -4,16 +4,21 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use super::{Kept, oldest};
+use crate::config;
 use crate::message::Time;
 use crate::schema::Measurement;
 use crate::store::error::{Class, Failure};
 use crate::store::plan::partitions::{DAY, instant};
-use crate::store::plan::{Dialect, Layout, Partition, Ranges};
-use crate::store::postgres::{MADE_AHEAD, answered, partitions};
+use crate::store::plan::{Dialect, Hypertable, Layout, Partition, Ranges, Timescale};
+use crate::store::postgres::{MADE_AHEAD, answered, partitions, timescale};
 use crate::store::pruner::{STEP_ROWS, next_rows};
 
 /// Where an administrator makes partitions, they are asked for when those that are there last for less.
 const ASKED_AHEAD: i64 = 14 * DAY;
+/// Chunks that are dropped in one go: each takes locks of which the server has a few thousand.
+const CHUNKS: usize = 100;
+/// A policy runs once a day or more often. What is so much older than it should be, it has left.
+const LEFT: i64 = 2 * DAY;
 /// Series that are looked at in one go.
 const SERIES: i64 = 1_000;
 
@@ -22,12 +27,13 @@ pub(super) async fn look(
     connection: &mut PgConnection,
     measurements: &[&Measurement],
     now: Time,
-    ddl: bool,
+    (ddl, settings): (bool, &config::Timescale),
     kept: &mut Kept,
 ) -> Result<(), Failure> {
     // A clock that is set ahead makes nothing old as long as the server's is right.
     let now = now.min(partitions::now(connection).await?);
     let tables: Vec<String> = measurements.iter().map(|measurement| format!("{}_data", measurement.name)).collect();
+    let timescale = timescale::find(connection, settings).await?;
     let mut layouts = partitions::layouts(connection, &tables).await?;
     for (measurement, table) in measurements.iter().zip(&tables) {
         match layouts.remove(table) {
@@ -40,6 +46,11 @@ pub(super) async fn look(
                     if all.iter().any(|partition| partition.from == i64::MIN) {
                         delete(connection, measurement, oldest, kept).await?;
                     }
+                }
+            }
+            Some(Layout::Hypertable(table)) => {
+                if let Some(timescale) = &timescale {
+                    hypertable(connection, timescale, measurement, &table, now, kept).await?;
                 }
             }
             Some(Layout::Plain) | None => {
@@ -109,6 +120,51 @@ async fn drop_old(
                 return Ok(());
             }
             Err(failure) => return Err(failure.context(format!("cannot drop {}", partition.name))),
+        }
+    }
+    Ok(())
+}
+
+/// Drops old chunks where no policy does: in the Apache edition, where nobody has made the policy yet, or where it has left
+/// them. Too many of them for one transaction, which a policy would fail at, are dropped in portions all the same.
+async fn hypertable(
+    connection: &mut PgConnection,
+    timescale: &Timescale,
+    measurement: &Measurement,
+    table: &Hypertable,
+    now: Time,
+    kept: &mut Kept,
+) -> Result<(), Failure> {
+    kept.notes.extend(timescale.cannot(measurement));
+    let Some(oldest) = oldest(measurement, now) else { return Ok(()) };
+    let mut ends: Vec<i64> = table.chunks.iter().map(|chunk| chunk.to).filter(|end| *end <= oldest.0).collect();
+    ends.sort_unstable();
+    let are_left = ends.first().is_some_and(|end| *end <= oldest.0.saturating_sub(LEFT));
+    match (table.drop_after.is_some(), are_left, ends.len() <= CHUNKS) {
+        (true, false, true) => return Ok(()),
+        (true, true, _) => kept.notes.push(format!(
+            "the policy of retention of `{}` has left old chunks, and Amber drops them; whether it runs, \
+             `select * from timescaledb_information.job_errors` tells",
+            measurement.name
+        )),
+        (true, false, false) | (false, _, _) => {}
+    }
+    for portion in ends.chunks(CHUNKS) {
+        let Some(last) = portion.last() else { continue };
+        let drop = timescale.drop_chunks(&measurement.name, Time(*last));
+        // Writers wait behind this lock, too.
+        let text = format!("set lock_timeout = '300ms'; {drop}; set lock_timeout = '10s'");
+        match answered(sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut *connection)).await {
+            Ok(dropped) => {
+                if !dropped.is_empty() {
+                    *kept.dropped.entry(measurement.name.clone()).or_default() += dropped.len() as u64;
+                }
+            }
+            Err(failure) if failure.class == Class::Away && !failure.lost => {
+                kept.is_held = true;
+                return Ok(());
+            }
+            Err(failure) => return Err(failure.context(format!("cannot run `{drop}`"))),
         }
     }
     Ok(())

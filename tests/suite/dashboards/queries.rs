@@ -54,6 +54,7 @@ fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
         max_series: MAX_SERIES,
         on_duplicate: OnDuplicate::Keep,
         retention: None,
+        compress: None,
         others: false,
         own: None,
     }

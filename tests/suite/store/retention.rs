@@ -5,7 +5,7 @@ use std::time::Duration;
 use amber::batch::Batch;
 use amber::message::Time;
 use amber::row::{Row, Value};
-use amber::schema::{Measurement, OnDuplicate, Schema, Type};
+use amber::schema::{Compress, Measurement, OnDuplicate, Schema, Type};
 use amber::store::{Kept, Upkeep};
 
 use super::subject::{Home, NOON, Subject, batch, climate, field, row, standing};
@@ -18,6 +18,13 @@ fn kept(days: u64) -> Schema {
     let mut schema = climate();
     schema.measurements[0].retention = Some(Duration::from_secs(days * 86_400));
     schema
+}
+
+/// A database in which nobody but PostgreSQL itself partitions a table.
+fn partitioning() -> Home {
+    let home = Home::postgres();
+    home.sql().run("drop extension if exists timescaledb");
+    home
 }
 
 /// A row of `climate`, so many days after noon.
@@ -42,7 +49,7 @@ fn has(sql: &mut Sql, date: &str) -> bool {
 
 #[test]
 fn a_new_table_is_partitioned_and_what_a_row_needs_is_made_before_it() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut store = home.ready(&kept(30));
     let mut sql = home.sql();
     assert!(!partitions(&mut sql).is_empty(), "the next days are made ahead");
@@ -61,7 +68,7 @@ fn a_new_table_is_partitioned_and_what_a_row_needs_is_made_before_it() {
 
 #[test]
 fn a_partition_that_somebody_drops_under_a_writer_is_made_again_and_no_row_is_refused() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut store = home.ready(&kept(30));
     store.write(&days([-20, 0]), 1).unwrap();
     let mut sql = home.sql();
@@ -74,7 +81,7 @@ fn a_partition_that_somebody_drops_under_a_writer_is_made_again_and_no_row_is_re
 
 #[test]
 fn two_ambers_that_need_the_same_partitions_make_them_once() {
-    let home = Home::postgres();
+    let home = partitioning();
     home.ready(&kept(30));
     let writers: Vec<_> = (0..4)
         .map(|n| {
@@ -96,7 +103,7 @@ fn two_ambers_that_need_the_same_partitions_make_them_once() {
 
 #[test]
 fn a_partitioned_table_grows_and_changes_as_any_other() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut schema = kept(30);
     schema.measurements[0].fields.push(field("n", Type::Int));
     let mut store = home.ready(&schema);
@@ -125,7 +132,7 @@ fn a_partitioned_table_grows_and_changes_as_any_other() {
 
 #[test]
 fn a_retention_that_is_taken_away_leaves_partitions_that_go_on_being_made() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut store = home.ready(&kept(30));
     store.write(&days([0]), 1).unwrap();
     store.prepare(&climate()).unwrap();
@@ -138,7 +145,7 @@ fn a_retention_that_is_taken_away_leaves_partitions_that_go_on_being_made() {
 
 #[test]
 fn without_ddl_a_row_of_the_present_waits_for_its_partition_and_another_is_a_reject() {
-    let home = Home::postgres();
+    let home = partitioning();
     home.store(1).prepare(&kept(30)).unwrap();
     let mut store = Subject::with(home.store_url(), 2, false);
     store.prepare(&kept(30)).unwrap();
@@ -185,7 +192,7 @@ fn ago(days: impl IntoIterator<Item = i64>) -> Batch {
 
 #[test]
 fn partitions_are_made_ahead_and_dropped_once_all_of_their_rows_are_too_old() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut store = home.ready(&kept(30));
     store.write(&ago(0..40), 1).unwrap();
     let mut sql = home.sql();
@@ -212,7 +219,7 @@ fn partitions_are_made_ahead_and_dropped_once_all_of_their_rows_are_too_old() {
 
 #[test]
 fn a_query_of_a_dashboard_keeps_a_partition_and_stops_nobody() {
-    let home = Home::postgres();
+    let home = partitioning();
     let mut store = home.ready(&kept(30));
     store.write(&ago([0, 40]), 1).unwrap();
     let mut dashboard = home.sql();
@@ -228,7 +235,7 @@ fn a_query_of_a_dashboard_keeps_a_partition_and_stops_nobody() {
 #[test]
 fn a_batch_of_now_touches_no_partition_of_other_times_though_it_looks_for_duplicates() {
     for on_duplicate in [OnDuplicate::Ignore, OnDuplicate::Replace] {
-        let home = Home::postgres();
+        let home = partitioning();
         let mut schema = kept(90);
         schema.measurements[0].on_duplicate = on_duplicate;
         let mut store = home.ready(&schema);
@@ -253,7 +260,7 @@ fn a_batch_of_now_touches_no_partition_of_other_times_though_it_looks_for_duplic
 
 #[test]
 fn rows_of_a_table_without_partitions_are_deleted_in_slices_and_the_rest_stays() {
-    for home in Home::both() {
+    for home in [partitioning(), Home::sqlite()] {
         let mut store = home.ready(&climate());
         let now = present();
         let row = |n: i64| {
@@ -293,7 +300,7 @@ fn sqlite_gives_the_space_back() {
 
 #[test]
 fn without_ddl_a_person_is_asked_in_time() {
-    let home = Home::postgres();
+    let home = partitioning();
     home.ready(&kept(30)).write(&ago([40]), 1).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let upkeep = Upkeep::new(&amber::config::Store { ddl: false, ..home.store_config() });
@@ -303,4 +310,17 @@ fn without_ddl_a_person_is_asked_in_time() {
     assert!(ahead.contains("amber check --connect"), "{ahead}");
     assert!(old.contains("drop table amber_store.climate_data_"), "{old}");
     assert_eq!(home.count("climate"), 1);
+}
+
+#[test]
+fn without_timescaledb_its_settings_do_nothing() {
+    let home = partitioning();
+    let mut schema = kept(30);
+    schema.measurements[0].compress = Some(Compress::After(Duration::from_secs(86_400)));
+    let mut store = home.ready(&schema);
+    store.write(&ago([0, 1]), 1).unwrap();
+    let plan = store.plan(&schema).unwrap();
+    assert_eq!((plan.statements, plan.notes), (vec![], vec![]));
+    assert!(!partitions(&mut home.sql()).is_empty());
+    assert_eq!(look(&home, &schema), Kept::default());
 }

@@ -21,7 +21,8 @@ impl Home {
     pub fn store_config(&self) -> config::Store {
         let url = At::new(self.store_url(), Place::Default);
         let zero = std::time::Duration::ZERO;
-        config::Store { url, commit_interval: zero, devices_interval: zero, ddl: true }
+        let timescale = config::Timescale::default();
+        config::Store { url, commit_interval: zero, devices_interval: zero, ddl: true, timescale }
     }
 
     /// As the configuration has it.
@@ -66,9 +67,15 @@ impl Subject {
     pub fn of(writer: &str, url: config::StoreUrl, owner: i64, ddl: bool) -> Self {
         let zero = std::time::Duration::ZERO;
         let url = At::new(url, Place::Default);
-        let config = config::Store { url, commit_interval: zero, devices_interval: zero, ddl };
+        let timescale = config::Timescale::default();
+        let config = config::Store { url, commit_interval: zero, devices_interval: zero, ddl, timescale };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { runtime, store: Store::new(&config, writer, owner) }
+    }
+
+    pub fn configured(config: &config::Store, owner: i64) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, store: Store::new(config, WRITER, owner) }
     }
 
     pub fn postgres(url: &str, owner: i64) -> Self {
@@ -150,7 +157,17 @@ pub fn field(name: &str, r#type: Type) -> Field {
 pub fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
     let (name, tags) = (name.to_owned(), tags.iter().map(|&tag| tag.to_owned()).collect());
     let (max_series, on_duplicate) = (amber::schema::MAX_SERIES, OnDuplicate::Keep);
-    Measurement { name, tags, fields, max_series, own: None, on_duplicate, retention: None, others: false }
+    Measurement {
+        name,
+        tags,
+        fields,
+        max_series,
+        own: None,
+        on_duplicate,
+        retention: None,
+        compress: None,
+        others: false,
+    }
 }
 
 /// `climate (room, device; temperature °C)`

@@ -24,6 +24,7 @@ fn schema(fields: &[&str]) -> Schema {
             fields: fields.iter().map(field).collect(),
             max_series: MAX_SERIES,
             retention: None,
+            compress: None,
             on_duplicate: OnDuplicate::Keep,
             others: false,
             own: None,
