@@ -93,7 +93,16 @@ fn every_rule_has_the_shape_that_grafana_takes() {
         let panel = dashboard.panels().into_iter().find(|panel| panel["id"] == rule["panelId"]);
         assert!(panel.is_some_and(|panel| panel["type"] != "row"), "{title}: no panel {}", rule["panelId"]);
     }
-    for uid in ["amber-down", "amber-broker-lost", "amber-store-away", "amber-rejects-rising", "amber-device-silent"] {
+    for uid in [
+        "amber-down",
+        "amber-broker-lost",
+        "amber-store-away",
+        "amber-rejects-rising",
+        "amber-retention-hindered",
+        "amber-rows-expired",
+        "amber-nothing-heard",
+        "amber-device-silent",
+    ] {
         assert!(uids.contains(uid), "{uid}");
     }
 }
@@ -106,8 +115,11 @@ fn every_rule_is_explained() {
     }
 }
 
-#[test]
-fn a_silent_device_raises_an_alert_and_a_lively_or_retired_one_does_not() {
+/// The title of a rule, and each row of its answer: labels and number.
+type Answer = (String, Vec<(Vec<String>, f64)>);
+
+/// The answers to the statements of all rules, as Grafana asks them.
+fn answers(stack: &super::Stack) -> Vec<Answer> {
     let range = Asked {
         from: (seed::now() - jiff::SignedDuration::from_mins(5)).to_string(),
         to: seed::now().to_string(),
@@ -115,33 +127,79 @@ fn a_silent_device_raises_an_alert_and_a_lively_or_retired_one_does_not() {
         timezone: "UTC".to_owned(),
         variables: std::collections::BTreeMap::new(),
     };
-    let empty = seed::empty();
-    let mut seeded = seed::seeded();
-    seeded.let_a_device_fall_silent();
-    let all = statements();
-    assert!(!all.is_empty());
-    for (title, sql) in all {
+    let answer = |(title, sql): (String, String)| {
         let sql = range.expand(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
-        let rows = empty.reader().rows(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
-        assert!(rows.is_empty(), "{title}: {rows:?}");
-        let columns = seeded.reader().columns(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
+        let columns = stack.reader().columns(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
         let numbers: Vec<usize> =
             columns.iter().enumerate().filter(|(_, column)| column.1 != "TEXT").map(|(n, _)| n).collect();
         let [number] = numbers[..] else { panic!("{title}: not one number: {columns:?}") };
         assert_eq!(columns[number].1, "FLOAT8", "{title}");
-        let rows = seeded.reader().rows(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
-        let labels: BTreeSet<Vec<_>> = rows
-            .iter()
-            .map(|row| row.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, text)| text.clone()).collect())
+        let rows = stack.reader().rows(&sql).unwrap_or_else(|error| panic!("{title}: {error}"));
+        let rows: Vec<(Vec<String>, f64)> = rows
+            .into_iter()
+            .map(|mut row| {
+                let number = row.remove(number).expect("a number").parse().expect("a number");
+                (row.into_iter().map(|label| label.expect("a label")).collect(), number)
+            })
             .collect();
+        let labels: BTreeSet<_> = rows.iter().map(|(labels, _)| labels).collect();
         assert_eq!(labels.len(), rows.len(), "{title}: two rows have the same labels");
-        let devices = seeded.reader().number("select count(*) from amber.devices where retired_at is null").unwrap();
-        assert_eq!(i64::try_from(rows.len()), Ok(devices), "{title}: not a row for each device in use");
-        let over: Vec<_> =
-            rows.iter().filter(|row| row[number].as_deref().unwrap().parse::<f64>().unwrap() > 0.0).collect();
-        assert_eq!(over.len(), 1, "{title}: {over:?}");
-        assert!(over[0].contains(&Some("trial".to_owned())), "{title}: {over:?}");
-        let silent = seeded.reader().number("select count(*) from amber.devices where silent");
-        assert_eq!(silent, Ok(1), "the view says the same");
-    }
+        (title, rows)
+    };
+    let all: Vec<_> = statements().into_iter().map(answer).collect();
+    let titles: Vec<&str> = all.iter().map(|(title, _)| title.as_str()).collect();
+    assert_eq!(titles, ["Nothing is heard", "Device silent"]);
+    all
+}
+
+/// What is over its threshold, 0: titles with the labels.
+fn firing(stack: &super::Stack) -> Vec<(String, Vec<String>)> {
+    let over = |(title, rows): Answer| {
+        rows.into_iter().filter(|(_, number)| *number > 0.0).map(move |(labels, _)| (title.clone(), labels))
+    };
+    answers(stack).into_iter().flat_map(over).collect()
+}
+
+#[test]
+fn a_silent_device_raises_an_alert_and_an_outage_one_of_its_own() {
+    assert!(answers(&seed::empty()).iter().all(|(_, rows)| rows.is_empty()), "rows of an empty store");
+    let mut stack = seed::seeded();
+    stack.let_a_device_fall_silent();
+    let devices = stack.reader().number("select count(*) from amber.devices where retired_at is null").unwrap();
+    let (_, rows) = answers(&stack).pop().unwrap();
+    assert_eq!(i64::try_from(rows.len()), Ok(devices), "not a row for each device in use");
+    let silent = |stack: &super::Stack| {
+        let firing = firing(stack);
+        assert!(firing.len() == 1 && firing[0].0 == "Device silent", "{firing:?}");
+        assert_eq!(firing[0].1[0], "trial", "{firing:?}");
+    };
+    silent(&stack);
+    assert_eq!(
+        stack.reader().number("select count(*) from amber.devices where silent"),
+        Ok(1),
+        "the view says the same"
+    );
+
+    // Amber, the broker or the network has been down for two hours: every device is silent, and one alert more says so.
+    let pass = "update amber_store.device set last_seen = last_seen - interval '2 hours'";
+    stack.owner().run(pass);
+    let both = firing(&stack);
+    let titles: Vec<&str> = both.iter().map(|(title, _)| title.as_str()).collect();
+    assert_eq!(titles, ["Nothing is heard", "Device silent"], "{both:?}");
+    assert_eq!(both[1].1[0], "trial", "the one that was silent before: {both:?}");
+    // A device that comes once in ten hours gives no reason to wait for thirty.
+    stack
+        .owner()
+        .run("update amber_store.device set gap_sum = 180000, gap_squares = 6480000000 where measurement = 'weather'");
+    assert_eq!(firing(&stack), both);
+    // Heard again, all of them.
+    stack.owner().run("update amber_store.device set last_seen = last_seen + interval '2 hours'");
+    silent(&stack);
+    // The last device that there is.
+    stack.owner().run(
+        "update amber.devices set retired_at = now() where measurement <> 'weather';
+         update amber_store.device set last_seen = now() - interval '31 hours'",
+    );
+    let titles: Vec<String> = firing(&stack).into_iter().map(|(title, _)| title).collect();
+    assert_eq!(titles, ["Nothing is heard"]);
 }
