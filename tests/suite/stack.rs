@@ -10,7 +10,7 @@ mod compose;
 mod dashboards;
 mod database;
 mod generated;
-mod grafana;
+pub(crate) mod grafana;
 mod lint;
 mod metrics;
 mod queries;

@@ -1,5 +1,5 @@
 //! Every query of generated dashboards, whatever measurements, tags and fields are called, empty and with readings, for
-//! every kind of choice; and what some of them say.
+//! every kind of choice. What some of them say: `values`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use amber::schema::{Described, Field, Kind, MAX_SERIES, Measurement, OnDuplicate
 use amber::store::Describer;
 use serde_json::Value;
 
-use super::expand::Asked;
+use crate::stack::grafana::Asked;
 use crate::support::home::Home;
 use crate::support::sql::Sql;
 
@@ -28,7 +28,7 @@ const WILD: [&str; 12] = [
     "sixty_three_bytes_are_the_most_that_a_name_has_in_postgresql_xx",
 ];
 
-fn field(name: &str, r#type: Type) -> Field {
+pub(super) fn field(name: &str, r#type: Type) -> Field {
     Field {
         name: name.to_owned(),
         kind: Kind::Gauge,
@@ -42,11 +42,11 @@ fn field(name: &str, r#type: Type) -> Field {
     }
 }
 
-fn total(name: &str) -> Field {
+pub(super) fn total(name: &str) -> Field {
     Field { kind: Kind::Total, ..field(name, Type::Float) }
 }
 
-fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
+pub(super) fn measurement(name: &str, tags: &[&str], fields: Vec<Field>) -> Measurement {
     Measurement {
         name: name.to_owned(),
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
@@ -69,7 +69,7 @@ fn literal(text: &str) -> String {
 }
 
 /// A database with the tables of `measurements`, without a row.
-fn prepared(measurements: Vec<Measurement>) -> Home {
+pub(super) fn prepared(measurements: Vec<Measurement>) -> Home {
     let home = Home::postgres();
     let mut subject = home.store(1);
     subject.prepare(&Schema { measurements }).unwrap();
@@ -83,13 +83,13 @@ fn described(home: &Home) -> Vec<Described> {
 }
 
 /// The generated dashboards of a database.
-fn generated(home: &Home) -> Vec<Value> {
+pub(super) fn generated(home: &Home) -> Vec<Value> {
     let all = dashboards::all(&described(home));
     all.iter().map(|dashboard| serde_json::from_str(&dashboard.text).unwrap()).collect()
 }
 
 /// A device, its row in `amber_store.device`, as the service keeps it.
-fn add_device(sql: &mut Sql, measurement: &str, device: &str, tags: &Value, last_values: &Value) -> i64 {
+pub(super) fn add_device(sql: &mut Sql, measurement: &str, device: &str, tags: &Value, last_values: &Value) -> i64 {
     let table = quote(&format!("{measurement}_series"));
     let tags_object = tags.as_object().unwrap();
     let names: Vec<String> = tags_object.keys().map(|tag| quote(tag)).collect();
@@ -115,28 +115,29 @@ fn add_device(sql: &mut Sql, measurement: &str, device: &str, tags: &Value, last
 }
 
 /// Panels, those of rows that are closed too.
-fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let top = dashboard["panels"].as_array().unwrap().iter();
     top.flat_map(|panel| std::iter::once(panel).chain(panel["panels"].as_array().into_iter().flatten()))
         .filter(|panel| panel["type"] != "row")
 }
 
-fn query(panel: &Value) -> &str {
+pub(super) fn query(panel: &Value) -> &str {
     panel["targets"][0]["rawSql"].as_str().unwrap()
 }
 
-fn asked(hours: i64, interval_ms: u64) -> Asked {
+fn asked(hours: i64, interval: &str) -> Asked {
     let now = jiff::Timestamp::from_microsecond(amber::message::Time::now().0).unwrap();
     Asked {
         from: (now - jiff::SignedDuration::from_hours(hours)).to_string(),
         to: (now + jiff::SignedDuration::from_mins(1)).to_string(),
-        interval_ms,
+        interval: interval.to_owned(),
+        timezone: "Europe/Berlin".to_owned(),
         variables: BTreeMap::new(),
     }
 }
 
 /// Chooses for each variable in turn, as the browser does: those before are in its query.
-fn choose(dashboard: &Value, asked: &mut Asked, sql: &mut Sql, choice: &str) {
+pub(super) fn choose(dashboard: &Value, asked: &mut Asked, sql: &mut Sql, choice: &str) {
     for variable in dashboard["templating"]["list"].as_array().unwrap() {
         let text = asked.expand(variable["query"].as_str().unwrap()).unwrap();
         let rows = sql.rows(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
@@ -206,7 +207,7 @@ fn whatever_the_names_are_every_query_runs_and_shows_what_there_is() {
     );
     for dashboard in &dashboards {
         for choice in ["all", "one", "none", "odd"] {
-            let mut asked = asked(24, 120_000);
+            let mut asked = asked(24, "2m");
             choose(dashboard, &mut asked, &mut sql, choice);
             run(dashboard, &asked, &mut sql);
         }
@@ -260,12 +261,12 @@ fn whatever_the_names_are_every_query_runs_and_shows_what_there_is() {
     }
     for dashboard in &dashboards {
         for (choice, hours, interval) in [
-            ("all", 1, 15_000),
-            ("all", 24, 120_000),
-            ("all", 30 * 24, 3_600_000),
-            ("one", 24, 120_000),
-            ("none", 24, 120_000),
-            ("odd", 24, 120_000),
+            ("all", 1, "15s"),
+            ("all", 24, "2m"),
+            ("all", 30 * 24, "1h"),
+            ("one", 24, "2m"),
+            ("none", 24, "2m"),
+            ("odd", 24, "2m"),
         ] {
             let mut asked = asked(hours, interval);
             choose(dashboard, &mut asked, &mut sql, choice);
@@ -273,7 +274,7 @@ fn whatever_the_names_are_every_query_runs_and_shows_what_there_is() {
             let all: BTreeSet<u64> = panels(dashboard).map(|panel| panel["id"].as_u64().unwrap()).collect();
             let bounded = panels(dashboard).filter(|panel| panel["title"].as_str().unwrap().ends_with(", per hour"));
             let coarse: BTreeSet<u64> =
-                bounded.map(|panel| panel["id"].as_u64().unwrap()).filter(|_| interval > 600_000).collect();
+                bounded.map(|panel| panel["id"].as_u64().unwrap()).filter(|_| interval == "1h").collect();
             if matches!(choice, "all" | "one") {
                 let missing: Vec<&u64> = all.difference(&shown).filter(|id| !coarse.contains(id)).collect();
                 let missing: Vec<&Value> = panels(dashboard)

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 /// What a panel is asked with.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// Range shown, RFC 3339 with `Z`.
     pub from: String,
@@ -24,6 +24,10 @@ impl Asked {
     /// # Errors
     /// What Grafana would not expand, or would expand otherwise than meant.
     pub fn expand(&self, sql: &str) -> Result<String, String> {
+        // Older syntax of variables, and what newer versions drop as comments.
+        if let Some(odd) = ["[[", "--", "/*"].iter().find(|odd| sql.contains(**odd)) {
+            return Err(format!("`{odd}` is not for PostgreSQL"));
+        }
         let milliseconds = (1_000 * seconds(&self.interval)?).to_string();
         let sql = self.variables(sql)?.replace("$__timezone", &self.timezone);
         let sql = sql.replace("$__interval_ms", &milliseconds).replace("$__interval", &self.interval);
@@ -137,6 +141,10 @@ fn queries_are_expanded_as_grafana_does() {
         ("${other:sqlstring}", Err("no variable `other`")),
         ("$__timeFilter(f(t))", Err("a parenthesis in an argument of `$__timeFilter`")),
         ("$__now()", Err("`$__now()` is not known here")),
+        ("'$__interval_ms milliseconds'", Ok("'300000 milliseconds'")),
+        ("date_trunc('day', t, ${__timezone:sqlstring})", Ok("date_trunc('day', t, 'Europe/Berlin')")),
+        ("\"a--b\"", Err("`--` is not for PostgreSQL")),
+        ("[[room]]", Err("`[[` is not for PostgreSQL")),
     ] {
         assert_eq!(asked.expand(sql).as_deref(), expanded.map_err(str::to_owned).as_ref().copied(), "{sql}");
     }
