@@ -13,7 +13,14 @@ secrets=${SECRETS:-/secrets}
 (
   set -eu
   superuser=$(cat "$secrets/database_superuser")
-  export PGUSER="${POSTGRES_USER:-postgres}" PGDATABASE="${POSTGRES_DB:-amber}"
+  # psql reads them by itself: what stands on a command line is seen in a list of processes.
+  for name in role_amber role_grafana; do
+    if ! [ -s "$secrets/$name" ]; then
+      echo "roles: $secrets/$name is not there: docker compose run --rm init" >&2
+      exit 1
+    fi
+  done
+  export SECRETS="$secrets" PGUSER="${POSTGRES_USER:-postgres}" PGDATABASE="${POSTGRES_DB:-amber}"
   if [ -n "${PGHOST:-}" ]; then
     export PGPASSWORD="$superuser"
     if ! said=$(psql --no-psqlrc -qAtc 'select 1' 2>&1); then
@@ -26,8 +33,10 @@ secrets=${SECRETS:-/secrets}
       exit 1
     fi
   fi
-  psql -q -v ON_ERROR_STOP=1 --no-psqlrc -v superuser="$PGUSER" -v superuser_password="$superuser" -v database="$PGDATABASE" \
-    -v amber_password="$(cat "$secrets/role_amber")" -v grafana_password="$(cat "$secrets/role_grafana")" <<'SQL'
+  psql -q -v ON_ERROR_STOP=1 --no-psqlrc -v superuser="$PGUSER" -v database="$PGDATABASE" <<'SQL'
+\set superuser_password `cat "$SECRETS/database_superuser"`
+\set amber_password `cat "$SECRETS/role_amber"`
+\set grafana_password `cat "$SECRETS/role_grafana"`
 set client_min_messages = warning;
 -- Passwords are not to stand in the server's log.
 set log_statement = 'none';
@@ -43,8 +52,16 @@ alter role grafana_ro login password :'grafana_password' connection limit 20;
 alter role grafana_ro set default_transaction_read_only = on;
 alter role grafana_ro set statement_timeout = '15s';
 alter role grafana_ro set search_path = amber;
+-- The three above are defaults that a query may change; this it may not.
+alter role grafana_ro set temp_file_limit = '1GB';
 alter database :"database" owner to amber;
 revoke all on database :"database" from public;
+revoke connect, temporary on database postgres, template1 from public;
+-- What a role could leave behind that may only read: large objects.
+revoke execute on function lo_creat, lo_create, lo_from_bytea, lo_put, lowrite, lo_truncate, lo_truncate64, lo_unlink from public;
+-- And what it could keep Amber waiting with: Amber's own locks.
+select format('revoke execute on function %1$s from public; grant execute on function %1$s to amber', oid::regprocedure)
+from pg_proc where pronamespace = 'pg_catalog'::regnamespace and proname ~ '^pg_(try_)?advisory_' \gexec
 grant connect on database :"database" to grafana_ro;
 create schema if not exists amber authorization amber;
 create schema if not exists amber_store authorization amber;

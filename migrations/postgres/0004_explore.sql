@@ -48,7 +48,8 @@ comment on function amber.readings is
 
 create function amber.payload_text(payload bytea, max_bytes integer default 4096)
 returns text
-language plpgsql stable strict parallel safe security invoker
+-- An exception block is a subtransaction, which PostgreSQL before 17 refuses in a parallel query.
+language plpgsql stable strict parallel unsafe security invoker
 set search_path = pg_catalog
 as $body$
 begin

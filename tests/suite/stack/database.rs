@@ -72,9 +72,23 @@ fn roles_are_made_once_and_given_their_rights_on_what_is_there_and_what_will_com
         "select pg_read_file('/etc/passwd')",
         "copy (select 1) to program 'true'",
         "set role amber",
+        "begin read write; select lo_create(0)",
+        "begin read write; select lo_creat(-1)",
+        "begin read write; select lo_from_bytea(0, 'x')",
+        "begin read write; select lo_put(1, 0, 'x')",
+        "begin read write; select lo_import('/etc/passwd')",
+        "select pg_advisory_lock(1)",
+        "set temp_file_limit = -1",
     ] {
         let mut grafana = roles.login("grafana_ro", "database_grafana").unwrap();
         assert!(grafana.rows(sql).is_err(), "{sql}");
+    }
+    // Nor may it into the databases beside it.
+    for database in ["postgres", "template1"] {
+        let password = roles.volumes.secret("database_grafana");
+        let port = roles.server.port;
+        let url = format!("postgres://grafana_ro:{password}@127.0.0.1:{port}/{database}?sslmode=disable");
+        assert!(Sql::postgres(&url).is_err(), "{database}");
     }
     for sql in ["select * from pg_authid", "create role x", "create database x"] {
         assert!(amber.rows(sql).is_err(), "{sql}");
@@ -211,4 +225,33 @@ fn what_telegraf_has_stored_is_copied_by_the_statements_of_the_documents() {
         }
     });
     assert_eq!(admin.number("select count(*) from amber_store.climate_series"), Ok(2));
+}
+
+#[test]
+fn the_functions_of_dashboards_do_their_work_in_a_parallel_query() {
+    let stack = Stack::start();
+    mosquitto_pub(stack.broker.port, &["-q", "1", "-t", "home/attic/climate", "-m", r#"{"temperature": 3.5}"#]);
+    mosquitto_pub(stack.broker.port, &["-q", "1", "-t", "home/attic/climate", "-m", "no JSON"]);
+    let mut reader = stack.reader();
+    eventually("a row and a reject", || {
+        match reader
+            .number("select (select count(*) from amber.climate) * 10 + (select count(*) from amber_store.reject)")?
+        {
+            11 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    });
+    // Its name is another since PostgreSQL 16. With it, whatever says that it may is run by a worker.
+    let set = "select set_config(name, 'on', false) from pg_settings where name in ('force_parallel_mode', 'debug_parallel_query')";
+    assert_eq!(reader.rows(set).unwrap().len(), 1);
+    let text = reader.rows("select amber.payload_text(payload) from amber_store.reject").unwrap();
+    assert_eq!(text, [[Some("no JSON".to_owned())]]);
+    // Bytes that are not UTF-8 raise what is caught within.
+    let text = reader.rows("select amber.payload_text('\\xff61'::bytea || payload) from amber_store.reject").unwrap();
+    assert_eq!(text, [[Some("\\377ano JSON".to_owned())]]);
+    let readings = "select value::text from amber.readings('climate', 'temperature', (select array_agg(series_id) from amber.devices), '2000-01-01', '2100-01-01', '1 hour')";
+    eventually("the device is known", || match reader.rows(readings)? {
+        rows if rows == [[Some("3.5".to_owned())]] => Ok(()),
+        rows => Err(format!("{rows:?}")),
+    });
 }
