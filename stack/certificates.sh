@@ -10,6 +10,8 @@ trap 'rm -rf "$work"' EXIT
 
 key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
 
+# No file names for a `*` in it.
+set -f
 names="DNS:localhost,DNS:broker,IP:127.0.0.1"
 for name in $(echo "${MQTT_HOST:-}" | tr ',' ' '); do
   case $name in
@@ -19,6 +21,7 @@ for name in $(echo "${MQTT_HOST:-}" | tr ',' ' '); do
     *) names="$names,IP:$name" ;;
   esac
 done
+set +f
 
 if ! [ -s "$secrets/ca.key" ] || ! [ -s "$access/ca.pem" ]; then
   key "$work/ca.key"

@@ -5,7 +5,8 @@
 #   docker compose exec broker sh /stack/device.sh --remove NAME
 #   docker compose exec broker sh /stack/device.sh --list
 #
-# A device has the topics NAME/# and +/NAME/#, and those of the filters.
+# A device has the topics NAME/# and +/NAME/#, and those of the filters. So its name must not be the first level of
+# topics that belong to others.
 set -eu
 umask 077
 . "${STACK:-/stack}/users.sh"
@@ -28,6 +29,16 @@ check_name() {
   esac
 }
 
+# A device of this name would have the topics of all that share this first level.
+check_first_level() {
+  case $1 in
+    home | house | garden | garage | office | building | factory | sensor | sensors | device | devices | iot | mqtt | \
+      tele | stat | cmnd | tasmota | shellies | shelly | esphome | zigbee2mqtt | zigbee | zwave | homeassistant | homie | owntracks)
+      fail "\`$1\` begins the topics of many devices, which would all be this one's; choose another name and say what it needs: sh /stack/device.sh NAME '$1/#'"
+      ;;
+  esac
+}
+
 case ${1:-} in
   "") fail "which device? sh /stack/device.sh NAME [TOPIC FILTER…]" ;;
   --list)
@@ -36,6 +47,7 @@ case ${1:-} in
     ;;
   --remove)
     check_name "${2:-}"
+    lock
     has_user "$2" || fail "there is no device \`$2\`; --list shows them"
     remove_user "$2"
     forget_first "$2"
@@ -49,6 +61,7 @@ esac
 
 name=$1
 check_name "$name"
+check_first_level "$name"
 shift
 for filter in "$@"; do
   case $filter in
@@ -56,6 +69,7 @@ for filter in "$@"; do
     *[!/]\#* | *\#?* | *[!/]+* | *+[!/]*) fail "\`$filter\` is no topic filter: + and # stand for whole levels, # for the last (MQTT 4.7.1)" ;;
   esac
 done
+lock
 password=$(random)
 set_user "$name" "$password"
 forget_first "$name"

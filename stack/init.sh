@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes what is missing of passwords, the broker's users and the page's token, and says how to begin. Run again, it
+# Makes what is missing of passwords and the broker's users, and says how to begin. Run again, it
 # changes nothing that is there.
 #
 # A secret belongs to the user of the one service that reads it: 10001 Amber, 472 Grafana. Those of the database belong to
@@ -50,6 +50,7 @@ for role in amber:10001 grafana:472; do
 done
 secret database_superuser 0:10002 0440 "$(random)"
 secret grafana_admin 472 0400 "$(random)"
+# For a page of Amber's that is yet to come: nobody reads it so far.
 secret page_token 10001 0400 "$(random)"
 
 # A broker of one's own has a password of its own, which must not take the place of the stack's.
@@ -61,9 +62,11 @@ fi
 
 # The users of the stack's broker. The first device is made once: whoever removes it does not get it back. Its password is
 # kept for as long as nobody gives it another.
+lock
 if ! [ -e "$access/passwords" ]; then
-  random > "$access/first_device"
-  set_user kitchen "$(cat "$access/first_device")"
+  password=$(random)
+  set_user kitchen "$password"
+  printf %s "$password" > "$access/first_device"
 fi
 for user in amber:10001 simulate:10001 health:1883; do
   name=${user%:*}

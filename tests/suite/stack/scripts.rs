@@ -103,6 +103,8 @@ fn broker(volumes: &Volumes) -> (Mosquitto, u16) {
             .replace("/mosquitto/data/", &format!("{}/", folder.display()))
             .replace("listener 1883\n", &format!("listener {port} 127.0.0.1\n"))
             .replace("listener 8883\n", &format!("listener {tls} 127.0.0.1\n"))
+            // To a file, older ones write stdout only when a page is full.
+            .replace("log_dest stdout\n", "log_dest stderr\n")
     });
     (broker, tls)
 }
@@ -256,6 +258,8 @@ fn what_is_wrong_with_a_device_is_said_in_one_line_and_changes_nothing() {
         (&["a/b"], "`a/b` is no name for a device"),
         (&["$SYS"], "`$SYS` is no name for a device"),
         (&["a\nb"], "is no name for a device"),
+        (&["home"], "`home` begins the topics of many devices"),
+        (&["zigbee2mqtt", "x/#"], "`zigbee2mqtt` begins the topics of many devices"),
         (&["a", "x/#/y"], "`x/#/y` is no topic filter"),
         (&["a", "x+"], "`x+` is no topic filter"),
         (&["a", "x\nuser amber"], "a topic filter, or one with a control character"),
@@ -268,6 +272,97 @@ fn what_is_wrong_with_a_device_is_said_in_one_line_and_changes_nothing() {
         assert!(stderr.contains(said.trim_start_matches("a ")), "{args:?}: {stderr}");
         assert_eq!(volumes.files(), before, "{args:?}");
     }
+}
+
+#[test]
+fn names_are_compared_as_they_are_and_not_as_patterns_or_numbers() {
+    let volumes = Volumes::made();
+    let (broker, _) = broker(&volumes);
+    let pid = broker.pid().to_string();
+    let device = |args: &[&str]| volumes.run("device.sh", args, &[("BROKER_PID", &pid)]);
+    for name in ["plug_1", "1", "1e0", "plug.1", "1.0"] {
+        assert!(device(&[name, &format!("of_{name}/#")]).status.success());
+    }
+    for other in ["ambe.", "kitche.", "plug.2", "01"] {
+        let output = device(&["--remove", other]);
+        assert_eq!(output.status.code(), Some(2), "{other}: {output:?}");
+    }
+    for name in ["plug.1", "1.0"] {
+        assert!(device(&[name]).status.success(), "a new password");
+        assert!(device(&["--remove", name]).status.success());
+    }
+    assert_eq!(String::from_utf8(device(&["--list"]).stdout).unwrap(), "kitchen\nplug_1\n1\n1e0\n");
+    let users = std::fs::read_to_string(volumes.access.join("passwords")).unwrap();
+    assert!(["amber:", "health:", "simulate:"].iter().all(|user| users.contains(user)), "{users}");
+    let acl = std::fs::read_to_string(volumes.access.join("devices.acl")).unwrap();
+    let users: Vec<&str> = acl.lines().filter_map(|line| line.strip_prefix("user ")).collect();
+    assert_eq!(users, ["plug_1", "1", "1e0"], "{acl}");
+}
+
+#[test]
+fn devices_that_are_added_at_the_same_time_are_all_there() {
+    let volumes = Volumes::made();
+    let (broker, _) = broker(&volumes);
+    let pid = broker.pid().to_string();
+    let names: Vec<String> = (0..6).map(|n| format!("plug{n}")).collect();
+    std::thread::scope(|threads| {
+        for name in &names {
+            threads.spawn(|| volumes.done("device.sh", &[name, "x/#"], &[("BROKER_PID", &pid)]));
+        }
+    });
+    let listed = volumes.done("device.sh", &["--list"], &[]);
+    let acl = std::fs::read_to_string(volumes.access.join("acl")).unwrap();
+    for name in &names {
+        assert!(listed.lines().any(|line| line == name), "{listed}");
+        assert!(acl.contains(&format!("user {name}\ntopic readwrite x/#\n")), "{acl}");
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_hashed_stays_in_no_file() {
+    let volumes = Volumes::made();
+    let before = volumes.files();
+    let folder = Folder::new();
+    std::fs::create_dir(folder.join("tmp")).unwrap();
+    folder.write("mosquitto_passwd", "#!/bin/sh\ncat \"$2\" > \"$SEEN\"\necho 'no space' >&2\nexit 1\n");
+    let program = folder.join("mosquitto_passwd");
+    assert!(Command::new("chmod").arg("0755").arg(&program).status().unwrap().success());
+    let search = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+    let (tmp, seen) = (folder.join("tmp"), folder.join("seen"));
+    let envs = [
+        ("PATH", search.as_str()),
+        ("TMPDIR", tmp.to_str().unwrap()),
+        ("SEEN", seen.to_str().unwrap()),
+        ("BROKER_PID", "no process"),
+    ];
+    let output = volumes.run("device.sh", &["bath"], &envs);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("the password of `bath` could not be hashed"));
+    assert!(std::fs::read_to_string(&seen).unwrap().starts_with("bath:"), "it was asked");
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "nothing is left");
+    assert_eq!(volumes.files(), before);
+}
+
+#[test]
+fn a_login_that_is_refused_stands_in_the_log_of_the_broker() {
+    let volumes = Volumes::made();
+    let (broker, _) = broker(&volumes);
+    let refused = publish(&broker, "kitchen", "wrong", "home/kitchen/climate");
+    assert!(!refused.status.success(), "{refused:?}");
+    eventually("the log says so", || match broker.log() {
+        log if log.contains("disconnected, not authorised") => Ok(()),
+        log => Err(log),
+    });
+}
+
+#[test]
+fn the_password_of_another_broker_does_not_take_the_place_of_the_stacks_own() {
+    let volumes = Volumes::made();
+    let own = volumes.secret("broker_amber");
+    volumes.done("init.sh", &[], &[("BROKER_PASSWORD", "it's $HOME \"x\"")]);
+    volumes.done("init.sh", &[], &[]);
+    assert_eq!(volumes.secret("broker_amber_own"), "it's $HOME \"x\"", "kept when it is not given again");
+    assert_eq!(volumes.secret("broker_amber"), own);
 }
 
 /// Simulated sensors over TLS, for a moment.
@@ -318,6 +413,9 @@ fn the_certificate_is_good_for_the_names_it_is_made_for_and_outlives_changes() {
     assert!(
         String::from_utf8(output.stderr).unwrap().contains("MQTT_HOST: `lan;` is neither a host name nor an address")
     );
+    // It stands for no file.
+    let output = volumes.run("certificates.sh", &[], &[("MQTT_HOST", "/*")]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("MQTT_HOST: `/*` is neither"));
 }
 
 #[test]
