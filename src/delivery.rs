@@ -117,6 +117,8 @@ pub struct Delivery {
     ledger_bytes: usize,
     /// What the store remembers of what is subscribed; `None` if that is not known.
     remembered: Option<String>,
+    /// Told it.
+    written: watch::Sender<String>,
     rate: Rate,
     deadbands: Deadbands,
     /// Measurements of which it was said that values have no column, and why.
@@ -176,6 +178,7 @@ impl Delivery {
             settled: 0,
             ledger_bytes: 0,
             remembered: None,
+            written: watch::channel(String::new()).0,
             rate: Rate::new(under.config.rejects.per_minute),
             deadbands: Deadbands::new(&under.schema),
             under: Arc::clone(&under),
@@ -197,6 +200,7 @@ impl Delivery {
         delivery.settled = adopted.seq;
         delivery.ledger_bytes = adopted.packets.len();
         delivery.remembered = Some(adopted.filters.clone());
+        delivery.written.send_replace(adopted.filters.clone());
         delivery.up();
         Ok((delivery, adopted))
     }
@@ -205,6 +209,12 @@ impl Delivery {
     #[must_use]
     pub fn reject_bytes(&self) -> watch::Receiver<u64> {
         self.reject_bytes.subscribe()
+    }
+
+    /// What the store is known to remember of what is subscribed.
+    #[must_use]
+    pub fn written(&self) -> watch::Receiver<String> {
+        self.written.subscribe()
     }
 
     /// Who keeps the table of devices, and is told what is stored from now on; `None`: nobody does.
@@ -563,6 +573,9 @@ impl Delivery {
         }
         let result = self.report.watch(self.store.write_filters(&filters)).await;
         self.remembered = self.has_answered(result).await?.then_some(filters);
+        if let Some(written) = &self.remembered {
+            self.written.send_replace(written.clone());
+        }
         Ok(())
     }
 

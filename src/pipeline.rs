@@ -124,6 +124,7 @@ pub async fn run(
         in_hand: in_hand.clone(),
         out: session_out,
         subscribed,
+        written: delivery.written(),
         clock,
         metrics: metrics.clone(),
         status: status.clone(),

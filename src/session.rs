@@ -74,6 +74,8 @@ pub struct Session {
     pub out: mpsc::Sender<Vec<Message>>,
     /// Told the text to remember, whenever what is subscribed at the broker has changed, and on every connection.
     pub subscribed: watch::Sender<String>,
+    /// The text that the store is known to have.
+    pub written: watch::Receiver<String>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,

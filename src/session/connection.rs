@@ -37,6 +37,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// So long a broker may owe answers to SUBSCRIBE while it sends nothing else but PINGRESP.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// So long a SUBSCRIBE waits for the store to write down its identifier: a commit or two, behind those of the batches.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+
 /// How a connection ended.
 pub(super) enum End {
     /// As asked for.
@@ -108,6 +111,8 @@ pub(super) struct Connection<'a, S> {
     pub(super) presence: Presence,
     /// When refused filters are asked for again.
     ask_again: Option<Instant>,
+    /// When what waits for the store goes out without it.
+    written_by: Option<Instant>,
     keep_alive: Duration,
     /// When something was last read, or reading began again.
     heard: Instant,
@@ -130,6 +135,8 @@ enum Event {
     Stop,
     /// Something else is wanted; `false`: that cannot be any more.
     Wanted(bool),
+    /// The store has written down what is subscribed; `false`: it does so no more.
+    Written(bool),
     Settled,
     Flushed(std::io::Result<()>),
     HandedOn(bool),
@@ -158,6 +165,7 @@ impl<'a, S: Transport> Connection<'a, S> {
             progress: now,
             presence: Presence::default(),
             ask_again: None,
+            written_by: None,
             keep_alive: theirs.map_or(ours, |theirs| theirs.min(ours)),
             heard: now,
             spoken: now,
@@ -177,6 +185,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         tokio::pin!(timer);
         loop {
             self.reply();
+            self.watch_the_wait();
             self.set_timer(timer.as_mut());
             let reading = self.may_read();
             if reading && !self.reading {
@@ -188,6 +197,7 @@ impl<'a, S: Transport> Connection<'a, S> {
                 Event::Stop => return self.finish().await,
                 Event::Wanted(true) => self.change(),
                 Event::Wanted(false) => self.is_final = true,
+                Event::Written(goes_on) => self.written(goes_on),
                 Event::Settled => {
                     if self.run.overloaded && self.run.session.in_hand.lock().is_half_empty() {
                         self.run.overload(false);
@@ -230,13 +240,15 @@ impl<'a, S: Transport> Connection<'a, S> {
     async fn next(&mut self, timer: std::pin::Pin<&mut Sleep>, reading: bool) -> Event {
         let Link { reader, writer } = &mut self.link;
         let Run { session, held, out, .. } = &mut *self.run;
-        let Session { stop, in_hand, wanted, .. } = session;
+        let Session { stop, in_hand, wanted, written, .. } = session;
         let pending = writer.is_pending();
         // One after another: what is not answered yet cannot be compared with.
         let may_change = self.is_answered && !self.is_final;
+        let waits = self.asked.awaits_store();
         tokio::select! { biased;
             () = stop.cancelled() => Event::Stop,
             changed = wanted.changed(), if may_change => Event::Wanted(changed.is_ok()),
+            changed = written.changed(), if waits => Event::Written(changed.is_ok()),
             () = in_hand.settled() => Event::Settled,
             flushed = writer.flush(), if pending => Event::Flushed(flushed),
             handed_on = hand_on(out.as_ref(), held), if !held.is_empty() => Event::HandedOn(handed_on),
@@ -267,8 +279,34 @@ impl<'a, S: Transport> Connection<'a, S> {
         self.look_for_answers();
     }
 
+    /// The store has a text: perhaps the one that something waits for.
+    fn written(&mut self, goes_on: bool) {
+        let text = self.run.session.written.borrow_and_update().clone();
+        let outgoing = &mut self.link.writer.outgoing;
+        if goes_on {
+            self.run.subscriptions.written(&text, &mut self.asked, outgoing);
+        } else {
+            self.run.subscriptions.wait_no_more(&mut self.asked, outgoing);
+        }
+        self.progress = Instant::now();
+        self.look_for_answers();
+    }
+
     fn may_read(&self) -> bool {
         self.run.held.is_empty() && self.run.session.in_hand.lock().room().is_some()
+    }
+
+    /// What waits for the store does not wait for ever.
+    fn watch_the_wait(&mut self) {
+        if !self.asked.awaits_store() {
+            self.written_by = None;
+        } else if self.written_by.is_none() {
+            self.written_by = Some(Instant::now() + WRITTEN_WITHIN);
+            // What came to be named since the last one.
+            self.run.publish_subscribed(false);
+            // The store may have it already.
+            self.run.session.written.mark_changed();
+        }
     }
 
     /// Writes the replies whose turn has come, and the PINGREQ that lets the ledger forget them.
@@ -331,6 +369,7 @@ impl<'a, S: Transport> Connection<'a, S> {
         barrier
             .into_iter()
             .chain(self.ask_again)
+            .chain(self.written_by)
             .chain(held)
             .chain(self.retained.due())
             .chain(self.answer_due())
@@ -379,6 +418,13 @@ impl<'a, S: Transport> Connection<'a, S> {
         if self.retained.are_over(now, self.run.session.in_hand.unsettled()) {
             self.run.subscriptions.retained_have_come();
             self.run.publish_subscribed(false);
+        }
+        if self.written_by.is_some_and(|at| now >= at) {
+            self.written_by = None;
+            tracing::debug!("the store has not written down a subscription identifier in time");
+            self.run.subscriptions.wait_no_more(&mut self.asked, &mut self.link.writer.outgoing);
+            self.progress = now;
+            self.look_for_answers();
         }
         if self.ask_again.is_some_and(|at| now >= at) {
             self.ask_again = None;

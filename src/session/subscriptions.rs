@@ -1,7 +1,9 @@
 //! What is subscribed at the broker, what should be, and what is remembered of it over a restart. No I/O.
 //!
 //! The broker's session outlives ours, so a filter that left the configuration must be unsubscribed; only the text
-//! that the store keeps knows it then. Before a SUBSCRIBE the text names old and new, after all answers the new.
+//! that the store keeps knows it then. Before a SUBSCRIBE the text names old and new, after all answers the new. It also
+//! names the subscription identifiers that copies at the broker may bear: a new one goes out only when the store has it
+//! ([`Subscriptions::written`]), or has not come to write it in time ([`Subscriptions::wait_no_more`]).
 //!
 //! Filters bear subscription identifiers where the broker takes them (`overlap` says what for). Those that cross are
 //! asked for one after another then: each only when those ahead of it that it crosses are answered. (Of an older
@@ -49,6 +51,10 @@ struct Remembered {
     /// The broker was shown to send the copies of those, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     all_copies: bool,
+    /// Nothing that is subscribed: only what `identifier` means, on copies that wait at the broker, or on those of a
+    /// SUBSCRIBE that is about to go out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    only_named: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -101,6 +107,7 @@ impl Subscriptions {
         }
         let crossing = positions(&wanted, crossing);
         let all_copies = remembered.iter().any(|one| one.all_copies);
+        let remembered = remembered.into_iter().filter(|one| !one.only_named).collect();
         (Self { wanted, crossing, remembered, overlap, all_copies }, result)
     }
 
@@ -139,7 +146,13 @@ impl Subscriptions {
             // Perhaps it is another broker.
             self.all_copies = false;
         }
-        self.begin(|order, stale, waits| Asked::new(order, identifiers, stale, identifiers && waits), outgoing)
+        let new = |order: &[usize], stale, waits| {
+            let mut asked = Asked::new(order, identifiers, stale, identifiers && waits);
+            // A broker without our session has nothing of us: what is not subscribed at once is lost.
+            asked.is_hasty = !session_present;
+            asked
+        };
+        self.begin(new, outgoing)
     }
 
     /// `asked` makes the questions of: the order of what is wanted, what is to be unsubscribed, and whether that waits.
@@ -166,9 +179,38 @@ impl Subscriptions {
             .map(|one| Remembered { unanswered: true, ..remember(one) })
             .collect();
         let mut asked = asked(&order, stale, waits);
+        self.name(&asked);
         self.go_on(&mut asked, outgoing);
         self.remembered.extend(new);
         asked
+    }
+
+    /// Makes the identifiers that filters will bear if all are granted, so that the text has them.
+    fn name(&mut self, asked: &Asked) {
+        if !asked.identifiers {
+            return;
+        }
+        for position in asked.waiting() {
+            if !self.crossing[position].is_empty() {
+                let (before, _) = self.place(asked, position);
+                let filters = before.into_iter().map(|other| self.wanted[other].filter.clone()).collect();
+                self.overlap.name(&self.wanted[position].filter, filters);
+            }
+        }
+    }
+
+    /// The store has this text: what waited for it is asked for.
+    pub(super) fn written(&mut self, text: &str, asked: &mut Asked, outgoing: &mut Outgoing) {
+        if text == self.text() {
+            self.overlap.all_are_written();
+            self.go_on(asked, outgoing);
+        }
+    }
+
+    /// The store takes too long: a copy that comes twice after the next start is better than one that never comes.
+    pub(super) fn wait_no_more(&mut self, asked: &mut Asked, outgoing: &mut Outgoing) {
+        asked.is_hasty = true;
+        self.go_on(asked, outgoing);
     }
 
     /// Asks again for what was refused, all being answered; and for nothing else, because on 3.1.1 a SUBSCRIBE brings
@@ -191,6 +233,7 @@ impl Subscriptions {
             (filter.group().is_some(), Reverse(*qos), asked.rank(position))
         });
         asked.restart(positions.into_iter());
+        self.name(asked);
         let new = refused.iter().filter_map(|refused| {
             self.wanted
                 .iter()
@@ -226,6 +269,7 @@ impl Subscriptions {
 
     /// Writes the SUBSCRIBEs that wait for no answer, and the UNSUBSCRIBEs behind the last of them.
     fn go_on(&mut self, asked: &mut Asked, outgoing: &mut Outgoing) {
+        asked.awaits_store = false;
         let old: HashMap<&str, &Remembered> = self.remembered.iter().map(|one| (one.filter.as_str(), one)).collect();
         let mut together = Vec::new();
         let together_as = asked.identifiers.then_some(overlap::FIRST);
@@ -245,10 +289,12 @@ impl Subscriptions {
             if !is_its_turn {
                 continue;
             }
-            let identifier = {
-                let filters = before.iter().map(|&other| self.wanted[other].filter.clone());
-                self.overlap.name(&subscription.filter, filters.collect())
-            };
+            let filters = before.iter().map(|&other| self.wanted[other].filter.clone()).collect();
+            let identifier = self.overlap.name(&subscription.filter, filters);
+            if !asked.is_hasty && !self.overlap.is_written(identifier) {
+                asked.awaits_store = true;
+                continue;
+            }
             let retained = retained(subscription, known, asked, position);
             if asked.keeps(position, identifier, &before, retained) {
                 continue;
@@ -310,6 +356,12 @@ impl Subscriptions {
             })
             .chain(behind)
             .collect();
+        self.overlap.keep(&self.borne());
+    }
+
+    /// The identifiers that filters bear, as far as is remembered.
+    fn borne(&self) -> HashSet<u32> {
+        self.remembered.iter().map(|one| one.identifier).collect()
     }
 
     /// The retained messages of all that is answered have come.
@@ -321,7 +373,19 @@ impl Subscriptions {
 
     /// What to remember.
     pub(super) fn text(&self) -> String {
-        serde_json::to_string(&self.remembered).expect("plain data")
+        let borne = self.borne();
+        let others = self.overlap.others(&borne).into_iter().map(|(identifier, filter, before)| Remembered {
+            filter: filter.to_string(),
+            qos: 0,
+            retained: false,
+            unanswered: false,
+            identifier,
+            before: before.iter().map(ToString::to_string).collect(),
+            all_copies: self.all_copies,
+            only_named: true,
+        });
+        let all: Vec<Remembered> = self.remembered.iter().cloned().chain(others).collect();
+        serde_json::to_string(&all).expect("plain data")
     }
 
     /// Whether a retained message of `topic` may be one that we have not had: a filter that brings it is new, or
@@ -390,6 +454,7 @@ fn remember(subscription: &Subscription) -> Remembered {
         identifier: 0,
         before: Vec::new(),
         all_copies: false,
+        only_named: false,
     }
 }
 

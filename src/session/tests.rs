@@ -147,6 +147,7 @@ async fn play_over<F: Future<Output = ()>>(
         in_hand: Arc::clone(&in_hand),
         out,
         subscribed,
+        written: watch::channel(String::new()).1,
         clock: || Time(0),
         metrics: Arc::clone(&metrics),
         status: Arc::new(Status::new()),

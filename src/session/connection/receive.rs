@@ -277,6 +277,10 @@ impl<S: Transport> Connection<'_, S> {
                     self.run.has_session |= codes.iter().any(|&code| code < 0x80);
                     let outgoing = &mut self.link.writer.outgoing;
                     self.run.subscriptions.suback(&mut self.asked, packet_id, &codes, outgoing);
+                    if self.asked.awaits_store() {
+                        // A refusal gives others new identifiers.
+                        self.run.publish_subscribed(false);
+                    }
                     self.look_for_answers();
                     return Ok(());
                 }

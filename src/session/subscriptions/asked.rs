@@ -24,6 +24,10 @@ pub(in crate::session) struct Asked {
     stale: Vec<String>,
     /// Only when all SUBSCRIBEs are answered.
     stale_waits: bool,
+    /// What has an identifier that the store does not know yet waits for it.
+    pub(super) awaits_store: bool,
+    /// Nothing waits for the store.
+    pub(super) is_hasty: bool,
     /// By position, in a round that is not the first of the connection: what need not be asked for again.
     has: Vec<Option<Had>>,
     last_packet_id: u16,
@@ -116,6 +120,11 @@ impl Asked {
     /// Whether filters bear identifiers.
     pub(in crate::session) fn are_identified(&self) -> bool {
         self.identifiers
+    }
+
+    /// Whether a filter waits until the store has written down its identifier.
+    pub(in crate::session) fn awaits_store(&self) -> bool {
+        self.awaits_store
     }
 
     /// How many filters are asked for, and how many are to be unsubscribed, as far as is known by now.

@@ -18,10 +18,13 @@
 //!   filters that match a topic there is one that none of the others stands before, and its copy is taken.
 //! - What stands before is no shared subscription, whose copy may go to somebody else, and has no lower QoS.
 //!
-//! What can come twice: what has no identifier (subscribed by an earlier version, or over 3.1.1); what waited at the
-//! broker while the configuration of crossing filters changed, after a second start; two shared subscriptions.
+//! An identifier is written down in the store before it goes to the broker, and stays there when its filter has another
+//! or none (the newest [`MAX_OLD`] of these): so whoever takes the session over knows it, too.
+//!
+//! What can come twice: what has no identifier (subscribed by an earlier version, or over 3.1.1); two shared
+//! subscriptions; and what bears an identifier that the store did not come to write down, or that is forgotten.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -32,12 +35,20 @@ use crate::topic::TopicFilter;
 pub(super) const FIRST: u32 = 1;
 /// The largest subscription identifier (MQTT 5, 3.8.2.1.2).
 const MAX_IDENTIFIER: u32 = 268_435_455;
+/// As many identifiers are kept that no filter bears any more: copies with them may wait at the broker, though of several
+/// changes in a row hardly so.
+const MAX_OLD: usize = 64;
 
 /// What the identifiers mean that our filters bear or bore.
 #[derive(Debug)]
 pub(super) struct Overlap {
     /// [`FIRST`] is not among them.
     known: HashMap<u32, Standing>,
+    /// When each was last named.
+    named: HashMap<u32, u64>,
+    last_named: u64,
+    /// Those that the store is known to have.
+    written: HashSet<u32>,
     /// Makes new identifiers other than those of every other process: one that did not come to write down what it
     /// asked for leaves identifiers that nobody takes for his own.
     salt: u64,
@@ -52,7 +63,7 @@ struct Standing {
 
 impl Overlap {
     pub(super) fn new(salt: u64) -> Self {
-        Self { known: HashMap::new(), salt }
+        Self { known: HashMap::new(), named: HashMap::new(), last_named: 0, written: HashSet::new(), salt }
     }
 
     /// No copy is left out.
@@ -67,6 +78,7 @@ impl Overlap {
         }
         let standing = Standing { filter: filter.clone(), before };
         if let Some((&identifier, _)) = self.known.iter().find(|(_, known)| **known == standing) {
+            self.note(identifier);
             return identifier;
         }
         let mut identifier = self.hash(&standing);
@@ -74,14 +86,51 @@ impl Overlap {
             identifier = if identifier == MAX_IDENTIFIER { FIRST + 1 } else { identifier + 1 };
         }
         self.known.insert(identifier, standing);
+        self.note(identifier);
         identifier
     }
 
-    /// Remembers what `identifier` meant, unless it means something else by now.
+    fn note(&mut self, identifier: u32) {
+        self.last_named += 1;
+        self.named.insert(identifier, self.last_named);
+    }
+
+    /// Remembers what `identifier` meant, unless it means something else by now. The store has it.
     pub(super) fn remember(&mut self, identifier: u32, filter: TopicFilter, before: Vec<TopicFilter>) {
         if identifier > FIRST && !before.is_empty() {
             self.known.entry(identifier).or_insert(Standing { filter, before });
+            self.written.insert(identifier);
         }
+    }
+
+    /// The store has all that is known now.
+    pub(super) fn all_are_written(&mut self) {
+        self.written = self.known.keys().copied().collect();
+    }
+
+    /// Whether a successor would know it.
+    pub(super) fn is_written(&self, identifier: u32) -> bool {
+        identifier == FIRST || self.written.contains(&identifier)
+    }
+
+    /// Filters bear `borne` now: of the others the newest are kept.
+    pub(super) fn keep(&mut self, borne: &HashSet<u32>) {
+        let mut old: Vec<u32> = self.known.keys().copied().filter(|identifier| !borne.contains(identifier)).collect();
+        old.sort_by_key(|identifier| std::cmp::Reverse((self.named.get(identifier), *identifier)));
+        for identifier in old.iter().skip(MAX_OLD) {
+            self.known.remove(identifier);
+        }
+        self.named.retain(|identifier, _| self.known.contains_key(identifier));
+        self.written.retain(|identifier| self.known.contains_key(identifier));
+    }
+
+    /// Those that no filter bears, oldest first: identifier, its filter, and what stands before that.
+    pub(super) fn others(&self, borne: &HashSet<u32>) -> Vec<(u32, &TopicFilter, &[TopicFilter])> {
+        let mut others: Vec<u32> =
+            self.known.keys().copied().filter(|identifier| !borne.contains(identifier)).collect();
+        others.sort_by_key(|identifier| (self.named.get(identifier), *identifier));
+        let told = |identifier| (identifier, &self.known[&identifier].filter, &self.known[&identifier].before[..]);
+        others.into_iter().map(told).collect()
     }
 
     /// `filter` is not granted as it was asked for: whatever says that it stands before something is not believed.

@@ -96,6 +96,20 @@ fn retained_messages_are_new_until_the_subscribe_for_them_is_answered_and_they_h
 }
 
 #[test]
+fn a_filter_that_takes_the_place_of_another_is_asked_for_in_the_write_that_lets_the_other_go() {
+    for (version, identifiers) in [(Version::V5, true), (Version::V311, false)] {
+        let wanted = vec![subscription("home/+/climate", false)];
+        let (mut subscriptions, _) = Subscriptions::new(wanted, &[], "", 1);
+        let mut outgoing = Outgoing::new(version);
+        let mut asked = subscriptions.ask(false, identifiers, &mut outgoing);
+        assert!(subscriptions.suback(&mut asked, 1, &[1], &mut outgoing) && asked.is_answered());
+        subscriptions.answered(&asked);
+        let asked = subscriptions.change(vec![subscription("home/#", false)], &[], &asked, &mut outgoing);
+        assert_eq!((asked.outstanding(), asked.unsubscribes()), ((1, 1), 1), "{version}");
+    }
+}
+
+#[test]
 fn damaged_text_is_said() {
     assert!(Subscriptions::new(vec![], &[], "{", 1).1.is_err());
 }

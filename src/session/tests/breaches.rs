@@ -214,6 +214,7 @@ fn run() -> Run {
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out: mpsc::channel(1).0,
         subscribed: watch::channel(String::new()).0,
+        written: watch::channel(String::new()).1,
         clock: || Time(0),
         metrics,
         status: Arc::new(Status::new()),

@@ -38,6 +38,7 @@ async fn start_with(remembered: &str, config: Broker) -> Running {
         in_hand: Arc::new(InHand::new(ledger::Ledger::default(), Arc::clone(&metrics))),
         out,
         subscribed: watch::channel(String::new()).0,
+        written: watch::channel(String::new()).1,
         clock: || Time(0),
         metrics: Arc::clone(&metrics),
         status: Arc::new(Status::new()),

@@ -1,7 +1,7 @@
 //! Configurations that change, brokers that refuse, connections that are cut and processes that die, at random, against
 //! a model broker: of the copies of every message that it ever made, one at least is taken, by every later process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -34,6 +34,8 @@ struct Life {
     answers_lost: usize,
     /// The text is not written down any more.
     forgotten: bool,
+    /// The store writes what it is given only when it is waited for; else at once.
+    is_slow: bool,
     /// Changes of what is wanted while the connection lives, one after another.
     changes: Vec<Vec<(usize, u8)>>,
     /// The same process connects again.
@@ -45,9 +47,9 @@ fn life() -> impl Strategy<Value = Life> {
     let filters = || prop::collection::vec((0..FILTERS.len(), 0..3_u8), 1..5);
     let changes = prop::collection::vec(filters(), 0..4);
     let refuses = prop::collection::vec(0..FILTERS.len(), 0..2);
-    let flags = (prop::bool::weighted(0.1), prop::bool::weighted(0.2), any::<bool>(), any::<bool>());
+    let flags = (prop::bool::weighted(0.1), prop::bool::weighted(0.2), any::<bool>(), any::<bool>(), any::<bool>());
     (filters(), changes, refuses, 0..40_usize, 0..3_usize, flags).prop_map(
-        |(filters, changes, refuses, packets, answers_lost, (lowers, forgotten, goes_on, asks_again))| Life {
+        |(filters, changes, refuses, packets, answers_lost, (lowers, forgotten, goes_on, asks_again, is_slow))| Life {
             filters,
             changes,
             refuses,
@@ -55,6 +57,7 @@ fn life() -> impl Strategy<Value = Life> {
             packets,
             answers_lost,
             forgotten,
+            is_slow,
             goes_on,
             asks_again,
         },
@@ -135,11 +138,37 @@ fn wanted(filters: &[(usize, u8)]) -> (Vec<Subscription>, Vec<(TopicFilter, Topi
     (reduced.subscriptions, reduced.crossing)
 }
 
-/// Whether all lives lose nothing; and that at rest each message is taken once.
+/// The process that lived when these copies were made took so many of them at most.
+type Made = BTreeMap<Copies, usize>;
+
+/// Adds the copies that the broker makes now.
+fn make(made: &mut Made, session: &Session, subscriptions: &Subscriptions) {
+    for copies in copies(session) {
+        let taken = taken(subscriptions, &copies);
+        let most = made.entry(copies).or_default();
+        *most = taken.max(*most);
+    }
+}
+
+/// What every process must take one of at least; of what a successor of whom nothing was kept must take no more.
+fn look(made: &Made, subscriptions: &Subscriptions, is_exact: bool) -> Result<(), String> {
+    for (copies, &most) in made {
+        match taken(subscriptions, copies) {
+            0 => return Err(format!("{copies:?} is lost")),
+            taken if is_exact && taken > most => return Err(format!("{copies:?} is taken {taken} times, not {most}")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether all lives lose nothing; that at rest each message is taken once; and that a successor takes no copy that was
+/// left out.
 fn live(lives: &[Life]) -> Result<(), String> {
     let mut session = Session::new();
-    let mut made: BTreeSet<Copies> = BTreeSet::new();
+    let mut made = Made::new();
     let mut text = String::new();
+    let mut is_exact = true;
     let mut process_of_before: Option<Subscriptions> = None;
     for (number, life) in lives.iter().enumerate() {
         let (filters, crossing) = wanted(&life.filters);
@@ -148,10 +177,14 @@ fn live(lives: &[Life]) -> Result<(), String> {
             Some(before) if !is_new => before,
             _ => Subscriptions::new(filters, &crossing, &text, number as u64).0,
         };
+        look(&made, &subscriptions, is_exact)?;
         let session_present = !session.is_empty();
         let mut outgoing = Outgoing::new(Version::V5);
         let mut asked = subscriptions.ask(session_present, true, &mut outgoing);
-        if !life.forgotten {
+        let is_written_at_once = !life.forgotten && !life.is_slow;
+        // What is doubted has other names, and the old ones are forgotten; a new session waits for nothing.
+        is_exact &= !life.forgotten && life.refuses.is_empty() && !life.lowers && (session_present || !life.is_slow);
+        if is_written_at_once {
             text = subscriptions.text();
         }
         let mut sent = packets(&mut outgoing);
@@ -162,17 +195,29 @@ fn live(lives: &[Life]) -> Result<(), String> {
             if sent.is_empty() && asked.is_answered() && !changes.as_slice().is_empty() {
                 let (filters, crossing) = wanted(changes.next().unwrap());
                 asked = subscriptions.change(filters, &crossing, &asked, &mut outgoing);
-                if !life.forgotten {
+                if is_written_at_once {
                     text = subscriptions.text();
                 }
                 sent = packets(&mut outgoing);
                 if asked.is_answered() {
                     subscriptions.answered(&asked);
                 }
-                for copies in &made {
-                    if taken(&subscriptions, copies) == 0 {
-                        return Err(format!("{copies:?} is lost by a change; the broker has {session:?}"));
-                    }
+                look(&made, &subscriptions, is_exact)?;
+                continue;
+            }
+            if sent.is_empty() && asked.awaits_store() {
+                if life.forgotten {
+                    subscriptions.wait_no_more(&mut asked, &mut outgoing);
+                } else {
+                    text = subscriptions.text();
+                    subscriptions.written(&text, &mut asked, &mut outgoing);
+                }
+                if asked.awaits_store() {
+                    return Err("it waits for what was written".to_owned());
+                }
+                sent = packets(&mut outgoing);
+                if asked.is_answered() {
+                    subscriptions.answered(&asked);
                 }
                 continue;
             }
@@ -188,7 +233,7 @@ fn live(lives: &[Life]) -> Result<(), String> {
             let granting = Life { refuses: if again { life.refuses.clone() } else { Vec::new() }, ..life.clone() };
             let refusing = if life.asks_again { &granting } else { life };
             let (packet_id, codes) = process(&mut session, sent.remove(0), refusing);
-            made.extend(copies(&session));
+            make(&mut made, &session, &subscriptions);
             if left > life.answers_lost {
                 match codes {
                     Some(codes) => assert!(subscriptions.suback(&mut asked, packet_id, &codes, &mut outgoing)),
@@ -197,17 +242,13 @@ fn live(lives: &[Life]) -> Result<(), String> {
                 sent.extend(packets(&mut outgoing));
                 if asked.is_answered() {
                     subscriptions.answered(&asked);
-                    if !life.forgotten {
+                    if is_written_at_once {
                         text = subscriptions.text();
                     }
                 }
             }
             left -= 1;
-            for copies in &made {
-                if taken(&subscriptions, copies) == 0 {
-                    return Err(format!("{copies:?} is lost; the broker has {session:?}"));
-                }
-            }
+            look(&made, &subscriptions, is_exact)?;
         }
         // What was never written down stays at the broker.
         let is_wanted = |filter: &String| subscriptions.wanted.iter().any(|one| one.filter.as_str() == filter);
