@@ -148,6 +148,8 @@ metrics! {
     reloads: IntCounterVec = "amber_reloads_total" { "outcome" };
     /// 1 while the configuration on disk is refused and the one before it keeps running; `/ready` says why.
     configuration_refused: IntGauge = "amber_configuration_refused";
+    /// 1 while a mounted file of the configuration was replaced outside, so that no edit of it is seen; `/ready` names it.
+    configuration_cut_off: IntGauge = "amber_configuration_cut_off";
 }
 
 impl Metrics {

@@ -9,6 +9,7 @@
 //! - What waits for the store, or for a table that somebody is to mend, is tried again by itself; a newer edit takes its
 //!   place.
 //! - What cannot change in a running service is named, and the rest is put in force (`config::live`).
+//! - A mounted file that was replaced where it is mounted from is a thing to say: no edit of it is ever seen here.
 //! - What the environment sets stays as it was at the start.
 
 mod files;
@@ -30,7 +31,7 @@ use crate::fault::{Fault, Place, Severity};
 use crate::in_force::{Order, Unfit};
 use crate::mapping::Mapping;
 use crate::metrics::Metrics;
-use crate::status::Status;
+use crate::status::{self, Status};
 use files::Seen;
 
 /// Short beside the time that a person takes to look for the effect, and long enough to cost nothing.
@@ -76,6 +77,7 @@ pub struct Before {
     origin: Origin,
     sources: Sources,
     seen: Seen,
+    nameless: Vec<PathBuf>,
 }
 
 impl Before {
@@ -84,7 +86,8 @@ impl Before {
     pub fn start(origin: Origin) -> Self {
         let sources = config::load(Some(&origin.file), origin.environment.clone()).sources;
         let seen = files::look(&sources);
-        Self { origin, sources, seen }
+        let nameless = files::nameless(&sources);
+        Self { origin, sources, seen, nameless }
     }
 }
 
@@ -118,6 +121,10 @@ struct Looks {
     judged: Option<Seen>,
     /// Was faulty, and has one look more.
     doubted: Option<Seen>,
+    /// Files without a name at the start: there are file systems that count no names.
+    nameless: Vec<PathBuf>,
+    /// Those that lost theirs since.
+    cut_off: Vec<PathBuf>,
 }
 
 /// An order that is not answered.
@@ -151,10 +158,18 @@ impl Reload {
         status: Arc<Status>,
     ) -> io::Result<Self> {
         let hangup = signal(SignalKind::hangup())?;
-        let Before { origin, sources, seen } = before;
+        let Before { origin, sources, seen, nameless } = before;
         let (last, judged) = (Some(seen.clone()), Some(seen));
         Ok(Self {
-            looks: Looks { applied: sources.clone(), sources, last, judged, doubted: None },
+            looks: Looks {
+                applied: sources.clone(),
+                sources,
+                last,
+                judged,
+                doubted: None,
+                nameless,
+                cut_off: Vec::new(),
+            },
             origin: Arc::new(origin),
             hangup,
             start: config,
@@ -203,7 +218,8 @@ impl Reload {
     /// Looks at the files; gives an order if they are to be put in force. `is_asked`: whatever the files are.
     async fn look(&mut self, is_asked: bool) -> Option<Order> {
         let sources = self.looks.sources.clone();
-        let seen = blocking(move || files::look(&sources)).await;
+        let (seen, nameless) = blocking(move || (files::look(&sources), files::nameless(&sources))).await;
+        self.say_what_is_cut_off(nameless);
         let is_stable = self.looks.last.replace(seen.clone()).as_ref() == Some(&seen);
         let is_new = self.looks.judged.as_ref() != Some(&seen);
         let is_due = is_asked || if is_new { is_stable } else { self.again.is_some_and(|at| at <= Instant::now()) };
@@ -242,6 +258,20 @@ impl Reload {
         };
         self.judge(seen_after);
         Some(self.order(ready))
+    }
+
+    /// Says once of each file that no edit of it can be seen.
+    fn say_what_is_cut_off(&mut self, mut nameless: Vec<PathBuf>) {
+        nameless.retain(|path| !self.looks.nameless.contains(path));
+        if nameless == self.looks.cut_off {
+            return;
+        }
+        for path in nameless.iter().filter(|path| !self.looks.cut_off.contains(path)) {
+            error!("{}", status::cut_off(path));
+        }
+        self.metrics.configuration_cut_off.set(i64::from(!nameless.is_empty()));
+        self.status.set_files(|files| files.cut_off.clone_from(&nameless));
+        self.looks.cut_off = nameless;
     }
 
     /// These contents are dealt with.

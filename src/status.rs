@@ -2,6 +2,7 @@
 //!
 //! Logged where it changes, once per change (`Part::set` tells whether it did).
 
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// How it stands with one side of Amber.
@@ -68,6 +69,18 @@ pub struct Files {
     pub waits: Option<String>,
     /// Settings that take effect after a restart.
     pub after_restart: Vec<&'static str>,
+    /// Mounted files that were replaced where they are mounted from.
+    pub cut_off: Vec<PathBuf>,
+}
+
+/// What is to be said and done of a mounted file that was replaced where it is mounted from.
+#[must_use]
+pub fn cut_off(file: &Path) -> String {
+    format!(
+        "`{}` was replaced outside, and its mount shows the old one: edits of it are not seen; restart the container \
+         (`docker compose restart amber`), or mount the folder instead of the file",
+        file.display()
+    )
 }
 
 /// So many faults are shown.
@@ -86,6 +99,9 @@ impl std::fmt::Display for Files {
         }
         if let Some(why) = &self.waits {
             writeln!(f, "the configuration on disk waits to be applied: {why}")?;
+        }
+        for file in &self.cut_off {
+            writeln!(f, "{}", cut_off(file))?;
         }
         if !self.after_restart.is_empty() {
             writeln!(f, "changed on disk, and take effect after a restart: {}", self.after_restart.join(", "))?;

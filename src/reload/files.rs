@@ -5,6 +5,7 @@
 //! neither inotify nor the time of the last change tells any of that. A configuration is a few short files.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -35,6 +36,14 @@ pub(super) fn look(sources: &Sources) -> Seen {
         (path, content)
     };
     Seen(sources.files().into_iter().map(look).collect())
+}
+
+/// Those that bear no name any more, though a path leads to them: a single file that is mounted, and was replaced where it
+/// is mounted from. Nobody sees its successor here. Blocks.
+pub(super) fn nameless(sources: &Sources) -> Vec<PathBuf> {
+    let is_nameless =
+        |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 0);
+    sources.files().into_iter().filter(is_nameless).collect()
 }
 
 /// Whether something else than a file is there.

@@ -1,6 +1,10 @@
 //! A configuration that is edited while Amber runs: it is in force without a restart, and no message is lost or doubled by
 //! it; one that is wrong is refused, and the one before it keeps running.
 
+mod grows;
+mod mounted;
+mod tables;
+
 use std::fs;
 use std::time::Duration;
 
@@ -60,11 +64,10 @@ fn wait_for_rows(home: &Home, view: &str, condition: &str, rows: i64) {
 }
 
 /// The mapping of the numbers with fields `f0` to `f<edit>`, all of which have the number; another filter with each edit;
-/// over MQTT 5 also one that crosses that of the numbers, with some. (Not before a kill: identifiers that a process did not come
-/// to write down are known to nobody, and their copies are taken twice.)
+/// over MQTT 5 also one that crosses that of the numbers, with some.
 fn edited(edit: usize, crosses: bool) -> String {
     let fields: String = (0..=edit).map(|n| format!("f{n} = {{ path = \"n\", type = \"int\" }}\n")).collect();
-    let crossing = if crosses && edit % 2 == 1 && edit % 3 != 2 {
+    let crossing = if crosses && edit % 2 == 1 {
         "[mapping.across]\ntopic = \"{place}/1\"\nfields = { n = { type = \"int\" } }\n"
     } else {
         ""
@@ -145,6 +148,35 @@ fn edits_under_load_lose_and_double_no_message_over_mqtt_3_1_1_into_postgresql()
 #[test]
 fn edits_under_load_lose_and_double_no_message_over_mqtt_3_1_1_into_sqlite() {
     edited_under_load(&Home::sqlite(), "3.1.1");
+}
+
+#[test]
+fn filters_that_take_the_place_of_one_another_under_load_lose_nothing_and_double_almost_nothing() {
+    for protocol in ["5", "3.1.1"] {
+        let (home, broker) = (Home::sqlite(), Mosquitto::start());
+        let settings = numbers::settings(&broker.url(), &home.url(), &format!("qos = 2\nprotocol = \"{protocol}\""));
+        let config = |topic: &str| {
+            settings.clone()
+                + &format!("[mapping.numbers]\ntopic = \"{topic}\"\nfields = {{ n = {{ type = \"int\" }} }}\n")
+        };
+        let (narrow, wide) = (config("n/{device}"), config("n/{device}/#"));
+        let mut amber = Amber::run(&narrow);
+        let load = Load::start(broker.port, Duration::from_millis(1));
+        for edit in 0..10 {
+            load.wait_for(100);
+            apply(&amber, if edit % 2 == 0 { &wide } else { &narrow });
+        }
+        load.wait_for(100);
+        let sent = load.end();
+        numbers::come_to_rest(broker.port, &mut amber, &home);
+        let stored = numbers::stored(&home);
+        let lost: Vec<_> = sent.acknowledged.iter().filter(|n| !stored.contains_key(n)).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        let twice = stored.values().filter(|&&count| count > 1).count();
+        println!("MQTT {protocol}: {twice} of {} messages are there twice, over 10 edits", sent.acknowledged.len());
+        // What comes within the moment in which the broker has both; a round trip in it would be hundreds.
+        assert!(twice <= 40, "{twice}");
+    }
 }
 
 #[test]
