@@ -19,6 +19,29 @@ pub(super) const MAX_CHOICES: usize = 1_000;
 /// A fall of a counter by no more than this part is noise of the meter; more is a new beginning at 0.
 const NOISE: &str = "0.99";
 
+/// The zone of the browser.
+const ZONE: &str = "${__timezone:sqlstring}";
+
+/// The dot on the screen that a reading belongs to.
+const DOT: &str = "date_bin('$__interval_ms milliseconds', r.time, timestamptz 'epoch')";
+
+/// What follows is asked of each device by itself, so that its readings are sorted and walked by themselves, in the order
+/// in which the index gives them.
+const OF_EACH: &str = "select p.time, d.device, d.series_id::text as id, p.value\n\
+                       from device d\n\
+                       cross join lateral (";
+
+/// The pause of a series from which on it is an outage: three times the longest of what it usually is between its
+/// messages, between nine of ten values in the range, and between two dots.
+const LONGEST: &str = "longest as (\n    \
+                         select 3 * greatest(percentile_disc(0.9) within group (order by pause), d.usual, interval '$__interval_ms milliseconds') as longest\n    \
+                         from spaced\n  \
+                       )";
+
+/// A longer pause is a row without a value.
+const GAPS: &str = "union all\n  \
+                    select s.time + l.longest, null from spaced s cross join longest l where s.pause > l.longest";
+
 /// Queries over one measurement.
 pub(super) struct Queries<'a> {
     measurement: &'a Described,
@@ -109,92 +132,103 @@ impl<'a> Queries<'a> {
     /// A number over time, averaged over what is a dot on the screen. Rows: `time`, `device`, `id`, `value`; a row
     /// without a value where a device paused for so long that no line should bridge it.
     pub(super) fn trend(&self, field: &str) -> String {
-        let points = self.points(field, "avg");
+        let field = identifier(field);
+        let point = format!(
+            "point as (\n    \
+               select {DOT} as time, avg(r.{field})::float8 as value\n    \
+               from {data} r\n    \
+               where r.series_id = d.series_id and $__timeFilter(r.time) and r.{field} is not null\n    \
+               group by 1\n  \
+             )",
+            data = self.data(),
+        );
         format!(
-            "with {chosen}, point as (\n{points}\n), spaced as (\n  \
-               select series_id, device, usual, time,\n    \
-                 lead(time) over (partition by series_id order by time) - time as pause\n  \
-               from point\n\
-             ), {longest}\n\
-             select time, device, series_id::text as id, value from point\n\
-             union all\n\
-             select s.time + l.longest, s.device, s.series_id::text, null\n\
-             from spaced s\n\
-             join longest l using (series_id)\n\
-             where s.pause > l.longest\n\
+            "with {chosen}\n\
+             {OF_EACH}\n  \
+             with {point}, spaced as (\n    \
+               select time, value, lead(time) over (order by time) - time as pause from point\n  \
+             ), {LONGEST}\n  \
+             select time, value from spaced\n  \
+             {GAPS}\n\
+             ) p\n\
              order by 1",
             chosen = self.chosen(MAX_LINES),
-            longest = longest("spaced"),
         )
     }
 
-    /// By how much a counter grew, an hour; like `trend`.
+    /// By how much a counter grew, an hour; like `trend`. The reading before the range belongs to it.
     pub(super) fn rate(&self, field: &str) -> String {
-        let points = self.points(field, "max");
         format!(
-            "with {chosen}, point as (\n{points}\n), spaced as (\n  \
-               select series_id, device, usual, time, value, lead(time) over w - time as pause,\n    \
-                 time - lag(time) over w as since, lag(value) over w as before\n  \
-               from point\n  \
-               window w as (partition by series_id order by time)\n\
-             ), {longest}\n\
-             select time, device, series_id::text as id, {grown} * 3600 / extract(epoch from since)::float8 as value\n\
-             from spaced\n\
-             where before is not null\n\
-             union all\n\
-             select s.time + l.longest, s.device, s.series_id::text, null\n\
-             from spaced s\n\
-             join longest l using (series_id)\n\
-             where s.pause > l.longest\n\
+            "with {chosen}\n\
+             {OF_EACH}\n  \
+             with {reading}, point as (\n    \
+               select {DOT} as time, max(r.value) as value\n    \
+               from reading r\n    \
+               group by 1\n  \
+             ), spaced as (\n    \
+               select time, value, lead(time) over w - time as pause, time - lag(time) over w as since, lag(value) over w as before\n    \
+               from point\n    \
+               window w as (order by time)\n  \
+             ), {LONGEST}\n  \
+             select time, {grown} * 3600 / extract(epoch from since)::float8 as value\n  \
+             from spaced\n  \
+             where before is not null\n  \
+             {GAPS}\n\
+             ) p\n\
              order by 1",
             chosen = self.chosen(MAX_LINES),
-            longest = longest("spaced"),
+            reading = self.reading(field, "$__timeFrom()::timestamptz"),
             grown = grown(),
         )
     }
 
-    fn points(&self, field: &str, aggregate: &str) -> String {
-        let field = identifier(field);
+    /// The values of a counter in the range, and the last one before it, up to a week old: what it grew from.
+    fn reading(&self, field: &str, since: &str) -> String {
+        let (field, data) = (identifier(field), self.data());
         format!(
-            "  select d.series_id, d.device, d.usual, p.time, p.value\n  \
-               from device d\n  \
-               cross join lateral (\n    \
-                 select date_bin('$__interval_ms milliseconds', r.time, timestamptz 'epoch') as time,\n      \
-                   {aggregate}(r.{field})::float8 as value\n    \
-                 from {data} r\n    \
-                 where r.series_id = d.series_id and $__timeFilter(r.time) and r.{field} is not null\n    \
-                 group by 1\n  \
-               ) p",
-            data = self.data(),
+            "reading as (\n    \
+               (select r.time, r.{field}::float8 as value\n    \
+                from {data} r\n    \
+                where r.series_id = d.series_id and r.{field} is not null\n      \
+                  and r.time >= {since} - interval '7 days' and r.time < {since}\n    \
+                order by r.time desc\n    \
+                limit 1)\n    \
+               union all\n    \
+               select r.time, r.{field}::float8\n    \
+               from {data} r\n    \
+               where r.series_id = d.series_id and r.{field} is not null\n      \
+                 and r.time >= {since} and r.time <= $__timeTo()::timestamptz\n  \
+             )"
         )
     }
 
     /// By how much a counter grew, each day of the browser's time zone: `time`, `device`, `id`, `value`. Seven days at
     /// least, so that a range of hours shows something, too. The reading before a day's first belongs to the sum.
+    ///
+    /// Every reading is looked at, because any may be the first after the counter began anew; days are told apart after
+    /// that, by quarters of an hour, of which the offset of every zone is a multiple.
     pub(super) fn daily(&self, field: &str) -> String {
-        let field = identifier(field);
+        let since = format!(
+            "date_trunc('day', least($__timeFrom()::timestamptz, $__timeTo()::timestamptz - interval '6 days'), {ZONE})"
+        );
         format!(
-            "with {chosen}, span as (\n  \
-               select date_trunc('day', least($__timeFrom()::timestamptz, $__timeTo()::timestamptz - interval '6 days'),\n    \
-                 ${{__timezone:sqlstring}}) as since\n\
-             ), reading as (\n  \
-               select d.series_id, d.device, r.time, r.value, lag(r.value) over (partition by d.series_id order by r.time) as before\n  \
-               from device d\n  \
-               cross join span\n  \
-               cross join lateral (\n    \
-                 select r.time, r.{field}::float8 as value\n    \
-                 from {data} r\n    \
-                 where r.series_id = d.series_id and r.{field} is not null\n      \
-                   and r.time >= span.since - interval '1 day' and r.time <= $__timeTo()::timestamptz\n  \
-               ) r\n\
-             )\n\
-             select date_trunc('day', time, ${{__timezone:sqlstring}}) as time, device, series_id::text as id, sum({grown}) as value\n\
-             from reading\n\
-             where before is not null and time >= (select since from span)\n\
-             group by 1, 2, 3\n\
+            "with {chosen}\n\
+             {OF_EACH}\n  \
+             with {reading}, grown as (\n    \
+               select time, value, lag(value) over (order by time) as before from reading\n  \
+             ), quarter as (\n    \
+               select date_bin('15 minutes', time, timestamptz 'epoch') as time, sum({grown}) as value\n    \
+               from grown\n    \
+               where before is not null\n    \
+               group by 1\n  \
+             )\n  \
+             select date_trunc('day', time, {ZONE}) as time, sum(value) as value\n  \
+             from quarter\n  \
+             group by 1\n\
+             ) p\n\
              order by 1",
             chosen = self.chosen(MAX_BARS),
-            data = self.data(),
+            reading = self.reading(field, &since),
             grown = grown(),
         )
     }
@@ -206,46 +240,40 @@ impl<'a> Queries<'a> {
         let value = if is_bool { format!("r.{field}::int") } else { format!("left(r.{field}, 80)") };
         let data = self.data();
         format!(
-            "with {chosen}, message as (\n  \
-               select d.series_id, d.device, d.usual, p.time, p.value\n  \
-               from device d\n  \
-               cross join lateral (\n    \
-                 (select $__timeFrom()::timestamptz as time, {value} as value\n    \
-                  from {data} r\n    \
-                  where r.series_id = d.series_id and r.{field} is not null\n      \
-                    and r.time >= $__timeFrom()::timestamptz - interval '7 days' and r.time < $__timeFrom()::timestamptz\n    \
-                  order by r.time desc\n    \
-                  limit 1)\n    \
-                 union all\n    \
-                 select r.time, {value}\n    \
-                 from {data} r\n    \
-                 where r.series_id = d.series_id and $__timeFilter(r.time)\n  \
-               ) p\n\
-             ), spaced as (\n  \
-               select series_id, device, usual, time, value,\n    \
-                 coalesce(lead(time) over (partition by series_id order by time), least($__timeTo()::timestamptz, now())) - time as pause\n  \
-               from message\n\
-             ), {longest}, phase as (\n  \
-               select s.series_id, s.device, s.time, s.value, s.pause, l.longest,\n    \
-                 sum((s.pause > l.longest)::int) over (partition by s.series_id order by s.time) - (s.pause > l.longest)::int as phase\n  \
-               from spaced s\n  \
-               join longest l using (series_id)\n\
-             ), state as (\n  \
-               select series_id, device, time, value, phase, lag(value) over w as before, lag(phase) over w as phase_before\n  \
-               from phase\n  \
-               where value is not null\n  \
-               window w as (partition by series_id order by time)\n\
-             )\n\
-             select time, device, series_id::text as id, value\n\
-             from state\n\
-             where value is distinct from before or phase is distinct from phase_before\n\
-             union all\n\
-             select time + longest, device, series_id::text, null\n\
-             from phase\n\
-             where pause > longest\n\
+            "with {chosen}\n\
+             {OF_EACH}\n  \
+             with message as (\n    \
+               (select $__timeFrom()::timestamptz as time, {value} as value\n    \
+                from {data} r\n    \
+                where r.series_id = d.series_id and r.{field} is not null\n      \
+                  and r.time >= $__timeFrom()::timestamptz - interval '7 days' and r.time < $__timeFrom()::timestamptz\n    \
+                order by r.time desc\n    \
+                limit 1)\n    \
+               union all\n    \
+               select r.time, {value}\n    \
+               from {data} r\n    \
+               where r.series_id = d.series_id and $__timeFilter(r.time)\n  \
+             ), spaced as (\n    \
+               select time, value, coalesce(lead(time) over (order by time), least($__timeTo()::timestamptz, now())) - time as pause\n    \
+               from message\n  \
+             ), {LONGEST}, phase as (\n    \
+               select time, value,\n      \
+                 count(*) filter (where pause > longest) over (order by time rows between unbounded preceding and 1 preceding) as phase\n    \
+               from spaced\n    \
+               cross join longest\n  \
+             ), state as (\n    \
+               select time, value, phase, lag(value) over w as before, lag(phase) over w as phase_before\n    \
+               from phase\n    \
+               where value is not null\n    \
+               window w as (order by time)\n  \
+             )\n  \
+             select time, value\n  \
+             from state\n  \
+             where value is distinct from before or phase is distinct from phase_before\n  \
+             {GAPS}\n\
+             ) p\n\
              order by 1",
             chosen = self.chosen(MAX_STATES),
-            longest = longest("spaced"),
         )
     }
 
@@ -275,19 +303,6 @@ impl<'a> Queries<'a> {
             variable = self.device(),
         )
     }
-}
-
-/// The pause of a series from which on it is an outage: three times the longest of what it usually is between its
-/// messages, between nine of ten values in the range, and between two dots.
-fn longest(of: &str) -> String {
-    format!(
-        "longest as (\n  \
-           select series_id,\n    \
-             3 * greatest(percentile_disc(0.9) within group (order by pause), max(usual), interval '$__interval_ms milliseconds') as longest\n  \
-           from {of}\n  \
-           group by series_id\n\
-         )"
-    )
 }
 
 /// By how much a counter grew from `before` to `value`.
