@@ -35,6 +35,8 @@ pub struct Retention {
     said: Vec<String>,
     /// What cannot be, likewise.
     noted: Vec<String>,
+    /// What became of tables that were there before their retention, likewise.
+    parts: Vec<String>,
 }
 
 impl Retention {
@@ -49,6 +51,7 @@ impl Retention {
             metrics,
             said: Vec::new(),
             noted: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -114,6 +117,10 @@ impl Retention {
         if outcome.is_ok() {
             self.noted = notes;
         }
+        for part in kept.parts.iter().filter(|part| !self.parts.contains(part)) {
+            info!(part, "of a table that was there before its retention");
+        }
+        self.parts = std::mem::take(&mut kept.parts);
         let mut hindrances = std::mem::take(&mut kept.hindrances);
         match outcome {
             Ok(()) => {}

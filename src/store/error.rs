@@ -13,6 +13,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::WriteError;
 use super::hindered::Obstacle;
 use super::others::Unplaced;
+use super::plan::partitions::BEFORE;
 use crate::status::told;
 
 /// How an error is met.
@@ -219,6 +220,10 @@ fn postgres(error: &PgDatabaseError) -> Failure {
     // No partition of a table of Amber's takes the row: it was dropped since it was looked for. No fault of the row's.
     if code == "23514" && error.constraint().is_none() && error.schema() == Some("amber_store") {
         return Failure::outdated(words(error.message(), None, None, code));
+    }
+    // A constraint of Amber's own, which is about to become the bound of a partition: no fault of the row's either.
+    if code == "23514" && error.constraint().is_some_and(|name| name.starts_with(BEFORE)) {
+        return Failure::outdated(words(error.message(), None, error.constraint(), code));
     }
     let class = if is_pooler(code, error.message()) { Class::Standing } else { postgres_class(code) };
     let detail = error.detail().map(str::to_owned);

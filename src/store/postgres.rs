@@ -31,6 +31,7 @@ use super::hindered::{Hindered, Obstacle};
 use super::link::{Gate, Link, Passed, not_adopted, within};
 use super::others::{self, Lacking, Settled};
 use super::plan::Table;
+use super::plan::partitions::BEFORE;
 use super::series::{Cache, Made, Resolved, Rows};
 use super::{Adopted, Plan, WriteError, Written};
 use crate::batch::Batch;
@@ -167,7 +168,11 @@ impl Postgres {
         match self.try_write(batch, number, packets).await {
             // A partition was dropped in between, or the table was partitioned.
             Err(WriteError::Standing(why)) if self.link.is_outdated() => {
-                tracing::info!(why = format!("{why:#}"), "the plan of the tables is made anew");
+                let why = format!("{why:#}");
+                if why.contains(BEFORE) {
+                    self.let_go().await?;
+                }
+                tracing::info!(why, "the plan of the tables is made anew");
                 self.try_write(batch, number, packets).await
             }
             written => written,
@@ -297,7 +302,12 @@ impl Postgres {
         let Some(schema) = self.schema.clone() else { return Ok(()) };
         let (plan, tables) = self.look(&schema).await?;
         // A column that no mapping lists may have another type now, or be gone.
-        let is_other = |(now, then): (&Table, &Table)| now.others != then.others || now.fields != then.fields;
+        // And a table that was plain may be partitioned.
+        let is_other = |(now, then): (&Table, &Table)| {
+            now.others != then.others
+                || now.fields != then.fields
+                || now.partitions.is_some() != then.partitions.is_some()
+        };
         if !plan.is_empty() {
             self.link.made_anew();
         }
@@ -368,6 +378,15 @@ impl Postgres {
         Ok(())
     }
 
+    /// Takes the constraints back that keep rows of later times out of tables that are about to be partitioned: that is tried
+    /// again, and the row is stored now.
+    async fn let_go(&mut self) -> Result<(), WriteError> {
+        let tables: Vec<String> = self.tables.iter().map(|table| format!("{}_data", table.name)).collect();
+        let mut connection = self.take().await?;
+        let outcome = partitions::let_go(&mut connection, &tables, self.ddl).await.map_err(Failure::rowless);
+        self.link.give_back(connection, outcome, false)
+    }
+
     /// A plan for all times has all partitions in it, and each use of it locks them all: where duplicates are looked for, a
     /// statement is planned for its own times.
     async fn plan_anew(&mut self) -> Result<(), WriteError> {
@@ -426,7 +445,7 @@ impl Postgres {
 }
 
 /// A statement without parameters or answer, or several.
-async fn command(connection: &mut PgConnection, text: &str) -> Result<(), Failure> {
+pub(super) async fn command(connection: &mut PgConnection, text: &str) -> Result<(), Failure> {
     answered(sqlx::raw_sql(AssertSqlSafe(text)).execute(connection)).await?;
     Ok(())
 }

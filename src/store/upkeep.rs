@@ -7,6 +7,7 @@
 //! A partition is dropped under a lock that waits for readers, and behind which writers wait: it is asked for, for a moment
 //! only, and again a minute later.
 
+mod attach;
 mod postgres;
 mod sqlite;
 
@@ -28,6 +29,8 @@ pub struct Kept {
     pub dropped: BTreeMap<String, u64>,
     /// Rows deleted.
     pub deleted: BTreeMap<String, u64>,
+    /// What became of tables that were there before their retention, each in a sentence.
+    pub parts: Vec<String>,
     /// What a person must do, each in a sentence.
     pub hindrances: Vec<String>,
     /// What TimescaleDB does not do as the configuration says; nobody need act.

@@ -1,6 +1,7 @@
 //! Both stores, for real: what is stored, what is refused, and who may store at all.
 
 mod adoption;
+mod attach;
 mod changes;
 mod ddl;
 mod duplicates;

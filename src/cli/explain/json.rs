@@ -52,6 +52,14 @@ impl Serialize for Line<'_> {
             Outcome::Ignored(why) => map.serialize_entry("ignored", why.word())?,
             Outcome::Rejected(reject) => map.serialize_entry("reject", &ShownReject(reject, self.explanation))?,
         }
+        if !self.mapped.expired.is_empty() {
+            let expired = self.mapped.expired.iter();
+            let expired = expired.map(|(measurement, rows)| ShownExpired {
+                measurement: &self.schema.measurements[*measurement].name,
+                rows: *rows,
+            });
+            map.serialize_entry("expired", &expired.collect::<Vec<_>>())?;
+        }
         map.serialize_entry(
             "dropped",
             &self.mapped.dropped.iter().map(|dropped| ShownDropped(dropped, self.explanation)).collect::<Vec<_>>(),
@@ -62,6 +70,13 @@ impl Serialize for Line<'_> {
         }
         map.end()
     }
+}
+
+/// Rows that are older than the retention of their measurement.
+#[derive(Serialize)]
+struct ShownExpired<'a> {
+    measurement: &'a str,
+    rows: u64,
 }
 
 struct ShownRow<'a> {

@@ -22,6 +22,9 @@ const A_MONDAY: i64 = 4 * DAY;
 const DAYS_UP_TO: Duration = Duration::from_secs(45 * 86_400);
 /// So many partitions one table may have. A query plans with all that its times do not rule out.
 pub(in crate::store) const MAX_PARTITIONS: usize = 4_000;
+/// What the name of a constraint begins with that holds a plain table ready to become a part of one (`upkeep::attach`); the
+/// day follows before which all rows are.
+pub(in crate::store) const BEFORE: &str = "amber_before";
 /// Bytes that the name of a partition is longer than that of its measurement.
 pub(super) const SUFFIX: usize = "_data_20251122".len();
 
@@ -148,7 +151,7 @@ pub(super) fn width(retention: Option<Duration>) -> i64 {
 }
 
 /// What follows the columns of a table that is made so.
-pub(super) const BY_TIME: &str = " partition by range (time)";
+pub(in crate::store) const BY_TIME: &str = " partition by range (time)";
 
 /// Makes a partition aside and attaches it, which keeps no writer and no reader waiting.
 pub(in crate::store) fn create(measurement: &str, lacking: Lacking) -> [String; 2] {
@@ -173,7 +176,7 @@ pub(in crate::store) fn is_for_later(statement: &str) -> bool {
 }
 
 /// `20251122`
-pub(super) fn date(time: i64) -> String {
+pub(in crate::store) fn date(time: i64) -> String {
     Timestamp::from_microsecond(time).map_or_else(|_| time.to_string(), |at| at.strftime("%Y%m%d").to_string())
 }
 

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::{answered, command, timescale};
 use crate::batch::Batch;
 use crate::message::Time;
 use crate::store::error::{Failure, Refusal};
-use crate::store::plan::partitions::{self, DAY, MAX_PARTITIONS};
+use crate::store::plan::partitions::{self, BEFORE, DAY, MAX_PARTITIONS};
 use crate::store::plan::{Layout, Partition, Ranges, Table};
 
 /// So many are made in one transaction: each takes locks of which the server has a few thousand.
@@ -167,6 +167,29 @@ async fn make_some(
         }
     }
     Ok((Some(ranges), lacking.len() <= AT_ONCE))
+}
+
+/// Takes constraints back that tables have for becoming parts (`upkeep::attach`).
+///
+/// # Errors
+/// Without `ddl`: `Standing` with the SQL.
+pub(super) async fn let_go(connection: &mut PgConnection, tables: &[String], ddl: bool) -> Result<(), Failure> {
+    let text = "select format('alter table %I.%I drop constraint if exists %I', n.nspname, c.relname, k.conname)
+         from pg_catalog.pg_constraint k
+         join pg_catalog.pg_class c on c.oid = k.conrelid
+         join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'amber_store' and c.relname = any($1) and k.contype = 'c' and starts_with(k.conname::text, $2)";
+    let drops: Vec<String> =
+        answered(sqlx::query_scalar(text).bind(tables).bind(BEFORE).fetch_all(&mut *connection)).await?;
+    if let Some(first) = drops.first().filter(|_| !ddl) {
+        return Err(Failure::standing(format!(
+            "a row is later than another Amber expected, and `[store] ddl = false`: have an administrator run `{first}`"
+        )));
+    }
+    for text in drops {
+        answered(sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection)).await?;
+    }
+    Ok(())
 }
 
 /// `None`: the table is not partitioned, or not any more.

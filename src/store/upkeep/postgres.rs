@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{Kept, oldest};
+use super::{Kept, attach, oldest};
 use crate::config;
 use crate::message::Time;
 use crate::schema::Measurement;
@@ -36,7 +36,15 @@ pub(super) async fn look(
     let timescale = timescale::find(connection, settings).await?;
     let mut layouts = partitions::layouts(connection, &tables).await?;
     for (measurement, table) in measurements.iter().zip(&tables) {
-        match layouts.remove(table) {
+        let mut layout = layouts.remove(table);
+        if ddl && matches!(layout, Some(Layout::Plain) | None) {
+            if measurement.retention.is_none() {
+                attach::give_up(connection, measurement, kept).await?;
+            } else if exists(connection, table).await? && attach::attach(connection, measurement, now, kept).await? {
+                layout = partitions::layouts(connection, std::slice::from_ref(table)).await?.remove(table);
+            }
+        }
+        match layout {
             Some(Layout::Partitioned(all)) => {
                 ahead(connection, measurement, &all, now, ddl, kept).await?;
                 if let Some(oldest) = oldest(measurement, now) {
@@ -61,6 +69,12 @@ pub(super) async fn look(
         }
     }
     Ok(())
+}
+
+/// It may have been dropped.
+async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool, Failure> {
+    let text = "select exists (select from pg_catalog.pg_class where relnamespace = to_regnamespace('amber_store') and relname = $1)";
+    answered(sqlx::query_scalar(text).bind(table).fetch_one(connection)).await
 }
 
 async fn ahead(

@@ -11,10 +11,10 @@ use amber::store::{Kept, Upkeep};
 use super::subject::{Home, NOON, Subject, batch, climate, field, row, standing};
 use crate::support::sql::Sql;
 
-const DAY: i64 = 86_400_000_000;
+pub const DAY: i64 = 86_400_000_000;
 
 /// `climate`, whose rows are kept for so many days.
-fn kept(days: u64) -> Schema {
+pub fn kept(days: u64) -> Schema {
     let mut schema = climate();
     schema.measurements[0].retention = Some(Duration::from_secs(days * 86_400));
     schema
@@ -37,7 +37,7 @@ fn days(days: impl IntoIterator<Item = i64>) -> Batch {
 }
 
 /// The partitions of `climate_data`, by name.
-fn partitions(sql: &mut Sql) -> Vec<String> {
+pub fn partitions(sql: &mut Sql) -> Vec<String> {
     let text = "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
                 where i.inhparent = 'amber_store.climate_data'::regclass order by 1";
     sql.rows(text).unwrap().into_iter().flatten().flatten().collect()
@@ -172,20 +172,24 @@ fn without_ddl_a_row_of_the_present_waits_for_its_partition_and_another_is_a_rej
 }
 
 /// A look after what is too old, at the present.
-fn look(home: &Home, schema: &Schema) -> Kept {
+pub fn look(home: &Home, schema: &Schema) -> Kept {
+    looked(&home.store_config(), schema)
+}
+
+pub fn looked(store: &amber::config::Store, schema: &Schema) -> Kept {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut kept = Kept::default();
-    let upkeep = Upkeep::new(&home.store_config());
+    let upkeep = Upkeep::new(store);
     runtime.block_on(upkeep.look(schema, Time(present()), &mut kept)).unwrap();
     kept
 }
 
-fn present() -> i64 {
+pub fn present() -> i64 {
     Time::now().0
 }
 
 /// Rows so many days before the present.
-fn ago(days: impl IntoIterator<Item = i64>) -> Batch {
+pub fn ago(days: impl IntoIterator<Item = i64>) -> Batch {
     let now = present();
     batch(days.into_iter().map(|days| Row { time: Time(now - days * DAY), ..on(0, 20.5) }).collect())
 }
