@@ -6,6 +6,7 @@
 //! (`store::Walk`). A failure here harms nobody: it is said once, counted and tried again.
 
 mod known;
+mod walks;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::known::Known;
+use self::walks::Walks;
 use super::deadband::LeftOut;
 use crate::batch::Batch;
 use crate::config;
@@ -26,16 +28,12 @@ use crate::metrics::Metrics;
 use crate::row::Row;
 use crate::schema::Schema;
 use crate::status::told;
-use crate::store::{self, Walk, WriteError, Written};
+use crate::store::{self, WriteError, Written};
 
 /// Batches that are handed over and not taken in yet, and what they may weigh. It takes milliseconds to take one in.
 const ROOM: (usize, usize) = (256, 8 << 20);
 /// Of a row and of a message, about, besides what the row says of itself.
 const BYTES: (usize, usize) = (128, 32);
-/// The walk works for so long, and rests for so long if it is not done then.
-const WALK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// A walk each hour finds what others than this Amber have changed: series that were renamed, or made by `amber replay`.
-const WALK_EVERY: Duration = Duration::from_secs(3_600);
 /// After a write that failed the next one comes so soon, at least.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The last write may take so long. It is no loss if it does not: the next start has a walk.
@@ -103,6 +101,8 @@ impl Told {
 
     /// Rows are of `schema` from now on.
     pub(super) fn follow(&mut self, schema: &Schema) {
+        // One that still waits to be told must not come behind this one.
+        self.schema = None;
         self.tell_schema(schema.clone());
     }
 
@@ -142,13 +142,7 @@ struct Keeper {
     metrics: Arc<Metrics>,
     /// The last attempt failed, and it was said.
     said: bool,
-    /// The walk that is under way, and how long it has worked since its last rest.
-    walk: Option<Walk>,
-    worked: Duration,
-    rests_until: Instant,
-    next_walk: Instant,
-    /// Devices that the walk has written.
-    met: u64,
+    walks: Walks,
 }
 
 /// The two ends. `None`: nobody keeps devices (`[store] devices_interval = "0s"`), and nothing is handed over.
@@ -171,11 +165,7 @@ pub(super) fn channel(
         metrics: metrics.clone(),
         said: false,
         // What is received from now on is handed over.
-        walk: Some(Walk::before(clock())),
-        worked: Duration::ZERO,
-        rests_until: Instant::now(),
-        next_walk: Instant::now() + WALK_EVERY,
-        met: 0,
+        walks: Walks::from_start(clock()),
     });
     (told, keeper.map(|keeper| Devices { words, keeper }))
 }
@@ -229,10 +219,7 @@ impl Keeper {
     async fn turn(&mut self, due: Instant, ended: &CancellationToken) -> Result<(), WriteError> {
         self.write().await?;
         let missed = self.missed.swap(false, Ordering::Relaxed) | lock(&self.known).take_missed();
-        if missed || Instant::now() >= self.next_walk {
-            // A walk that is under way may have passed what was left out.
-            (self.walk, self.next_walk) = (Some(Walk::default()), Instant::now() + WALK_EVERY);
-        }
+        self.walks.ask(missed);
         self.walk(due, ended).await?;
         self.store.rest().await;
         Ok(())
@@ -240,62 +227,65 @@ impl Keeper {
 
     /// Writes what is new.
     async fn write(&mut self) -> Result<(), WriteError> {
-        if !lock(&self.known).has_news() {
-            return Ok(());
+        while lock(&self.known).has_news() {
+            let opened = self.open().await?;
+            // The schema may become another while the store answers: then it is opened again.
+            let Some(lacking) = lock(&self.known).without_base(opened) else { continue };
+            for asked in lacking {
+                let found = self.store.look(asked.measurement, &asked.devices).await?;
+                lock(&self.known).looked_up(asked, found);
+            }
+            let Some(mut taken) = lock(&self.known).take(opened) else { continue };
+            let mut outcome = Ok(());
+            while outcome.is_ok()
+                && let Some(of) = taken.last()
+            {
+                outcome = self.store.write(of.measurement, &of.devices).await.map(|rows| {
+                    self.metrics.devices_written.inc_by(rows);
+                    taken.pop();
+                });
+            }
+            lock(&self.known).written(taken);
+            return outcome;
         }
-        self.open().await?;
-        let lacking = lock(&self.known).without_base();
-        for asked in lacking {
-            let found = self.store.look(asked.measurement, &asked.devices).await?;
-            lock(&self.known).looked_up(asked, found);
-        }
-        let mut taken = lock(&self.known).take();
-        let mut outcome = Ok(());
-        while outcome.is_ok()
-            && let Some(of) = taken.last()
-        {
-            outcome = self.store.write(of.measurement, &of.devices).await.map(|rows| {
-                self.metrics.devices_written.inc_by(rows);
-                taken.pop();
-            });
-        }
-        lock(&self.known).written(taken);
-        outcome
+        Ok(())
     }
 
-    async fn open(&mut self) -> Result<(), WriteError> {
-        let schema = lock(&self.known).schema().clone();
-        self.store.open(schema).await
+    /// Gives the generation of the schema that the store goes by from now on.
+    async fn open(&mut self) -> Result<u64, WriteError> {
+        let (generation, schema) = {
+            let known = lock(&self.known);
+            let (generation, schema) = known.schema();
+            (generation, schema.clone())
+        };
+        self.store.open(schema).await.map(|()| generation)
     }
 
     /// Goes on with the walk, if there is one, for some seconds.
     async fn walk(&mut self, due: Instant, ended: &CancellationToken) -> Result<(), WriteError> {
-        let Some(mut walk) = self.walk.filter(|_| Instant::now() >= self.rests_until) else { return Ok(()) };
-        self.open().await?;
-        loop {
+        if !self.walks.is_due() {
+            return Ok(());
+        }
+        let opened = self.open().await?;
+        while let Some(mut walk) = self.walks.under(opened) {
             let begun = Instant::now();
             let Some(rows) = self.store.step(&mut walk).await? else {
-                if self.met > 0 {
-                    info!(devices = self.met, "devices were found in the data");
+                let met = self.walks.ended();
+                if met > 0 {
+                    info!(devices = met, "devices were found in the data");
                 }
-                (self.walk, self.worked, self.met) = (None, Duration::ZERO, 0);
                 return Ok(());
             };
             self.metrics.devices_written.inc_by(rows);
-            self.met += rows;
-            self.walk = Some(walk);
             let took = begun.elapsed();
-            self.worked += took;
-            if self.worked >= WALK.0 {
-                (self.worked, self.rests_until) = (Duration::ZERO, Instant::now() + WALK.1);
-                return Ok(());
-            }
-            if ended.is_cancelled() || Instant::now() >= due {
+            self.walks.went(walk, rows, took);
+            if !self.walks.is_due() || ended.is_cancelled() || Instant::now() >= due {
                 return Ok(());
             }
             // As long free as taken.
             sleep(took).await;
         }
+        Ok(())
     }
 
     /// Says what went wrong, once. Whether nothing did.
@@ -396,5 +386,31 @@ mod tests {
         }
         assert!(matches!(words.recv().await, Some(Word::Schema(_))));
         assert!(matches!(words.recv().await, Some(Word::Heard(_))));
+    }
+
+    #[tokio::test]
+    async fn a_schema_that_waits_to_be_told_never_comes_behind_a_newer_one() {
+        let named = |name: &str| {
+            let mut schema = Schema::default();
+            schema.measurements.push(known::tests::measurement(name, &[]));
+            schema
+        };
+        let (mut told, devices) = two_ends();
+        let mut words = devices.unwrap().words;
+        for _ in 0..ROOM.0 {
+            told.stored(batch("a"), Some(Written::default()), LeftOut::default());
+        }
+        told.follow(&named("first"));
+        assert!(told.schema.is_some(), "the channel is full");
+        for _ in 0..ROOM.0 {
+            assert!(matches!(words.recv().await, Some(Word::Heard(_))));
+        }
+        told.follow(&named("second"));
+        told.stored(batch("b"), Some(Written::default()), LeftOut::default());
+        drop(told);
+        let Some(Word::Schema(schema)) = words.recv().await else { panic!("no schema was told") };
+        assert_eq!(schema.measurements[0].name, "second");
+        assert!(matches!(words.recv().await, Some(Word::Heard(_))));
+        assert!(words.recv().await.is_none(), "the first one is of no more use");
     }
 }

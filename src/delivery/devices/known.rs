@@ -71,10 +71,13 @@ impl Known {
     pub(super) fn new(schema: Schema) -> Self {
         let mut known = Self::default();
         known.follow(schema);
+        // Who has just begun walks through the data anyway.
+        known.missed = false;
         known
     }
 
-    /// Rows are of another schema from now on. What is known of measurements that stay is kept.
+    /// Rows are of another schema from now on. What is known of measurements that stay is kept; what is not, and what tables
+    /// that are ours now have of before, is found in the data.
     pub(super) fn follow(&mut self, schema: Schema) {
         let mut before: HashMap<String, (Vec<String>, Vec<String>, Kind)> = HashMap::new();
         for (measurement, kind) in std::mem::take(&mut self.schema.measurements).into_iter().zip(self.kinds.drain(..)) {
@@ -93,7 +96,7 @@ impl Known {
             Kind { is_own: measurement.own.is_some(), first_stays, fields, devices }
         };
         self.kinds = schema.measurements.iter().map(kind).collect();
-        self.missed |= before.values().any(|(.., kind)| kind.devices.values().any(|device| device.news.is_some()));
+        self.missed = true;
         self.generation += 1;
         self.schema = schema;
         let devices = || self.kinds.iter().flat_map(|kind| &kind.devices);
@@ -101,8 +104,9 @@ impl Known {
         self.new_bytes = devices().filter_map(|(_, device)| device.news.as_deref()).map(weight).sum();
     }
 
-    pub(super) fn schema(&self) -> &Schema {
-        &self.schema
+    /// The schema, and its generation.
+    pub(super) fn schema(&self) -> (u64, &Schema) {
+        (self.generation, &self.schema)
     }
 
     /// Whether so much is new that it should be written now.
@@ -201,13 +205,17 @@ impl Known {
         fits(self)
     }
 
-    /// Devices of which something is new, and whose rows are not looked up.
-    pub(super) fn without_base(&self) -> Vec<Of<Tags>> {
+    /// Devices of which something is new, and whose rows are not looked up. `None`: the schema is not that of `opened` any
+    /// more, and positions of measurements would mean others to the store.
+    pub(super) fn without_base(&self, opened: u64) -> Option<Vec<Of<Tags>>> {
+        if opened != self.generation {
+            return None;
+        }
         let lacking = |(measurement, kind): (usize, &Kind)| {
             let devices = kind.devices.iter().filter(|(_, device)| device.base.is_none() && device.news.is_some());
             Of { generation: self.generation, measurement, devices: devices.map(|(tags, _)| tags.clone()).collect() }
         };
-        self.kinds.iter().enumerate().map(lacking).filter(|of| !of.devices.is_empty()).collect()
+        Some(self.kinds.iter().enumerate().map(lacking).filter(|of| !of.devices.is_empty()).collect())
     }
 
     /// Learns what the table has of devices that were asked for, by their places. Those that the store does not know are
@@ -233,8 +241,11 @@ impl Known {
         }
     }
 
-    /// Takes out what is new of all devices that have a base.
-    pub(super) fn take(&mut self) -> Vec<Of<Taken>> {
+    /// Takes out what is new of all devices that have a base. `None`, and nothing is taken: as of `without_base`.
+    pub(super) fn take(&mut self, opened: u64) -> Option<Vec<Of<Taken>>> {
+        if opened != self.generation {
+            return None;
+        }
         let mut all = Vec::new();
         let mut weighs = 0;
         for (measurement, kind) in self.kinds.iter_mut().enumerate() {
@@ -255,7 +266,7 @@ impl Known {
         self.new_bytes -= weighs;
         self.taken_bytes += weighs;
         self.has_old = true;
-        all
+        Some(all)
     }
 
     /// What was taken is written, all but `unwritten`, which comes back.
@@ -374,4 +385,4 @@ fn is_kept(value: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -25,7 +25,7 @@ const TIME: (Duration, Duration) = (Duration::from_millis(20), Duration::from_mi
 const ROWS: (usize, usize) = (32, 400);
 
 /// Where it has come to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
     measurement: usize,
     after: i64,

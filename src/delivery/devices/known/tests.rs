@@ -6,6 +6,11 @@ use super::*;
 use crate::schema::{Field, Kind as FieldKind, MAX_SERIES, Type};
 
 fn schema(fields: &[&str]) -> Schema {
+    Schema { measurements: vec![measurement("m", fields)] }
+}
+
+/// With one tag.
+pub(in super::super) fn measurement(name: &str, fields: &[&str]) -> Measurement {
     let field = |name: &&str| Field {
         name: (*name).to_owned(),
         kind: FieldKind::Gauge,
@@ -17,18 +22,16 @@ fn schema(fields: &[&str]) -> Schema {
         max: None,
         deadband: None,
     };
-    Schema {
-        measurements: vec![Measurement {
-            name: "m".into(),
-            tags: vec!["device".into()],
-            fields: fields.iter().map(field).collect(),
-            max_series: MAX_SERIES,
-            retention: None,
-            compress: None,
-            on_duplicate: OnDuplicate::Keep,
-            others: false,
-            own: None,
-        }],
+    Measurement {
+        name: name.into(),
+        tags: vec!["device".into()],
+        fields: fields.iter().map(field).collect(),
+        max_series: MAX_SERIES,
+        retention: None,
+        compress: None,
+        on_duplicate: OnDuplicate::Keep,
+        others: false,
+        own: None,
     }
 }
 
@@ -50,14 +53,14 @@ fn heard(devices: impl IntoIterator<Item = String>, second: i64, value: i64) -> 
 
 /// Looks up all that lack it in a table that has nothing.
 fn look(known: &mut Known) {
-    for asked in known.without_base() {
+    for asked in known.without_base(known.generation).unwrap() {
         let found = (0..asked.devices.len()).map(|place| (place, Base::default())).collect();
         known.looked_up(asked, found);
     }
 }
 
 fn one(known: &mut Known) -> Taken {
-    let mut taken = known.take();
+    let mut taken = known.take(known.generation).unwrap();
     assert_eq!(taken.len(), 1);
     let mut of = taken.remove(0);
     assert_eq!(of.devices.len(), 1);
@@ -81,7 +84,7 @@ fn memory_is_bounded_whatever_is_heard_and_what_is_written_makes_room() {
     assert!(most > MAX_BYTES * 9 / 10 && known.is_urgent());
     assert!(known.take_missed() && !known.take_missed());
     look(&mut known);
-    let written: usize = known.take().iter().map(|of| of.devices.len()).sum();
+    let written: usize = known.take(known.generation).unwrap().iter().map(|of| of.devices.len()).sum();
     known.written(vec![]);
     assert!(written > 20_000, "{written} devices in {MAX_BYTES} bytes");
     // What is written is forgotten for what is new.
@@ -98,7 +101,7 @@ fn what_could_not_be_written_comes_back_and_is_newer_than_nothing_that_came_mean
     let mut known = Known::new(schema(&["a", "b"]));
     known.hear(heard(["d".into()], 10, 1));
     look(&mut known);
-    let taken = known.take();
+    let taken = known.take(known.generation).unwrap();
     known.hear(heard(["d".into()], 20, 2));
     known.hear(heard(["d".into()], 15, 3));
     known.written(taken);
@@ -118,7 +121,7 @@ fn the_gaps_go_on_from_what_the_table_has_however_late_it_is_looked_up() {
     for second in [70, 130, 190] {
         known.hear(heard(["d".into()], second, second));
     }
-    let asked = known.without_base().remove(0);
+    let asked = known.without_base(known.generation).unwrap().remove(0);
     known.hear(heard(["d".into()], 250, 250));
     let gaps = Gaps { count: 20, sum: 600.0, squares: 36_000.0 };
     let last = Some(Time(10_000_000));
@@ -132,7 +135,7 @@ fn the_gaps_go_on_from_what_the_table_has_however_late_it_is_looked_up() {
 fn a_device_that_the_store_does_not_know_is_forgotten_and_refused_rows_are_not_heard() {
     let mut known = Known::new(schema(&["a", "b"]));
     known.hear(Heard { refused: vec![0], ..heard(["bad".into(), "gone".into(), "good".into()], 10, 1) });
-    let asked = known.without_base().remove(0);
+    let asked = known.without_base(known.generation).unwrap().remove(0);
     assert_eq!(asked.devices.len(), 2);
     let good = asked.devices.iter().position(|tags| *tags == Tags::new(["good"])).unwrap();
     known.looked_up(asked, vec![(good, Base::default())]);
@@ -141,13 +144,34 @@ fn a_device_that_the_store_does_not_know_is_forgotten_and_refused_rows_are_not_h
 }
 
 #[test]
+fn what_is_new_is_not_written_through_a_store_that_has_opened_another_schema() {
+    let two = |first: &str, second: &str| Schema {
+        measurements: vec![measurement(first, &["a"]), measurement(second, &["a"])],
+    };
+    let mut known = Known::new(two("m", "n"));
+    known.hear(heard(["d".into()], 10, 1));
+    let (opened, _) = known.schema();
+    // While the store is opening, they change places.
+    known.follow(two("n", "m"));
+    assert!(known.without_base(opened).is_none());
+    look(&mut known);
+    assert!(known.take(opened).is_none() && known.has_news());
+    let (opened, schema) = known.schema();
+    assert_eq!(schema.measurements[1].name, "m");
+    let taken = known.take(opened).unwrap();
+    assert_eq!((taken.len(), taken[0].measurement, taken[0].devices.len()), (1, 1, 1));
+}
+
+#[test]
 fn under_another_schema_values_keep_their_names_and_what_was_being_written_is_found_in_the_data() {
     let mut known = Known::new(schema(&["a", "b"]));
     known.hear(heard(["d".into()], 10, 1));
     look(&mut known);
+    assert!(!known.take_missed());
     known.follow(schema(&["c", "a", "b"]));
+    assert!(known.take_missed(), "there may be tables of before that are ours now");
     known.hear(heard(["d".into()], 20, 2));
-    let taken = known.take();
+    let taken = known.take(known.generation).unwrap();
     let news = &taken[0].devices[0].2;
     assert_eq!(news.others["a"], (Time(10_000_000), Value::Int(1)));
     assert_eq!(news.fields[0], Some((Time(20_000_000), Value::Int(2))));
