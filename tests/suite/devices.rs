@@ -368,6 +368,30 @@ fn a_device_whose_values_are_as_before_or_that_is_retired_was_seen_all_the_same_
 }
 
 #[test]
+fn a_clock_that_was_far_ahead_does_not_leave_a_device_seen_in_the_future() {
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mut amber = started(&broker, &home, CLIMATE, "50ms");
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        publisher.publish("home/attic/t1", payload(0, r#""count":1"#), Qos::AtLeastOnce);
+        eventually("it is known", || device(&home, "attic / t1", &["device"]));
+        let ahead = |hours: i64| {
+            if home.is_postgres() {
+                format!("now() + {hours} * interval '1 hour'")
+            } else {
+                format!("unixepoch() * 1000000 + {hours} * 3600000000")
+            }
+        };
+        home.sql().run(&format!("update {} set last_seen = {}", home.table("device"), ahead(48)));
+        publisher.publish("home/attic/t1", payload(10, r#""count":2"#), Qos::AtLeastOnce);
+        let (count, is_past) = (value("count"), format!("last_seen < {}", ahead(1)));
+        let wanted = texts([Some("2"), Some(home_true(&home))]);
+        eventually("it was seen now", || equal(device(&home, "attic / t1", &[&count, &is_past]), wanted.clone()));
+        assert!(amber.terminate().success());
+    }
+}
+
+#[test]
 fn a_table_of_devices_that_is_gone_harms_nobody_is_said_once_and_made_right_when_it_is_back() {
     for home in Home::both() {
         let broker = Mosquitto::start();

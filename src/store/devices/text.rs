@@ -65,8 +65,8 @@ fn from(dialect: Dialect, shape: &Shape) -> String {
 pub(super) fn look(dialect: Dialect, shape: &Shape) -> String {
     let (from, device) = (from(dialect, shape), device(dialect));
     let (place, seen, time) = match dialect {
-        Dialect::Postgres => ("j.n - 1", micros("d.last_seen"), micros("d.last_time")),
-        Dialect::Sqlite => ("j.key", "d.last_seen".to_owned(), "d.last_time".to_owned()),
+        Dialect::Postgres => ("j.n - 1", micros(&past(dialect, "d.last_seen")), micros("d.last_time")),
+        Dialect::Sqlite => ("j.key", past(dialect, "d.last_seen"), "d.last_time".to_owned()),
     };
     format!(
         "select {place}, {seen}, {time}, d.gaps, d.gap_sum, d.gap_squares\nfrom {from}\n\
@@ -90,15 +90,19 @@ pub(super) fn write(dialect: Dialect, shape: &Shape, is_newer: bool) -> String {
         Dialect::Postgres => format!("{under}.last_values || {over}.last_values"),
         Dialect::Sqlite => format!("json_patch({under}.last_values, {over}.last_values)"),
     };
-    let most = |word: &str, column: &str| match dialect {
-        Dialect::Postgres => format!("{column} = {word}(d.{column}, excluded.{column})"),
+    let most = |word: &str, column: &str, known: &str| match dialect {
+        Dialect::Postgres => format!("{column} = {word}({known}, excluded.{column})"),
         Dialect::Sqlite => {
             let word = if word == "greatest" { "max" } else { "min" };
-            format!("{column} = coalesce({word}(d.{column}, excluded.{column}), d.{column}, excluded.{column})")
+            format!("{column} = coalesce({word}({known}, excluded.{column}), {known}, excluded.{column})")
         }
     };
-    let times =
-        [most("least", "first_seen"), most("greatest", "last_seen"), most("greatest", "last_time")].join(",\n  ");
+    let times = [
+        most("least", "first_seen", "d.first_seen"),
+        most("greatest", "last_seen", &past(dialect, "d.last_seen")),
+        most("greatest", "last_time", "d.last_time"),
+    ];
+    let (times, last) = (times.join(",\n  "), past(dialect, &last));
     let gaps = ["gaps", "gap_sum", "gap_squares"]
         .map(|column| format!("{column} = case when excluded.gaps > 0 then excluded.{column} else d.{column} end"))
         .join(",\n  ");
@@ -115,6 +119,20 @@ on conflict (measurement, series_id) do update set
   {gaps},
   last_values = {values_of_both}"
     )
+}
+
+/// A receipt that is far ahead of the store's clock is one of a clock that was wrong, and would say for as long that the
+/// device is well. A minute is for clocks that go a little apart.
+fn past(dialect: Dialect, receipt: &str) -> String {
+    match dialect {
+        Dialect::Postgres => {
+            format!("case when {receipt} > now() + interval '1 minute' then now() else {receipt} end")
+        }
+        Dialect::Sqlite => {
+            let now = "cast(unixepoch('subsec') * 1000000 as integer)";
+            format!("case when {receipt} > {now} + 60000000 then {now} else {receipt} end")
+        }
+    }
 }
 
 /// What is behind `tags` tags in a row.

@@ -6,6 +6,7 @@ use super::{CLIMATE, device, payload, started, texts, value};
 use crate::support::client::Publisher;
 use crate::support::home::Home;
 use crate::support::mosquitto::Mosquitto;
+use crate::support::numbers::settings;
 use crate::support::{equal, eventually};
 
 /// The SQL behind a mark, as it is for the store.
@@ -45,6 +46,40 @@ fn a_device_is_retired_and_taken_back_by_the_recipe() {
         home.sql().run(&recipe(&home, "take back"));
         assert_eq!(home.sql().number(&retired), Ok(0));
         home.sql().rows(&recipe(&home, "silent")).unwrap();
+        assert!(amber.terminate().success());
+    }
+}
+
+#[test]
+fn the_series_that_a_new_tag_has_left_behind_are_retired_by_the_recipe_and_no_other() {
+    for home in Home::both() {
+        let broker = Mosquitto::start();
+        let mut amber = started(&broker, &home, CLIMATE, "50ms");
+        let mut publisher = Publisher::connect(broker.port, "publisher");
+        for name in ["t1", "t2", "plain"] {
+            publisher.publish(&format!("home/attic/{name}"), payload(0, r#""count":1"#), Qos::AtLeastOnce);
+            eventually("it is known", || device(&home, &format!("attic / {name}"), &["device"]));
+        }
+        assert!(amber.terminate().success());
+        let mapping = CLIMATE.replace("time = \"ts\"", "time = \"ts\"\ntags = { floor = \"floor\" }");
+        amber.configure(&(settings(&broker.url(), &home.url(), "") + &mapping)).start();
+        amber.wait_ready();
+        home.sql().run(&recipe(&home, "retire what a new tag left"));
+        let retired =
+            format!("select device from {} where retired_at is not null order by device", home.view("devices"));
+        assert_eq!(home.sql().rows(&retired).map(|rows| rows.len()), Ok(0), "no device has sent the tag yet");
+        for name in ["t1", "t2"] {
+            let members = r#""count":2,"floor":"second""#;
+            publisher.publish(&format!("home/attic/{name}"), payload(10, members), Qos::AtLeastOnce);
+        }
+        eventually("each is another series", || equal(Ok(home.count("devices")), 5));
+        // It does not know the tag, and is the series that it was.
+        publisher.publish("home/attic/plain", payload(20, r#""count":2"#), Qos::AtLeastOnce);
+        let count = value("count");
+        eventually("it was heard", || equal(device(&home, "attic / plain", &[&count]), texts([Some("2")])));
+        home.sql().run(&recipe(&home, "retire what a new tag left"));
+        let wanted = [texts([Some("attic / t1")]), texts([Some("attic / t2")])];
+        assert_eq!(home.sql().rows(&retired), Ok(wanted.to_vec()), "{home}");
         assert!(amber.terminate().success());
     }
 }
