@@ -131,7 +131,10 @@ fn a_section_in_a_section_is_read_from_the_file_and_from_the_environment() {
         "{no_table}"
     );
     let [file] = &faults("[store.timescale]\nchunk = '1d'\n[mapping.a]\ntopic='a'\nfields=['a']")[..] else { panic!() };
-    assert!(file.contains("warning: is for PostgreSQL with the extension TimescaleDB"), "{file}");
+    assert!(
+        file.contains("warning: store.timescale.chunk: is for PostgreSQL with the extension TimescaleDB"),
+        "{file}"
+    );
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub(super) struct Subscriptions {
     /// In the order in which they were asked for.
     remembered: Vec<Remembered>,
     overlap: Overlap,
+    /// Filters that the broker may have under an identifier that something stands before, whether it has answered or not.
+    perhaps_behind: HashSet<String>,
     /// The broker was shown to send a copy for each filter, or to name all on one.
     all_copies: bool,
 }
@@ -107,8 +109,10 @@ impl Subscriptions {
         }
         let crossing = positions(&wanted, crossing);
         let all_copies = remembered.iter().any(|one| one.all_copies);
-        let remembered = remembered.into_iter().filter(|one| !one.only_named).collect();
-        (Self { wanted, crossing, remembered, overlap, all_copies }, result)
+        let is_behind = |one: &&Remembered| !one.before.is_empty();
+        let perhaps_behind = remembered.iter().filter(is_behind).map(|one| one.filter.clone()).collect();
+        let remembered = with_those_named(remembered);
+        (Self { wanted, crossing, remembered, overlap, perhaps_behind, all_copies }, result)
     }
 
     /// Something else is wanted; the next [`Subscriptions::ask`] says so.
@@ -170,8 +174,8 @@ impl Subscriptions {
         // Backwards: what stands before another goes after it.
         let is_stale = |one: &&Remembered| !wanted.contains(one.filter.as_str());
         let stale = self.remembered.iter().rev().filter(is_stale).map(|one| one.filter.clone()).collect();
-        // They may stand before what is asked for only later.
-        let waits = self.remembered.iter().any(|one| !one.before.is_empty()) || self.are_crossing();
+        // They may stand before what is asked for only later, or before what was asked for and never answered.
+        let waits = !self.perhaps_behind.is_empty() || self.are_crossing();
         let new: Vec<Remembered> = self
             .wanted
             .iter()
@@ -299,6 +303,9 @@ impl Subscriptions {
             if asked.keeps(position, identifier, &before, retained) {
                 continue;
             }
+            if !before.is_empty() {
+                self.perhaps_behind.insert(subscription.filter.to_string());
+            }
             asked.is_asked(position, identifier, before);
             let packet_id = asked.next_packet_id();
             outgoing.subscribe(packet_id, Some(identifier), std::iter::once((subscription, retained)));
@@ -313,7 +320,7 @@ impl Subscriptions {
         let mut unsubscribe = asked.unsubscribe_now();
         if !unsubscribe.is_empty() {
             // Perhaps the broker still has it behind a filter that goes now: it goes first.
-            let was_behind = |one: &&Refused| old.get(one.filter.as_str()).is_some_and(|old| !old.before.is_empty());
+            let was_behind = |one: &&Refused| self.perhaps_behind.contains(one.filter.as_str());
             let refused: Vec<String> =
                 asked.refused.iter().filter(was_behind).map(|one| one.filter.to_string()).collect();
             unsubscribe.splice(0..0, refused);
@@ -342,8 +349,9 @@ impl Subscriptions {
         // Perhaps the broker goes on with what it had of a filter that it refuses now: what stood before that must not go
         // first, in this round or in a later one.
         let is_refused = |one: &&Remembered| asked.refused.iter().any(|refused| refused.filter.as_str() == one.filter);
-        let behind = self.remembered.iter().filter(|one| !one.before.is_empty()).filter(is_refused);
+        let behind = self.remembered.iter().filter(|one| self.perhaps_behind.contains(&one.filter)).filter(is_refused);
         let behind: Vec<Remembered> = behind.cloned().collect();
+        self.perhaps_behind = behind.iter().map(|one| one.filter.clone()).collect();
         self.remembered = asked
             .granted()
             .map(|granted| Remembered {
@@ -356,6 +364,8 @@ impl Subscriptions {
             })
             .chain(behind)
             .collect();
+        let are_behind = self.remembered.iter().filter(|one| !one.before.is_empty());
+        self.perhaps_behind.extend(are_behind.map(|one| one.filter.clone()));
         self.overlap.keep(&self.borne());
     }
 
@@ -443,6 +453,22 @@ fn retained(subscription: &Subscription, known: Option<&Remembered>, asked: &mut
         asked.retained.insert(position);
     }
     retained
+}
+
+/// What the broker may have: also what was only named. Whoever wrote that may have subscribed to it and not come to write
+/// it down; what stands before it must not go first.
+fn with_those_named(remembered: Vec<Remembered>) -> Vec<Remembered> {
+    let (named, mut all): (Vec<Remembered>, Vec<Remembered>) = remembered.into_iter().partition(|one| one.only_named);
+    let mut known: HashSet<String> = all.iter().map(|one| one.filter.clone()).collect();
+    let named = named.into_iter().filter(|one| known.insert(one.filter.clone())).map(|one| Remembered {
+        unanswered: true,
+        identifier: 0,
+        before: Vec::new(),
+        only_named: false,
+        ..one
+    });
+    all.extend(named);
+    all
 }
 
 fn remember(subscription: &Subscription) -> Remembered {

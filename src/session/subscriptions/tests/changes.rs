@@ -175,7 +175,8 @@ fn live(lives: &[Life]) -> Result<(), String> {
         let is_new = process_of_before.is_none() || !life.goes_on;
         let mut subscriptions = match process_of_before.take() {
             Some(before) if !is_new => before,
-            _ => Subscriptions::new(filters, &crossing, &text, number as u64).0,
+            // Far apart, as random ones are: what is doubted makes the next of it.
+            _ => Subscriptions::new(filters, &crossing, &text, (number as u64) << 32).0,
         };
         look(&made, &subscriptions, is_exact)?;
         let session_present = !session.is_empty();
