@@ -25,6 +25,18 @@ fn live_and_die(amber: &mut Amber, random: &mut Random) -> f64 {
     redelivered
 }
 
+/// Kills it so many times, and on a slow machine, where few lives are long enough for a commit, more often.
+fn die_until_redelivered(amber: &mut Amber, random: &mut Random, kills: u64) -> f64 {
+    let mut redelivered = 0.0;
+    for life in 0..5 * kills {
+        if life >= kills && redelivered > 0.0 {
+            break;
+        }
+        redelivered += live_and_die(amber, random);
+    }
+    redelivered
+}
+
 /// QoS 1 and 2 mixed, published on while Amber is killed and started.
 #[track_caller]
 fn killed_fifty_times(home: &Home, protocol: &str) {
@@ -33,10 +45,7 @@ fn killed_fifty_times(home: &Home, protocol: &str) {
     let mut amber = Amber::run(&config);
     let load = Load::start(broker.port, Duration::from_millis(10));
     let mut random = Random(KILLS);
-    let mut redelivered = 0.0;
-    for _ in 0..KILLS {
-        redelivered += live_and_die(&mut amber, &mut random);
-    }
+    let redelivered = die_until_redelivered(&mut amber, &mut random, KILLS);
     let messages = numbers::assert_exactly_once(&load.end(), broker.port, &mut amber, home);
     println!("{home}, MQTT {protocol}: {messages} messages, {redelivered} of them came again and were known");
     // Otherwise nothing was put to the test.
@@ -114,14 +123,7 @@ fn queued(broker: &Mosquitto, home: &Home, protocol: &str, payload: impl Fn(u64)
 #[track_caller]
 fn killed_while_draining(amber: &mut Amber) {
     let mut random = Random(KILLS_OF_DRAIN);
-    let mut redelivered = 0.0;
-    // On a slow machine few lives are long enough for a commit.
-    for life in 0..5 * KILLS_OF_DRAIN {
-        if life >= KILLS_OF_DRAIN && redelivered > 0.0 {
-            break;
-        }
-        redelivered += live_and_die(amber, &mut random);
-    }
+    let redelivered = die_until_redelivered(amber, &mut random, KILLS_OF_DRAIN);
     println!("{redelivered} messages came again and were known");
     assert!(redelivered > 0.0, "no kill fell between a commit and its acknowledgement");
 }
