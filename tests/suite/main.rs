@@ -29,6 +29,7 @@ mod overlap;
 mod overload;
 mod reload;
 mod restore;
+mod retention;
 mod session_faults;
 mod simulate;
 mod smoke;
