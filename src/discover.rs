@@ -4,4 +4,4 @@
 
 pub mod sample;
 
-pub use sample::{Bounds, Heard, LeftOut, Sample};
+pub use sample::{Bounds, Heard, Payload, Sample};
