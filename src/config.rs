@@ -215,6 +215,17 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
 }
 
+impl StoreUrl {
+    /// Which kind of database it is, in one word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+}
+
 /// `[rejects]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejects {

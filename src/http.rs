@@ -1,26 +1,54 @@
-//! `/health`, `/ready`, `/metrics`: reads state, changes none.
+//! The endpoints (`/health`, `/ready`, `/metrics`) and the live page: reads state, changes none.
 //!
-//! They show no payload, and topics only where a configuration that is refused names them, so they ask for no token.
+//! - The endpoints show no payload, and topics only where a configuration that is refused names them, so they ask for
+//!   nothing. All else shows what devices say: it is for who calls Amber by a name that it knows (`access`), and has the
+//!   token where one is needed.
+//! - The page costs the pipeline nothing: a handful of counters are read once a second, the rest only while somebody looks
+//!   (`live`), and what is kept in the store is asked for on a connection of its own.
+//! - Nothing here is unbounded: listeners, bodies, answers. Everything ends at `stop`, also a stream of events.
+
+mod access;
+mod events;
+mod live;
+mod page;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::in_force::Following;
+use crate::message::Clock;
 use crate::metrics::Metrics;
 use crate::status::Status;
+use live::Live;
 
+/// A form, or a question: more is not read.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
+/// What is shown.
 #[derive(Clone)]
-struct Shown {
-    metrics: Arc<Metrics>,
-    status: Arc<Status>,
+pub struct Shown {
+    pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
+    pub in_force: Following,
+    pub clock: Clock,
+}
+
+/// What the handlers share.
+struct Server {
+    shown: Shown,
+    live: Live,
+    files: page::Files,
+    stop: CancellationToken,
 }
 
 /// Takes the port before anything else starts, so that one in use is said at once.
@@ -35,18 +63,35 @@ pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// The listener failed.
-pub async fn serve(
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    status: Arc<Status>,
-    stop: CancellationToken,
-) -> io::Result<()> {
-    let router = Router::new()
+pub async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) -> io::Result<()> {
+    let live = Live::new(shown.clone());
+    let server = Arc::new(Server { shown, live, files: page::Files::new(), stop: stop.clone() });
+    let served = axum::serve(listener, router(Arc::clone(&server))).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::select! {
+        ended = async { served.await } => ended,
+        () = server.live.run() => Ok(()),
+    }
+}
+
+fn router(server: Arc<Server>) -> Router {
+    let endpoints = Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics_text))
-        .with_state(Shown { metrics, status });
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        .with_state(server.shown.clone());
+    let guarded = Router::new()
+        .route("/", get(page::index))
+        .route("/events", get(events::events))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&server), access::guard));
+    let pages = Router::new()
+        .route("/page/{file}", get(page::file))
+        .merge(guarded)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(&server), access::known_host))
+        .layer(middleware::from_fn(with_headers))
+        .with_state(server);
+    endpoints.merge(pages)
 }
 
 /// 200 while the process is alive.
@@ -66,4 +111,39 @@ async fn ready(State(shown): State<Shown>) -> (StatusCode, String) {
 
 async fn metrics_text(State(shown): State<Shown>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], shown.metrics.text())
+}
+
+async fn not_found(request: Request) -> Response {
+    refused(request.uri().path(), StatusCode::NOT_FOUND, "there is nothing here; the page is at `/`")
+}
+
+/// Nothing from elsewhere is loaded, run, framed or told of where one comes from: a payload that got into the page as markup
+/// could do nothing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                      base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+async fn with_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // What nothing else is said of must not stay in a cache: it shows payloads.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What went wrong and what to do: as JSON to a program, as text to a person.
+fn refused(path: &str, status: StatusCode, what: &str) -> Response {
+    if is_for_programs(path) {
+        let body = serde_json::json!({ "error": what }).to_string();
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    } else {
+        (status, format!("{what}\n")).into_response()
+    }
+}
+
+/// Whether a program asks there, not a person.
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path == "/events"
 }

@@ -13,7 +13,7 @@ pub mod demo; // the embedded broker and the simulated sensors of `amber demo`
 pub mod device; // how often a device is heard, and what is new of it
 pub mod discover; // from heard messages to a proposed mapping
 pub mod fault; // what is wrong with a configuration: where, what, how to mend it
-pub mod http; // /health, /ready, /metrics
+pub mod http; // /health, /ready, /metrics, and the live page
 pub mod in_force; // the configuration in force, and how another takes its place
 pub mod mapping; // Message to Outcome, pure
 pub mod message; // what comes in: messages, deliveries, times

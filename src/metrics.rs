@@ -1,5 +1,6 @@
 //! Every metric, declared once: its help text is its doc comment. Labels come from closed sets, never a topic name.
 
+use prometheus::core::Collector as _;
 use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -196,6 +197,24 @@ impl Metrics {
         let family = families.iter().find(|family| family.name() == name);
         family
             .map_or(0, |family| family.get_metric().iter().map(|metric| metric.get_counter().get_value() as u64).sum())
+    }
+
+    /// The sum of a counter over all labels, without looking at any other metric.
+    #[must_use]
+    pub fn sum(counter: &IntCounterVec) -> u64 {
+        Self::by_label(counter).iter().map(|(_, value)| value).sum()
+    }
+
+    /// A counter by the value of its first label.
+    #[must_use]
+    pub fn by_label(counter: &IntCounterVec) -> Vec<(String, u64)> {
+        let families = counter.collect();
+        let metrics = families.iter().flat_map(|family| family.get_metric());
+        let of = |metric: &prometheus::proto::Metric| {
+            let label = metric.get_label().first().map(|label| label.value().to_owned());
+            (label.unwrap_or_default(), metric.get_counter().get_value() as u64)
+        };
+        metrics.map(of).collect()
     }
 
     /// The text that Prometheus scrapes (version 0.0.4).

@@ -5,7 +5,7 @@
 //! hand is mapped and committed, the session acknowledges it and disconnects. What that leaves undone when the grace
 //! period ends comes again from the broker.
 //!
-//! What the stages run by is one value, `InForce` (configuration and schema), in a `watch` channel that is made here. A
+//! What the stages run by is one value, `InForce` (configuration and schema), in a `watch` channel that is made here (`Face`). A
 //! stage that hangs on the tables (it makes partitions, keeps devices, writes dashboards) is given a `Following` of it
 //! (`in_force.subscribe()`), reads it at each turn, and wakes by `changed()`: what it sees there has its tables in the
 //! store. Whoever is given rows beside that is given the `InForce` that they were made under with them
@@ -50,18 +50,20 @@ const NEIGHBOUR: Duration = Duration::from_secs(3);
 pub struct Face {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
+    /// Told of each change; at the start it has what the service is started with.
+    pub in_force: watch::Sender<Arc<InForce>>,
 }
 
 impl Face {
+    /// Of a service that is started with `config`, which `mapping` is made of.
     #[must_use]
-    pub fn new() -> Self {
-        Self { metrics: Arc::new(Metrics::new()), status: Arc::new(Status::new()) }
-    }
-}
-
-impl Default for Face {
-    fn default() -> Self {
-        Self::new()
+    pub fn new(config: &Arc<Config>, mapping: &Mapping) -> Self {
+        let first = InForce { number: 1, config: Arc::clone(config), schema: mapping.schema().clone() };
+        Self {
+            metrics: Arc::new(Metrics::new()),
+            status: Arc::new(Status::new()),
+            in_force: watch::Sender::new(Arc::new(first)),
+        }
     }
 }
 
@@ -77,7 +79,7 @@ pub async fn run(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Face { metrics, status } = face;
+    let Face { metrics, status, in_force } = face;
     let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
     let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let mut orders = reload.map(|reload| {
@@ -89,8 +91,6 @@ pub async fn run(
         });
         orders
     });
-    let first = Arc::new(InForce { number: 1, config: Arc::clone(&config), schema: mapping.schema().clone() });
-    let in_force = watch::Sender::new(Arc::clone(&first));
     let (mut delivery, adopted) = loop {
         let now = in_force.borrow().clone();
         let store = Store::new(&config.store, &config.broker.client_id, owner);

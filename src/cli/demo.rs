@@ -91,7 +91,8 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     };
     welcome(&mut std::io::stdout().lock(), address, database, listener.local_addr()?)?;
 
-    let face = Face::new();
+    let config = Arc::new(config);
+    let face = Face::new(&config, &mapping);
     let sensors_stop = CancellationToken::new();
     let sensors = tokio::spawn({
         let (settings, rate, stop) = (demo::broker_settings(&url, sensors::CLIENT_ID), args.rate, sensors_stop.clone());
@@ -112,7 +113,6 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
         sensors.await
     };
     let service_stop = CancellationToken::new();
-    let config = Arc::new(config);
     let service = serve_on(listener, &config, mapping, None, face.clone(), service_stop.clone());
     tokio::pin!(service);
     let result = tokio::select! {

@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let stop = CancellationToken::new();
         stop_on_signals(stop.clone())?;
-        let face = Face::new();
+        let face = Face::new(&config, &mapping);
         let reload = before
             .map(|before| Reload::new(before, Arc::clone(&config), log, face.metrics.clone(), face.status.clone()));
         let reload = reload.transpose().context("SIGHUP cannot be listened for")?;
@@ -73,8 +73,13 @@ pub async fn serve_on(
     );
     // The endpoints outlive the line, so that the end can be watched.
     let http_stop = CancellationToken::new();
-    let server = http::serve(listener, face.metrics.clone(), face.status.clone(), http_stop.clone());
-    let mut server = tokio::spawn(server);
+    let shown = http::Shown {
+        metrics: face.metrics.clone(),
+        status: face.status.clone(),
+        in_force: face.in_force.subscribe(),
+        clock: Time::now,
+    };
+    let mut server = tokio::spawn(http::serve(listener, shown, http_stop.clone()));
     let line = pipeline::run(Arc::clone(config), mapping, reload, face, Time::now, stop.clone());
     tokio::pin!(line);
     let result = tokio::select! {

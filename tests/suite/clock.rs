@@ -35,13 +35,13 @@ struct Line {
 
 impl Line {
     fn start(text: &str, clock: Clock) -> Self {
-        let config = amber::config::load_text("config.toml", text, []).config.unwrap();
+        let config = std::sync::Arc::new(amber::config::load_text("config.toml", text, []).config.unwrap());
         let mapping = Mapping::new(&config.mappings).0.unwrap();
-        let (face, stop) = (Face::new(), CancellationToken::new());
+        let (face, stop) = (Face::new(&config, &mapping), CancellationToken::new());
         let (shown, end) = (face.clone(), stop.clone());
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            runtime.block_on(pipeline::run(std::sync::Arc::new(config), mapping, None, shown, clock, end))
+            runtime.block_on(pipeline::run(config, mapping, None, shown, clock, end))
         });
         let line = Self { face, stop, thread };
         eventually("the line is ready", || line.face.status.ready());

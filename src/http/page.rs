@@ -1,0 +1,107 @@
+//! The files of the page, as they are in the program.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Server, refused};
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// By the names that the page asks for.
+const FILES: &[(&str, &str, &str)] = &[
+    ("index.html", HTML, include_str!("page/index.html")),
+    ("login.html", HTML, include_str!("page/login.html")),
+    ("app.js", SCRIPT, include_str!("page/app.js")),
+    ("style.css", STYLE, include_str!("page/style.css")),
+    ("uplot.js", SCRIPT, include_str!("page/vendor/uPlot.iife.min.js")),
+    ("uplot.css", STYLE, include_str!("page/vendor/uPlot.min.css")),
+];
+
+/// The files with what tells one version from another.
+pub(super) struct Files(Vec<File>);
+
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    text: &'static str,
+    tag: String,
+}
+
+impl Files {
+    pub(super) fn new() -> Self {
+        let file = |&(name, kind, text): &(&'static str, &'static str, &'static str)| {
+            let tag = format!("\"{:016x}\"", xxh3_64(text.as_bytes()));
+            File { name, kind, text, tag }
+        };
+        Self(FILES.iter().map(file).collect())
+    }
+
+    /// The file, or that the browser has it. A browser asks each time, so that no page is mixed of two versions.
+    fn answer(&self, name: &str, asked: &HeaderMap) -> Option<Response> {
+        let file = self.0.iter().find(|file| file.name == name)?;
+        let headers = [(header::ETAG, file.tag.as_str()), (header::CACHE_CONTROL, "no-cache")];
+        let has = |known: &str| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.tag);
+        let known = asked.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+        if known.is_some_and(has) {
+            return Some((StatusCode::NOT_MODIFIED, headers).into_response());
+        }
+        Some((headers, [(header::CONTENT_TYPE, file.kind)], file.text).into_response())
+    }
+}
+
+/// `GET /`
+pub(super) async fn index(State(server): State<Arc<Server>>, asked: HeaderMap) -> Response {
+    server.files.answer("index.html", &asked).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
+}
+
+/// `GET /page/{file}`
+pub(super) async fn file(State(server): State<Arc<Server>>, Path(name): Path<String>, asked: HeaderMap) -> Response {
+    let answer = server.files.answer(&name, &asked);
+    answer.unwrap_or_else(|| refused("", StatusCode::NOT_FOUND, "the page has no such file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_browser_that_has_the_file_is_told_so_and_not_sent_it_again() {
+        let files = Files::new();
+        let first = files.answer("app.js", &HeaderMap::new()).unwrap();
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[header::CONTENT_TYPE], SCRIPT);
+        let tag = first.headers()[header::ETAG].clone();
+        let asked = |known: HeaderValue| {
+            files.answer("app.js", &HeaderMap::from_iter([(header::IF_NONE_MATCH, known)])).unwrap().status()
+        };
+        assert_eq!(asked(tag), StatusCode::NOT_MODIFIED);
+        assert_eq!(asked(HeaderValue::from_static("\"0123456789abcdef\"")), StatusCode::OK);
+        assert!(files.answer("../http.rs", &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn the_page_names_nothing_that_its_policy_forbids() {
+        for (name, kind, text) in FILES {
+            if *kind != HTML {
+                continue;
+            }
+            assert!(!text.contains(" style="), "{name} has a style attribute");
+            assert!(!text.contains("<style"), "{name} has styles of its own");
+            assert!(!text.contains("//") || !text.contains("src=\"http"), "{name} loads from elsewhere");
+            let scripts = text.matches("<script").count();
+            assert_eq!(
+                scripts,
+                text.matches("<script src=\"/page/").count() + text.matches("<script defer src=\"/page/").count(),
+                "{name} has a script of its own"
+            );
+        }
+    }
+}
