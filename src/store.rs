@@ -18,6 +18,7 @@ mod others;
 mod plan;
 mod postgres;
 mod pruner;
+pub mod reader;
 mod rejects;
 mod series;
 mod split;
@@ -36,6 +37,7 @@ pub use devices::{Devices, Walk};
 pub use others::{Bare, Lost, Unplaced};
 pub use postgres::Postgres;
 pub use pruner::{Deleted, Pruner};
+pub use reader::{ReadError, Reader};
 pub use sqlite::Sqlite;
 pub use upkeep::{Kept, Upkeep};
 

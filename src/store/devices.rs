@@ -193,6 +193,12 @@ impl Devices {
     }
 }
 
+/// Of a series `s`, as expressions: what people call it, and the object of its tags.
+pub(super) fn named(dialect: Dialect, measurement: &str, tags: &[String]) -> (String, String) {
+    let shape = Shape { name: measurement.to_owned(), tags: tags.to_vec(), ..Shape::default() };
+    (text::label(dialect, &shape), text::tags(dialect, &shape))
+}
+
 /// Where the tags of a row are among those of the catalogue.
 struct Places(Vec<Option<usize>>);
 

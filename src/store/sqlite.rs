@@ -65,7 +65,7 @@ pub struct Sqlite {
 }
 
 /// Device and inode: a file that was deleted or replaced keeps taking rows, and nobody will find them.
-type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 impl Sqlite {
     pub(super) fn new(path: &Path, writer: &str, owner: i64, ddl: bool) -> Self {
@@ -395,7 +395,7 @@ impl Sqlite {
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+pub(super) fn identity(path: &Path) -> Option<Identity> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
 }

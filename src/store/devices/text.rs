@@ -150,7 +150,7 @@ fn parts(dialect: Dialect, tags: usize) -> [String; 7] {
 }
 
 /// What people call it.
-fn label(dialect: Dialect, shape: &Shape) -> String {
+pub(super) fn label(dialect: Dialect, shape: &Shape) -> String {
     let tags = shape.tags.iter().map(|tag| format!("s.{}", quote(tag)));
     let name = literal(&shape.name);
     match dialect {
@@ -167,7 +167,7 @@ fn label(dialect: Dialect, shape: &Shape) -> String {
 }
 
 /// The object of tags.
-fn tags(dialect: Dialect, shape: &Shape) -> String {
+pub(super) fn tags(dialect: Dialect, shape: &Shape) -> String {
     match dialect {
         Dialect::Postgres => {
             let names: Vec<String> = shape.tags.iter().map(|tag| literal(tag)).collect();
