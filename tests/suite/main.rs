@@ -27,6 +27,7 @@ mod leave;
 mod line;
 mod overlap;
 mod overload;
+mod packages;
 mod reload;
 mod restore;
 mod retention;
