@@ -250,6 +250,26 @@ pub struct Dashboards {
 pub struct Http {
     /// Default `127.0.0.1:9583`.
     pub listen: At<std::net::SocketAddr>,
+    /// What the page asks for; at least 16 characters.
+    pub token: Option<Secret>,
+    /// Whether the page is shown without a token on an address that is not loopback; default no.
+    pub open: bool,
+    /// Names by which the page may be called, beside addresses and `localhost`; lower case.
+    pub hosts: Vec<String>,
+}
+
+impl Http {
+    /// Whether only this machine reaches it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.listen.value.ip().to_canonical().is_loopback()
+    }
+
+    /// Whether the page is not shown at all: others reach it, and nothing says who of them may see it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.token.is_none() && !self.open && !self.is_loopback()
+    }
 }
 
 /// `[log]`

@@ -13,7 +13,7 @@ mod live;
 mod page;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +21,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ use crate::in_force::Following;
 use crate::message::Clock;
 use crate::metrics::Metrics;
 use crate::status::Status;
+pub use access::CLOSED;
 use live::Live;
 
 /// A form, or a question: more is not read.
@@ -59,6 +60,17 @@ pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(listen).await
 }
 
+/// Where a browser on this machine finds the page of who listens on `address`.
+#[must_use]
+pub fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}/", SocketAddr::new(ip, address.port()))
+}
+
 /// Serves until `stop` is cancelled.
 ///
 /// # Errors
@@ -82,9 +94,11 @@ fn router(server: Arc<Server>) -> Router {
     let guarded = Router::new()
         .route("/", get(page::index))
         .route("/events", get(events::events))
+        .route("/logout", post(access::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), access::guard));
     let pages = Router::new()
         .route("/page/{file}", get(page::file))
+        .route("/login", get(access::login).post(access::sign_in))
         .merge(guarded)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -50,7 +50,7 @@ for role in amber:10001 grafana:472; do
 done
 secret database_superuser 0:10002 0440 "$(random)"
 secret grafana_admin 472 0400 "$(random)"
-# For a page of Amber's that is yet to come: nobody reads it so far.
+# What the live page asks for: Amber reads it, and people are told it below.
 secret page_token 10001 0400 "$(random)"
 
 # A broker of one's own has a password of its own, which must not take the place of the stack's.
@@ -82,6 +82,7 @@ if [ "$(id -u)" = 0 ]; then
 fi
 
 echo
+echo "The live page: http://127.0.0.1:${AMBER_PORT:-9583}, token $(cat "$secrets/page_token")"
 echo "Grafana: http://127.0.0.1:${GRAFANA_PORT:-3000}, user admin, first password $(cat "$secrets/grafana_admin")"
 if [ -z "${BROKER_URL:-}" ]; then
   if [ -s "$access/first_device" ]; then

@@ -65,12 +65,17 @@ pub async fn serve_on(
     face: Face,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        http = %listener.local_addr()?,
+        http = %address,
+        page = %http::url(address),
         mappings = config.mappings.len(),
         "amber starts"
     );
+    if config.http.is_closed() {
+        info!("{}", http::CLOSED);
+    }
     // The endpoints outlive the line, so that the end can be watched.
     let http_stop = CancellationToken::new();
     let shown = http::Shown {

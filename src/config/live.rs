@@ -68,9 +68,10 @@ impl Store {
 
 impl Http {
     fn change_to(&self, next: Self, waits: &mut Waits) -> Self {
-        let Self { listen } = next;
+        let Self { listen, token, open, hosts } = next;
         waits.compare("http.listen", &self.listen.value, &listen.value);
-        self.clone()
+        // Each request is judged by what is in force.
+        Self { listen: self.listen.clone(), token, open, hosts }
     }
 }
 

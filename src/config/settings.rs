@@ -6,7 +6,7 @@ mod tls;
 use std::time::Duration;
 
 use super::reader::{Faults, Section};
-use super::tree::Table;
+use super::tree::{Node, Table, Value};
 use super::{
     Broker, BrokerUrl, Dashboards, Http, Log, LogFormat, Overlap, Protocol, Rejects, Secret, Store, StoreUrl,
     Timescale, url, vocabulary,
@@ -47,9 +47,9 @@ pub(super) fn read(top: &Table, environment: &[(String, String)], start: &Place,
         rejects: rejects(&section("rejects"), faults),
         http: http(&section("http"), faults),
         log: log(&section("log"), faults),
-        secrets: ["broker", "store"]
+        secrets: [("broker", "password_file"), ("store", "password_file"), ("http", "token_file")]
             .iter()
-            .filter_map(|name| section(name).text("password_file", &mut Faults::default()))
+            .filter_map(|(name, key)| section(name).text(key, &mut Faults::default()))
             .map(|file| Secret::new(file.value))
             .collect(),
     }
@@ -74,7 +74,7 @@ fn broker(section: &Section<'_>, faults: &mut Faults) -> Broker {
     let words = [("separate", Overlap::Separate), ("merge", Overlap::Merge)];
     let overlap = section.choice("overlap", &words, faults).map_or(Overlap::Separate, |at| at.value);
     let username = section.text("username", faults);
-    let password = password(section, faults);
+    let password = secret(section, "password", faults);
     if let (None, Some(password)) = (&username, &password)
         && protocol != Protocol::V5
     {
@@ -159,25 +159,22 @@ fn mqtt_text(section: &Section<'_>, key: &str, text: &At<String>, faults: &mut F
     fits
 }
 
-/// `password`, or what the file `password_file` holds, without the newline that editors add.
-fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
-    let password = section.text("password", faults);
-    let file = section.text("password_file", faults);
-    match (password, file) {
-        (Some(password), Some(file)) => {
-            let what = format!("the password is given twice: also at {}", password.place);
-            faults.push(Fault::new(
-                &file.place,
-                section.path("password_file"),
-                what,
-                "keep one of them, best the file",
-            ));
+/// `password` (or what `key` is), or what the file `password_file` holds, without the newline that editors add.
+fn secret(section: &Section<'_>, key: &str, faults: &mut Faults) -> Option<At<Secret>> {
+    let key_of_file = format!("{key}_file");
+    let secret = section.text(key, faults);
+    let file = section.text(&key_of_file, faults);
+    match (secret, file) {
+        (Some(secret), Some(file)) => {
+            let what = format!("the {key} is given twice: also at {}", secret.place);
+            let remedy = "keep one of them, best the file";
+            faults.push(Fault::new(&file.place, section.path(&key_of_file), what, remedy));
             None
         }
-        (Some(password), None) => Some(password.map(Secret::new)),
+        (Some(secret), None) => Some(secret.map(Secret::new)),
         (None, Some(file)) => match std::fs::read_to_string(&file.value) {
             Ok(text) if text.trim().is_empty() => {
-                faults.push(Fault::new(&file.place, section.path("password_file"), "the file is empty", ""));
+                faults.push(Fault::new(&file.place, section.path(&key_of_file), "the file is empty", ""));
                 None
             }
             Ok(text) => {
@@ -187,7 +184,7 @@ fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
             Err(error) => {
                 // The file is not named: it may be the password itself, written under the wrong key.
                 let what = format!("the file cannot be read: {error}");
-                faults.push(Fault::new(&file.place, section.path("password_file"), what, ""));
+                faults.push(Fault::new(&file.place, section.path(&key_of_file), what, ""));
                 None
             }
         },
@@ -196,7 +193,7 @@ fn password(section: &Section<'_>, faults: &mut Faults) -> Option<At<Secret>> {
 }
 
 fn store(section: &Section<'_>, timescale: &Section<'_>, faults: &mut Faults) -> Store {
-    let password = password(section, faults);
+    let password = secret(section, "password", faults);
     let url = match section.text("url", faults) {
         Some(text) => match url::store(&text.value, password.as_ref().map(|at| &at.value)) {
             Ok(url) => Some(At::new(url, text.place)),
@@ -276,18 +273,75 @@ fn dashboards(section: &Section<'_>, store: &Store, faults: &mut Faults) -> Dash
 
 fn http(section: &Section<'_>, faults: &mut Faults) -> Http {
     let default = || At::new(std::net::SocketAddr::from(([127, 0, 0, 1], 9583)), Place::Default);
-    let Some(text) = section.text("listen", faults) else {
-        return Http { listen: default() };
-    };
-    match text.value.parse() {
-        Ok(address) => Http { listen: At::new(address, text.place) },
+    let listen = section.text("listen", faults).and_then(|text| match text.value.parse() {
+        Ok(address) => Some(At::new(address, text.place)),
         Err(_) => {
             let what = format!("{:?} is not an IP address with a port", text.value);
             let remedy = "write `127.0.0.1:9583`, or `0.0.0.0:9583` to listen everywhere";
             faults.push(Fault::new(&text.place, section.path("listen"), what, remedy));
-            Http { listen: default() }
+            None
+        }
+    });
+    let token = secret(section, "token", faults).filter(|token| is_token(section, token, faults));
+    let open = section.flag("open", faults).unwrap_or(false);
+    if let (true, Some(token)) = (open, &token) {
+        let what = "is asked for although `open` is set";
+        faults.push(Fault::warning(&token.place, section.path("token"), what, "leave one of them out"));
+    }
+    Http {
+        listen: listen.unwrap_or_else(default),
+        token: token.map(|at| at.value),
+        open,
+        hosts: hosts(section, faults),
+    }
+}
+
+/// A token that is shorter can be tried out.
+const MIN_TOKEN: usize = 16;
+
+/// Whether a token is long enough, and can be sent in a header (RFC 9110, 5.5).
+fn is_token(section: &Section<'_>, token: &At<Secret>, faults: &mut Faults) -> bool {
+    let text = token.value.expose();
+    let what = if text.chars().count() < MIN_TOKEN {
+        "must be at least 16 characters"
+    } else if !text.chars().all(|c| c.is_ascii_graphic()) || text.len() > 1_024 {
+        "must be at most 1,024 letters, digits and signs of ASCII, without blanks"
+    } else {
+        return true;
+    };
+    faults.push(Fault::new(&token.place, section.path("token"), what, "draw one: `openssl rand -hex 24`"));
+    false
+}
+
+/// Names of this machine, without a port. In the environment, where all is text, with commas between them.
+fn hosts(section: &Section<'_>, faults: &mut Faults) -> Vec<String> {
+    let mut known = Vec::new();
+    let is_text = |node: &Node| matches!(node.value, Value::Text(_));
+    if let Some(Node { place, value: Value::List(list) }) = section.get("hosts")
+        && !list.iter().all(is_text)
+    {
+        let remedy = "write them as in `[\"amber.example\"]`";
+        faults.push(Fault::new(place, section.path("hosts"), "must be a list of names", remedy));
+        return known;
+    }
+    for text in section.one_or_more("hosts", faults) {
+        let split = |text: String| text.split(',').map(|name| name.trim().to_owned()).collect();
+        let names: Vec<String> = match text.place {
+            Place::Environment(_) => split(text.value),
+            _ => vec![text.value],
+        };
+        for name in names {
+            let fits = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == '.';
+            if name.is_empty() || name.len() > 253 || !name.chars().all(fits) {
+                let what = format!("{name:?} is not the name of a host");
+                let remedy = "write the name alone, as in `amber.example`: no scheme, no port, no path";
+                faults.push(Fault::new(&text.place, section.path("hosts"), what, remedy));
+            } else {
+                known.push(name.trim_end_matches('.').to_lowercase());
+            }
         }
     }
+    known
 }
 
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
@@ -302,6 +356,7 @@ pub(super) const MODULES: &[&str] = &[
     "delivery",
     "demo",
     "device",
+    "discover",
     "fault",
     "http",
     "in_force",

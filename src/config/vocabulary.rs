@@ -31,7 +31,7 @@ pub(super) const SETTINGS: &[(&str, &[&str])] = &[
     ("store.timescale", &["hypertable", "chunk", "compress_after"]),
     ("rejects", &["keep", "max", "per_minute"]),
     ("dashboards", &["dir"]),
-    ("http", &["listen"]),
+    ("http", &["listen", "token", "token_file", "open", "hosts"]),
     ("log", &["level", "format"]),
 ];
 
@@ -119,8 +119,7 @@ pub(super) fn format_settings(format: &Format) -> &'static [&'static str] {
 }
 
 /// Words that are decided and not built: where they stand, and the word. An entry goes when its feature comes.
-pub(super) const LATER: &[(&str, &str)] =
-    &[("top", "spool"), ("http", "token"), ("http", "token_file"), ("format", "senml")];
+pub(super) const LATER: &[(&str, &str)] = &[("top", "spool"), ("format", "senml")];
 
 pub(super) fn comes_later(place: &str, word: &str) -> bool {
     LATER.contains(&(place, word))

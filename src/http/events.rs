@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::live::Listener;
-use super::{Server, refused};
+use super::{Server, access, refused};
 
 /// A page whose stream has ended asks again so soon: a restart is short.
 const RETRY: Duration = Duration::from_secs(2);
@@ -22,6 +22,7 @@ struct Stream {
     server: Arc<Server>,
     at_once: VecDeque<Event>,
     listener: Listener,
+    asked: (Option<[u8; 32]>, bool),
 }
 
 pub(super) async fn events(State(server): State<Arc<Server>>) -> Response {
@@ -33,7 +34,8 @@ pub(super) async fn events(State(server): State<Arc<Server>>) -> Response {
         Event::default().retry(RETRY).event("rates").data(server.live.rates()),
         Event::default().event("state").data(server.live.state()),
     ];
-    let stream = Stream { server, at_once: at_once.into(), listener };
+    let asked = access::fingerprint(&server.shown.in_force.borrow().config.http);
+    let stream = Stream { server, at_once: at_once.into(), listener, asked };
     let events = stream::unfold(stream, |mut stream| async {
         let event = stream.next().await?;
         Some((Ok::<_, Infallible>(event), stream))
@@ -43,7 +45,7 @@ pub(super) async fn events(State(server): State<Arc<Server>>) -> Response {
 }
 
 impl Stream {
-    /// `None` when the service ends.
+    /// `None` when the service ends, or asks for another token than it did when the stream began.
     async fn next(&mut self) -> Option<Event> {
         if let Some(event) = self.at_once.pop_front() {
             return Some(event);
@@ -52,6 +54,10 @@ impl Stream {
             state = self.listener.next() => state?,
             () = self.server.stop.cancelled() => return None,
         };
+        let asked = access::fingerprint(&self.server.shown.in_force.borrow().config.http);
+        if asked != self.asked {
+            return None;
+        }
         Some(Event::default().event("state").data(state))
     }
 }

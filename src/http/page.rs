@@ -55,15 +55,19 @@ impl Files {
     }
 }
 
+/// One of the files that are surely there.
+pub(super) fn named(server: &Server, name: &str, asked: &HeaderMap) -> Response {
+    server.files.answer(name, asked).unwrap_or_else(|| refused("", StatusCode::NOT_FOUND, "the page has no such file"))
+}
+
 /// `GET /`
 pub(super) async fn index(State(server): State<Arc<Server>>, asked: HeaderMap) -> Response {
-    server.files.answer("index.html", &asked).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
+    named(&server, "index.html", &asked)
 }
 
 /// `GET /page/{file}`
 pub(super) async fn file(State(server): State<Arc<Server>>, Path(name): Path<String>, asked: HeaderMap) -> Response {
-    let answer = server.files.answer(&name, &asked);
-    answer.unwrap_or_else(|| refused("", StatusCode::NOT_FOUND, "the page has no such file"))
+    named(&server, &name, &asked)
 }
 
 #[cfg(test)]

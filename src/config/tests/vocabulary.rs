@@ -72,7 +72,7 @@ fn the_example_loads_and_its_commented_settings_are_the_defaults() {
         assert_eq!(mappings.len(), 4);
         // It has no default.
         drop(dashboards);
-        format!("{broker:?} {store:?} {rejects:?} {:?} {log:?}", http.listen.value)
+        format!("{broker:?} {store:?} {rejects:?} {:?} {} {log:?}", http.listen.value, http.open)
     };
     assert_ne!(example, uncommented);
     assert_eq!(shown(good(example, &[])), shown(good(&uncommented, &[])));
