@@ -17,7 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::message::{Malformed, Message, Time};
+use crate::message::{Malformed, Message, Qos, Time};
 
 /// Payloads that are longer are counted, and only their size is kept.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;
@@ -282,6 +282,19 @@ impl Heard {
             largest_bytes: 0,
             bytes: 0,
         }
+    }
+
+    /// Its payloads as the messages that they came in.
+    pub fn as_messages(&self) -> impl Iterator<Item = Message> {
+        self.payloads.iter().map(|payload| Message {
+            topic: (*self.topic).into(),
+            payload: payload.bytes.clone(),
+            qos: Qos::AtMostOnce,
+            retain: payload.retain,
+            received_at: payload.received_at,
+            delivery: None,
+            malformed: None,
+        })
     }
 
     fn count(&mut self, message: &Message) {

@@ -1,7 +1,6 @@
 //! Bounds, shares and what is kept of a topic.
 
 use super::*;
-use crate::message::Qos;
 
 fn message(topic: &str, payload: impl Into<Vec<u8>>, at: i64) -> Message {
     Message {
