@@ -15,6 +15,7 @@ mod hand;
 mod leave;
 pub mod ledger;
 mod link;
+mod listener;
 mod presence;
 mod probe;
 mod publisher;
@@ -45,6 +46,7 @@ use wire::{ConnAck, Refusal, Version};
 
 pub use hand::{InHand, MAX_BYTES, MAX_MESSAGES, MAX_UNSETTLED, RECEIVE_MAXIMUM};
 pub use leave::{Left, leave};
+pub use listener::{Came, Listener};
 pub use probe::probe;
 pub use publisher::{Outbound, Publisher};
 
