@@ -3,11 +3,13 @@
 //! 0: done. 1: it failed. 2: the arguments or the configuration are wrong.
 
 mod check;
+mod completions;
 mod dashboards;
 mod demo;
 pub mod explain;
 mod health;
 mod leave;
+mod man;
 mod run;
 mod simulate;
 mod test;
@@ -28,7 +30,7 @@ use crate::status::told;
 
 /// Keeps what sensors say: MQTT in, typed rows in PostgreSQL or SQLite, every message once.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(name = "amber", version, about, propagate_version = true)]
 struct Args {
     /// The configuration file; otherwise $AMBER_CONFIG, ./config.toml, /etc/amber/config.toml
     #[arg(long, short, global = true, value_name = "FILE")]
@@ -57,6 +59,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Publish the readings of simulated sensors, some of them faulty, to a broker
     Simulate(simulate::SimulateArgs),
+    /// Print what a shell needs to complete command lines of Amber
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// The configuration is wrong; all its faults have been printed.
@@ -85,6 +92,8 @@ pub fn main() -> ExitCode {
         Command::Leave(leave) => leave::leave(&args, leave),
         Command::Demo(demo) => demo::demo(demo),
         Command::Simulate(simulate) => simulate::simulate(&args, simulate),
+        Command::Completions(shell) => completions::completions(shell, &mut std::io::stdout().lock()),
+        Command::Man(man) => man::man(man, &mut std::io::stdout().lock()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
