@@ -45,8 +45,6 @@ set lock_timeout = '1s';
 set jit = off;
 set max_parallel_workers_per_gather = 0;
 set plan_cache_mode = force_custom_plan";
-/// The database ends a statement so much before we stop waiting for it, and says so.
-const BEFORE: Duration = Duration::from_millis(500);
 /// How long another process may hold a file of SQLite.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
@@ -115,6 +113,12 @@ impl Reader {
         Self { place, has_devices: !config.devices_interval.is_zero(), limit: LIMIT, connection: None }
     }
 
+    /// Waits less long for an answer than five seconds, or longer.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     /// How many series each measurement of `schema` has. One whose rows go into a table of somebody else's has none, and
     /// is left out. Without a table of devices nothing is known of silence and times.
     ///
@@ -179,7 +183,7 @@ impl Reader {
                 Some(connection) => connection,
                 None => self.connect().await?,
             };
-            let waiting = connection.patience().map(|patience| patience.begin(self.limit.saturating_sub(BEFORE)));
+            let waiting = connection.patience().map(|patience| patience.begin(self.statement_limit()));
             let answer = work(&mut connection).await;
             drop(waiting);
             Ok((connection, answer))
@@ -195,6 +199,11 @@ impl Reader {
         answer.map_err(|failure| self.told(failure))
     }
 
+    /// The database ends a statement a little before we stop waiting for it, and says so.
+    fn statement_limit(&self) -> Duration {
+        self.limit * 9 / 10
+    }
+
     /// Whether it leads to what is there now: a file may have been put in the place of another.
     fn is_of(&self, connection: &Connection) -> bool {
         match (&self.place, connection) {
@@ -208,7 +217,7 @@ impl Reader {
         match &self.place {
             Place::Postgres(servers) => {
                 let mut connection = postgres::connect(servers).await?;
-                let limit = self.limit.saturating_sub(BEFORE).as_millis();
+                let limit = self.statement_limit().as_millis();
                 let session = format!("{SESSION};\nset statement_timeout = '{limit}ms'");
                 sqlx::raw_sql(AssertSqlSafe(session)).execute(&mut connection).await.map_err(told)?;
                 Ok(Connection::Postgres(Box::new(connection)))

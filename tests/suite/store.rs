@@ -7,6 +7,7 @@ mod ddl;
 mod duplicates;
 mod others;
 mod own;
+mod reader;
 mod refused;
 mod rejects;
 mod retention;

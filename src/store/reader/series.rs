@@ -166,8 +166,7 @@ async fn of_series(connection: &mut Connection, asked: &SeriesAsked) -> Result<S
         if skip < count && room > 0 {
             binds.extend([Bind::Int(room), Bind::Int(i64::try_from(skip).unwrap_or(i64::MAX))]);
             let sql = format!(
-                "select s.series_id, {label}, {object}{text} {from} order by 2{}, 1 limit ${} offset ${}",
-                if dialect == Dialect::Postgres { " collate \"C\"" } else { "" },
+                "select s.series_id, {label}, {object}{text} {from} order by 2, 1 limit ${} offset ${}",
                 n + 1,
                 n + 2
             );
