@@ -6,10 +6,13 @@ mod check;
 mod completions;
 mod dashboards;
 mod demo;
+mod discover;
 pub mod explain;
+mod file;
 mod health;
 mod leave;
 mod man;
+mod mappings;
 mod run;
 mod simulate;
 mod test;
@@ -47,6 +50,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Say which mapping takes a message and which rows it gives, or why none
     Explain(explain::ExplainArgs),
+    /// Listen for a while, or read captured messages, and propose a mapping for what was heard
+    Discover(discover::DiscoverArgs),
+    /// List the ready mappings for whole ecosystems, or print one
+    Mappings(mappings::MappingsArgs),
     /// Run the examples that stand beside the mappings, or write one
     Test(test::TestArgs),
     /// Write a Grafana dashboard for each measurement, from the catalogue (PostgreSQL)
@@ -86,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&args),
         Command::Check(check) => check::check(&args, check),
         Command::Explain(explain) => explain_command(&args, explain),
+        Command::Discover(discover) => discover::discover(&args, discover),
+        Command::Mappings(mappings) => mappings::mappings(mappings),
         Command::Test(test) => test_command(&args, test),
         Command::Dashboards(dashboards) => dashboards::dashboards(&args, dashboards),
         Command::Health => health::health(&args),

@@ -13,18 +13,19 @@ use super::ready::Recognised;
 #[derive(Debug, Default)]
 pub struct Already {
     /// The mappings of a configuration, or of the file that is added to.
-    pub in_force: Option<Mapping>,
+    in_force: Vec<Mapping>,
     /// Ready files that are proposed instead.
     pub ready: Vec<Recognised>,
     names: BTreeSet<String>,
 }
 
 impl Already {
-    /// Those of a configuration, as far as they are in force, and the ready files that are proposed.
+    /// Those of each of `files`, and the ready files that are proposed.
     #[must_use]
-    pub fn new(mappings: &[MappingConfig], ready: Vec<Recognised>) -> Self {
-        let in_force = Mapping::new(mappings).0.filter(|_| !mappings.is_empty());
-        let mut names: BTreeSet<String> = mappings.iter().map(|mapping| mapping.name.value.to_lowercase()).collect();
+    pub fn new(files: &[&[MappingConfig]], ready: Vec<Recognised>) -> Self {
+        let in_force: Vec<Mapping> = files.iter().filter_map(|mappings| Mapping::new(mappings).0).collect();
+        let named = files.iter().flat_map(|mappings| *mappings);
+        let mut names: BTreeSet<String> = named.map(|mapping| mapping.name.value.to_lowercase()).collect();
         let measurements = in_force.iter().flat_map(|mapping| &mapping.schema().measurements);
         names.extend(measurements.map(|measurement| measurement.name.to_lowercase()));
         names.extend(ready.iter().flat_map(|ready| ready.names().map(str::to_lowercase)));
@@ -35,7 +36,7 @@ impl Already {
     #[must_use]
     pub fn takes(&self, message: &Message) -> bool {
         let takes = |mapping: &Mapping| mapping.map(message).outcome != Outcome::Ignored(Ignored::Unmapped);
-        self.in_force.as_ref().is_some_and(takes) || self.ready.iter().any(|ready| ready.takes(message))
+        self.in_force.iter().any(takes) || self.ready.iter().any(|ready| ready.takes(message))
     }
 
     /// Whether a mapping or a measurement of that name is there already: a proposal takes another.

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::message::{Time, base64};
 
 /// One line.
-pub(super) struct Captured {
+pub(in crate::cli) struct Captured {
     pub topic: String,
     pub payload: Vec<u8>,
     pub retain: bool,
@@ -22,6 +22,8 @@ struct Line<'l> {
     #[serde(default)]
     retain: Retain,
     received_at: Option<String>,
+    /// The same as `mosquitto_sub -F %j` writes it: `2026-01-01T01:00:05.250000+0100`.
+    tst: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, serde::Deserialize)]
@@ -41,7 +43,7 @@ impl TryFrom<serde_json::Value> for Retain {
 }
 
 /// Reads one line. Other keys are passed over: captures hold notes.
-pub(super) fn parse(line: &[u8]) -> Result<Captured, String> {
+pub(in crate::cli) fn parse(line: &[u8]) -> Result<Captured, String> {
     let line: Line<'_> = serde_json::from_slice(line)
         .map_err(|error| format!("the line is no message (`{{\"topic\": …, \"payload\": …}}`): {error}"))?;
     let payload = match (line.payload, line.payload_base64) {
@@ -53,8 +55,9 @@ pub(super) fn parse(line: &[u8]) -> Result<Captured, String> {
         (None, None) => return Err("the message has neither `payload` nor `payload_base64`".to_owned()),
         (Some(_), Some(_)) => return Err("the message has both `payload` and `payload_base64`".to_owned()),
     };
+    let tst = line.tst.map(|text| text.replace("Z+0000", "Z"));
     let received_at =
-        line.received_at.map(|text| time(&text).map_err(|why| format!("received_at: {why}"))).transpose()?;
+        line.received_at.or(tst).map(|text| time(&text).map_err(|why| format!("received_at: {why}"))).transpose()?;
     Ok(Captured { topic: line.topic, payload, retain: line.retain.0, received_at })
 }
 

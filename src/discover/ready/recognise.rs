@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::FILES;
 use crate::config::{self, MappingConfig};
-use crate::discover::sample::{Heard, Sample};
+use crate::discover::sample::Heard;
 use crate::mapping::{Explanation, Mapping, Verdict};
 use crate::message::Message;
 
@@ -82,8 +82,9 @@ impl Library {
 
     /// The files that read what was heard, the one that explains most first.
     #[must_use]
-    pub fn recognise(&self, sample: &Sample) -> Vec<Recognised> {
-        let mut rest: Vec<&Heard> = sample.topics().collect();
+    pub fn recognise<'s>(&self, topics: impl IntoIterator<Item = &'s Heard>) -> Vec<Recognised> {
+        let topics: Vec<&Heard> = topics.into_iter().collect();
+        let mut rest = topics.clone();
         let mut recognised: Vec<Recognised> = Vec::new();
         loop {
             let is_new = |file: &&File| recognised.iter().all(|known| known.name != file.name);
@@ -96,7 +97,8 @@ impl Library {
             recognised.push(best);
         }
         for found in &mut recognised {
-            let theirs: Vec<&Heard> = sample.topics().filter(|heard| found.read.contains(&heard.topic)).collect();
+            let theirs: Vec<&Heard> =
+                topics.iter().copied().filter(|heard| found.read.contains(&heard.topic)).collect();
             let count = |file: &File| {
                 let reads = |heard: &&&Heard| messages(heard).any(|message| gives_rows(&file.mapping, &message));
                 (file.name, theirs.iter().filter(reads).count())

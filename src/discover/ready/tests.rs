@@ -68,7 +68,7 @@ fn the_binary_holds_every_file_of_the_folder() {
 fn each_ecosystem_is_recognised_as_its_own_file_and_as_no_other() {
     let library = Library::new();
     for (ecosystem, messages) in corpus() {
-        let names: Vec<&str> = library.recognise(&sample(&messages)).iter().map(|found| found.name).collect();
+        let names: Vec<&str> = library.recognise(sample(&messages).topics()).iter().map(|found| found.name).collect();
         // What Home Assistant is told of devices is no reading; there is no file for it.
         let own = if ecosystem == "homeassistant-discovery" { vec![] } else { vec![ecosystem.as_str()] };
         assert_eq!(names, own, "{ecosystem}");
@@ -78,7 +78,7 @@ fn each_ecosystem_is_recognised_as_its_own_file_and_as_no_other() {
 #[test]
 fn a_house_with_all_ecosystems_gets_each_file_for_its_own_topics_only() {
     let corpus = corpus();
-    let found = Library::new().recognise(&sample(corpus.values().flatten()));
+    let found = Library::new().recognise(sample(corpus.values().flatten()).topics());
     let mut names: Vec<&str> = found.iter().map(|found| found.name).collect();
     names.sort_unstable();
     let all: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
@@ -111,7 +111,7 @@ fn plain_topics_are_not_taken_for_an_ecosystem() {
         .iter()
         .map(|(topic, payload)| message(&serde_json::json!({"topic": topic, "payload": payload}).to_string()))
         .collect();
-    let found = Library::new().recognise(&sample(&messages));
+    let found = Library::new().recognise(sample(&messages).topics());
     assert!(found.is_empty(), "{:?}", found.iter().map(|found| (found.name, &found.read)).collect::<Vec<_>>());
 }
 
@@ -120,7 +120,7 @@ fn below_a_level_that_bears_its_name_a_file_takes_all_and_elsewhere_what_its_top
     let corpus = corpus();
     let own = message(r#"{"topic": "home/attic/mine", "payload": "5"}"#);
     let house = corpus["openmqttgateway"].iter().chain(&corpus["zigbee2mqtt"]).chain([&own]);
-    let found = Library::new().recognise(&sample(house));
+    let found = Library::new().recognise(sample(house).topics());
     let names: Vec<&str> = found.iter().map(|found| found.name).collect();
     assert_eq!(names, ["zigbee2mqtt", "openmqttgateway"]);
     assert!(found.iter().all(|found| !found.takes(&own)));
@@ -134,7 +134,7 @@ fn a_file_with_local_times_says_whose() {
     let library = Library::new();
     let zones: Vec<(&str, &str)> = corpus()
         .values()
-        .flat_map(|messages| library.recognise(&sample(messages)))
+        .flat_map(|messages| library.recognise(sample(messages).topics()))
         .filter_map(|found| Some((found.name, found.zone?)))
         .collect();
     let files = FILES.iter().filter(|(_, text)| text.contains("\nzone "));
