@@ -324,3 +324,44 @@ fn micros(dialect: Dialect, column: &str) -> String {
         Dialect::Sqlite => column.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: T) {}
+
+    /// The page answers from any thread.
+    #[expect(dead_code, reason = "compiled, not run")]
+    fn calls_may_move_between_threads(reader: &mut Reader, schema: &Schema, history: &HistoryAsked) {
+        is_send(reader.counts(schema));
+        is_send(reader.series(&SeriesAsked::default()));
+        is_send(reader.history(schema, history));
+        is_send(reader.rejects(&RejectsAsked::default()));
+        is_send(reader.reject(1));
+        is_send(reader.close());
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_and_cannot_be_written_and_the_last_one_to_close_it_leaves_no_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        let mut writer = sqlite::connect(&path).await.unwrap();
+        sqlx::raw_sql("create table t (n integer) strict; insert into t values (7)")
+            .execute(&mut writer)
+            .await
+            .unwrap();
+        let place = Place::Sqlite(path.clone());
+        let mut reader = Reader { place, has_devices: true, limit: LIMIT, connection: None };
+        let read = reader.ask(async |it| it.rows::<(i64,)>("select n from t".into(), &[]).await).await.unwrap();
+        assert_eq!(read, [(7,)]);
+        writer.close().await.unwrap();
+        let written = reader.ask(async |it| it.rows::<(i64,)>("insert into t values (8)".into(), &[]).await).await;
+        assert!(
+            matches!(&written, Err(ReadError::Standing(why)) if format!("{why:#}").contains("readonly")),
+            "{written:?}"
+        );
+        reader.close().await;
+        assert!(!folder.path().join("store.db-wal").exists());
+    }
+}

@@ -24,7 +24,7 @@ pub const MAX_FIELDS: usize = 32;
 pub const MAX_VALUES: u64 = 100_000;
 /// 9999-12-31, which both databases know.
 const EVER: i64 = 253_402_214_400_000_000;
-/// What is further from zero is drawn here: the sum of a step must not overflow, which PostgreSQL refuses.
+/// What is further from zero counts as this in a mean: a sum must not overflow, which PostgreSQL refuses.
 const MOST: &str = "1e300";
 
 /// Which plots.
@@ -261,11 +261,10 @@ fn cells(dialect: Dialect, column: &str, r#type: Type) -> String {
             let number = format!(
                 "case when {column} > {MOST} then {MOST} when {column} < -{MOST} then -{MOST} else {column}::float8 end"
             );
-            format!("sum({number}) / nullif(count({column}), 0), min({number}), max({number})")
+            format!("sum({number}) / nullif(count({column}), 0), min({column})::float8, max({column})::float8")
         }
         (Dialect::Sqlite, Type::Float) => {
-            let number = format!("min(max({column}, -{MOST}), {MOST})");
-            format!("avg({number}), min({number}), max({number})")
+            format!("avg(min(max({column}, -{MOST}), {MOST})), min({column}), max({column})")
         }
         (Dialect::Sqlite, _) => format!("avg({column}), min({column}), max({column})"),
     }
