@@ -12,6 +12,7 @@ pub mod delivery; // brings a batch to rest: commit, retry, split off the refuse
 pub mod demo; // the embedded broker and the simulated sensors of `amber demo`
 pub mod device; // how often a device is heard, and what is new of it
 pub mod discover; // from heard messages to a proposed mapping
+pub mod explain; // what becomes of a message, told to people and to programs
 pub mod fault; // what is wrong with a configuration: where, what, how to mend it
 pub mod http; // /health, /ready, /metrics, and the live page
 pub mod in_force; // the configuration in force, and how another takes its place

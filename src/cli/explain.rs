@@ -3,17 +3,15 @@
 pub(super) mod captured;
 #[cfg(test)]
 mod documented;
-mod json;
-pub(super) mod text;
 
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 
+use crate::explain::{limited, message, write_json, write_text};
 use crate::mapping::Mapping;
-use crate::message::{Malformed, Message, Qos, Time, base64};
+use crate::message::{Message, Time, base64};
 use crate::topic;
 
 /// What a packet holds at most (MQTT 2.2.3): what is longer, a device that never ends included, is no payload.
@@ -124,30 +122,11 @@ fn one(
     let most = if args.json { MAX_APART_JSON } else { MAX_APART };
     let apart = args.all.then(|| mapping.apart(&message.topic, &explanation, most));
     if args.json {
-        json::write(&explanation, apart.as_ref().map(|(apart, _)| apart.as_slice()), mapping.schema(), out)?;
+        write_json(&explanation, apart.as_ref().map(|(apart, _)| apart.as_slice()), mapping.schema(), out)?;
     } else {
-        text::write(message, &explanation, apart, mapping, out, colour)?;
+        write_text(message, &explanation, apart, mapping, out, colour)?;
     }
     Ok(())
-}
-
-/// The message as `run` would have it: one that is too long says so.
-pub(super) fn limited(mut message: Message, max_payload_bytes: usize) -> Message {
-    let payload_bytes = message.payload.len();
-    message.malformed = (payload_bytes > max_payload_bytes).then_some(Malformed::TooLarge { payload_bytes });
-    message
-}
-
-pub(super) fn message(topic: &str, payload: Vec<u8>, retain: bool, received_at: Time) -> Message {
-    Message {
-        topic: topic.into(),
-        payload: Bytes::from(payload),
-        qos: Qos::AtLeastOnce,
-        retain,
-        received_at,
-        delivery: None,
-        malformed: None,
-    }
 }
 
 /// An argument that is a topic name.

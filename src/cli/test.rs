@@ -12,9 +12,10 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::explain::{captured, limited, message, payload, topic_name};
+use super::explain::{captured, payload, topic_name};
 use crate::config::Config;
 use crate::config::mapping::Example;
+use crate::explain::{limited, message};
 use crate::mapping::Mapping;
 use crate::message::Time;
 

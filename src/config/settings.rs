@@ -357,6 +357,7 @@ pub(super) const MODULES: &[&str] = &[
     "demo",
     "device",
     "discover",
+    "explain",
     "fault",
     "http",
     "in_force",

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::super::explain::{captured, message};
+use super::super::explain::captured;
 use crate::discover::Sample;
+use crate::explain::message;
 use crate::message::{Message, Time};
 use crate::topic::{self, TopicFilter};
 

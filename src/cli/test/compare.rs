@@ -2,8 +2,8 @@
 
 use serde_json::Value as Json;
 
-use crate::cli::explain::text::{plain, told};
 use crate::config::mapping::{Expected, ExpectedRow};
+use crate::explain::{plain, told};
 use crate::mapping::{Explanation, MappingExplained, Verdict};
 use crate::message::Time;
 use crate::row::{Ignored, Outcome, Row, TimeSource, Value};

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::compare::{self, Found};
-use crate::cli::explain::text::{nearest_topics, plain, told};
+use crate::explain::{nearest_topics, plain, told};
 use crate::mapping::{Explanation, Mapping, Verdict};
 use crate::message::Message;
 use crate::row::{Row, TimeSource, Value};

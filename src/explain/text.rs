@@ -36,8 +36,12 @@ impl Style {
     }
 }
 
-/// Writes what became of `message`.
-pub(super) fn write(
+/// Writes what became of `message`; `apart` are mappings whose topics differ, if they are asked for, and how many more there
+/// are.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(
     message: &Message,
     explanation: &Explanation,
     apart: Option<(Vec<Apart>, usize)>,
@@ -113,10 +117,7 @@ pub(super) fn write(
 }
 
 /// The topics that are most like `topic`, which none of them matches, each with its mapping.
-pub(in crate::cli) fn nearest_topics<'m>(
-    topic: &str,
-    mapping: &'m Mapping,
-) -> impl Iterator<Item = (&'m str, &'m str)> {
+pub fn nearest_topics<'m>(topic: &str, mapping: &'m Mapping) -> impl Iterator<Item = (&'m str, &'m str)> {
     let mut topics: Vec<(usize, &str, &str)> =
         mapping.topics().map(|(name, template)| (strsim::osa_distance(topic, template), name, template)).collect();
     topics.sort_by_key(|(distance, ..)| *distance);
@@ -156,7 +157,7 @@ fn explained(one: &MappingExplained, style: Style, out: &mut impl Write) -> io::
 }
 
 /// A verdict in words that go on from the mapping's name.
-pub(in crate::cli) fn told(verdict: &Verdict) -> String {
+pub fn told(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Took { rows: 1, rejected: 0 } => "1 row".to_owned(),
         Verdict::Took { rows, rejected: 0 } => format!("{rows} rows"),
@@ -207,6 +208,6 @@ fn typed(value: &Value) -> String {
 }
 
 /// Text from outside, so that no device writes escape sequences to a terminal.
-pub(in crate::cli) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

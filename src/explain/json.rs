@@ -11,8 +11,11 @@ use crate::mapping::{Apart, Explanation, MappingExplained, Verdict};
 use crate::row::{Dropped, Mapped, Outcome, Reject, Row, TimeSource, Value};
 use crate::schema::{Measurement, Schema};
 
-/// Writes the outcome as one line.
-pub(super) fn write(
+/// Writes the outcome as one line; `apart` are mappings whose topics differ, if they are asked for.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(
     explanation: &Explanation,
     apart: Option<&[Apart]>,
     schema: &Schema,
