@@ -107,6 +107,7 @@ pub struct Delivery {
     under: Arc<InForce>,
     metrics: Arc<Metrics>,
     report: Report,
+    clock: Clock,
     backoff: Backoff,
     counters: Vec<Counters>,
     /// Number of the last batch that was sealed.
@@ -166,11 +167,13 @@ impl Delivery {
         under: Arc<InForce>,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
+        clock: Clock,
     ) -> Result<(Self, Adopted), Fenced> {
         let backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         let mut delivery = Self {
             store,
             report: Report { metrics: metrics.clone(), status },
+            clock,
             counters: Counters::of(&under.schema, &metrics),
             metrics,
             backoff,
@@ -279,6 +282,9 @@ impl Delivery {
         self.metrics.commit_seconds.observe(sealed_at.elapsed().as_secs_f64());
         in_hand.settle(&batch.messages, Some(number));
         drop(permit);
+        if let Some(oldest) = batch.messages.first() {
+            self.report.status.note_stored(oldest.received_at, (self.clock)());
+        }
         if let Some(devices) = &mut self.devices {
             devices.stored(batch, stored, left_out);
         }

@@ -15,6 +15,7 @@ pub mod discover; // from heard messages to a proposed mapping
 pub mod explain; // what becomes of a message, told to people and to programs
 pub mod fault; // what is wrong with a configuration: where, what, how to mend it
 pub mod http; // /health, /ready, /metrics, and the live page
+pub mod ignored; // which topics were ignored lately
 pub mod in_force; // the configuration in force, and how another takes its place
 pub mod mapping; // Message to Outcome, pure
 pub mod message; // what comes in: messages, deliveries, times

@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 use crate::config::Config;
 use crate::dashboards::Dashboards;
 use crate::delivery::{Delivery, OldRejects, Retention};
+use crate::ignored::IgnoredTopics;
 use crate::in_force::InForce;
 use crate::mapping::Mapping;
 use crate::message::Clock;
@@ -52,6 +53,7 @@ pub struct Face {
     pub status: Arc<Status>,
     /// Told of each change; at the start it has what the service is started with.
     pub in_force: watch::Sender<Arc<InForce>>,
+    pub ignored: Arc<IgnoredTopics>,
 }
 
 impl Face {
@@ -63,6 +65,7 @@ impl Face {
             metrics: Arc::new(Metrics::new()),
             status: Arc::new(Status::new()),
             in_force: watch::Sender::new(Arc::new(first)),
+            ignored: Arc::default(),
         }
     }
 }
@@ -79,7 +82,7 @@ pub async fn run(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Face { metrics, status, in_force } = face;
+    let Face { metrics, status, in_force, ignored } = face;
     let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
     let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let mut orders = reload.map(|reload| {
@@ -94,7 +97,7 @@ pub async fn run(
     let (mut delivery, adopted) = loop {
         let now = in_force.borrow().clone();
         let store = Store::new(&config.store, &config.broker.client_id, owner);
-        let opened = Delivery::open(store, Arc::clone(&now), metrics.clone(), status.clone());
+        let opened = Delivery::open(store, Arc::clone(&now), metrics.clone(), status.clone(), clock);
         tokio::select! {
             opened = opened => break opened?,
             () = stop.cancelled() => return Ok(()),
@@ -134,8 +137,15 @@ pub async fn run(
     let devices = delivery.devices(&config.store, mapping.schema(), clock);
     let following = in_force.subscribe();
     let dashboards = Dashboards::new(&config.store, in_force.subscribe(), metrics.clone());
-    let outlets =
-        Outlets { in_hand: in_hand.clone(), metrics: metrics.clone(), orders, in_force, wanted, out: batch_out };
+    let outlets = Outlets {
+        in_hand: in_hand.clone(),
+        metrics: metrics.clone(),
+        ignored,
+        orders,
+        in_force,
+        wanted,
+        out: batch_out,
+    };
     let mapper = Mapper::new(mapping, outlets);
 
     let retention = Retention::new(following.clone(), clock, metrics.clone());

@@ -4,6 +4,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::message::Time;
 
 /// How it stands with one side of Amber.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,12 +120,38 @@ pub struct Status {
     pub broker: Part,
     pub store: Part,
     files: Mutex<Files>,
+    /// Microseconds since 1970 at which a batch was stored, and for how long its oldest message had waited then.
+    stored_at: AtomicI64,
+    waited: AtomicI64,
 }
+
+/// A batch that was stored longer ago says nothing of now.
+const RECENT: Duration = Duration::from_secs(15);
 
 impl Status {
     #[must_use]
     pub fn new() -> Self {
-        Self { broker: Part::new(), store: Part::new(), files: Mutex::default() }
+        Self {
+            broker: Part::new(),
+            store: Part::new(),
+            files: Mutex::default(),
+            stored_at: AtomicI64::new(i64::MIN),
+            waited: AtomicI64::new(0),
+        }
+    }
+
+    /// A batch is stored; `received_at` is that of its oldest message.
+    pub fn note_stored(&self, received_at: Time, now: Time) {
+        self.waited.store(now.0.saturating_sub(received_at.0).max(0), Ordering::Relaxed);
+        self.stored_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// For how long the oldest message of the newest batch had waited when it was stored; `None`: nothing was stored lately.
+    #[must_use]
+    pub fn lag(&self, now: Time) -> Option<Duration> {
+        let stored_at = self.stored_at.load(Ordering::Relaxed);
+        let is_recent = stored_at != i64::MIN && now.since(Time(stored_at)) <= RECENT;
+        is_recent.then(|| Duration::from_micros(self.waited.load(Ordering::Relaxed).unsigned_abs()))
     }
 
     /// Changes what is said of the files.
@@ -185,6 +215,17 @@ mod tests {
             told(&error.context("cannot connect")),
             format!("cannot connect: error communicating with database: {text}")
         );
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_newest_batch_and_is_not_told_for_ever() {
+        let status = Status::new();
+        assert_eq!(status.lag(Time(5)), None);
+        status.note_stored(Time(1_000_000), Time(1_250_000));
+        assert_eq!(status.lag(Time(2_000_000)), Some(Duration::from_millis(250)));
+        assert_eq!(status.lag(Time(60_000_000)), None);
+        status.note_stored(Time(2_000_000), Time(1_000_000));
+        assert_eq!(status.lag(Time(1_000_000)), Some(Duration::ZERO), "the clock was set back");
     }
 
     #[test]

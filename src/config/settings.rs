@@ -360,6 +360,7 @@ pub(super) const MODULES: &[&str] = &[
     "explain",
     "fault",
     "http",
+    "ignored",
     "in_force",
     "mapping",
     "message",

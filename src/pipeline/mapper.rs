@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::batch::Batch;
 use crate::config::Overlap;
 use crate::delivery::{Change, Sealed, Work};
+use crate::ignored::IgnoredTopics;
 use crate::in_force::{InForce, Order};
 use crate::mapping::Mapping;
 use crate::message::Message;
@@ -44,6 +45,8 @@ pub(super) struct Mapper {
 pub(super) struct Outlets {
     pub(super) in_hand: Arc<InHand>,
     pub(super) metrics: Arc<Metrics>,
+    /// Told of messages that no mapping takes, or that have nothing in them.
+    pub(super) ignored: Arc<IgnoredTopics>,
     /// Changes; `None` once there can be none any more.
     pub(super) orders: Option<mpsc::Receiver<Order>>,
     pub(super) in_force: watch::Sender<Arc<InForce>>,
@@ -170,6 +173,7 @@ impl Mapper {
             self.outlets.in_force.send_replace(Arc::clone(&next));
             self.outlets.wanted.send_replace(wanted(&mapping, &next));
             (self.mapping, self.under) = (mapping, next);
+            self.outlets.ignored.forget();
         }
         // Whoever asked may have gone on to a newer one meanwhile; what is in force says the channel.
         drop(answer.send(fit));
@@ -190,7 +194,7 @@ impl Mapper {
             // A clock that is set back is obeyed with the next batch: within one, order of receipt is order of time.
             message.received_at = batch.last_at().map_or(message.received_at, |last| last.max(message.received_at));
             let mapped = self.mapping.map(&message);
-            self.count(&message.topic, &mapped);
+            self.count(&message, &mapped);
             ignored.extend(batch.push(message, mapped));
         }
         if !ignored.is_empty() {
@@ -203,12 +207,12 @@ impl Mapper {
         !self.unmerged.is_empty() && !self.unmerged.iter().any(|one| one.filter.matches(topic))
     }
 
-    fn count(&self, topic: &str, mapped: &Mapped) {
+    fn count(&self, message: &Message, mapped: &Mapped) {
         match &mapped.outcome {
-            Outcome::Ignored(Ignored::Unmapped) if self.is_merged_only(topic) => {
+            Outcome::Ignored(Ignored::Unmapped) if self.is_merged_only(&message.topic) => {
                 self.outlets.metrics.messages_ignored.with_label_values(&["merged"]).inc();
             }
-            Outcome::Ignored(reason) => self.count_ignored(*reason),
+            Outcome::Ignored(reason) => self.count_ignored(message, *reason),
             Outcome::Rows { rows, .. } => {
                 for row in rows {
                     let reason = match row.time_source {
@@ -234,7 +238,12 @@ impl Mapper {
         }
     }
 
-    fn count_ignored(&self, reason: Ignored) {
+    fn count_ignored(&self, message: &Message, reason: Ignored) {
+        match reason {
+            Ignored::Unmapped | Ignored::Empty => self.outlets.ignored.note(message, reason),
+            // As the mapping says, or not for us: nobody looks for it.
+            Ignored::Retained | Ignored::Status | Ignored::Expired => {}
+        }
         self.outlets.metrics.messages_ignored.with_label_values(&[reason.word()]).inc();
     }
 }
@@ -289,6 +298,7 @@ mod tests {
         let outlets = Outlets {
             in_hand: Arc::new(InHand::new(Ledger::default(), metrics.clone())),
             metrics,
+            ignored: Arc::default(),
             orders,
             wanted: watch::Sender::new(wanted(&mapping, &in_force)),
             in_force: watch::Sender::new(Arc::new(in_force)),
