@@ -8,9 +8,13 @@
 //! - Nothing here is unbounded: listeners, bodies, answers. Everything ends at `stop`, also a stream of events.
 
 mod access;
+mod api;
 mod events;
+mod explaining;
+mod ignored;
 mod live;
 mod page;
+mod stored;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,12 +29,16 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::ignored::IgnoredTopics;
 use crate::in_force::Following;
 use crate::message::Clock;
 use crate::metrics::Metrics;
 use crate::status::Status;
+use crate::store::Reader;
 pub use access::CLOSED;
+use explaining::Explaining;
 use live::Live;
+use stored::Stored;
 
 /// A form, or a question: more is not read.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -41,13 +49,18 @@ pub struct Shown {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
     pub in_force: Following,
+    pub ignored: Arc<IgnoredTopics>,
     pub clock: Clock,
+    /// When the service stops: the store is left then, though the endpoints stay until all is at rest.
+    pub stop: CancellationToken,
 }
 
 /// What the handlers share.
 struct Server {
     shown: Shown,
     live: Live,
+    stored: Stored,
+    explaining: Explaining,
     files: page::Files,
     stop: CancellationToken,
 }
@@ -77,11 +90,20 @@ pub fn url(address: SocketAddr) -> String {
 /// The listener failed.
 pub async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken) -> io::Result<()> {
     let live = Live::new(shown.clone());
-    let server = Arc::new(Server { shown, live, files: page::Files::new(), stop: stop.clone() });
+    let reader = Reader::new(&shown.in_force.borrow().config.store);
+    let server = Arc::new(Server {
+        live,
+        stored: Stored::new(reader, shown.stop.clone()),
+        explaining: Explaining::new(),
+        files: page::Files::new(),
+        stop: stop.clone(),
+        shown,
+    });
     let served = axum::serve(listener, router(Arc::clone(&server))).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
         ended = async { served.await } => ended,
         () = server.live.run() => Ok(()),
+        () = server.stored.close_at_the_end() => Ok(()),
     }
 }
 
@@ -95,6 +117,13 @@ fn router(server: Arc<Server>) -> Router {
         .route("/", get(page::index))
         .route("/events", get(events::events))
         .route("/logout", post(access::log_out))
+        .route("/api/measurements", get(api::measurements))
+        .route("/api/series", get(api::series))
+        .route("/api/history", get(api::history))
+        .route("/api/rejects", get(api::rejects))
+        .route("/api/rejects/{id}/explain", get(api::explain_reject))
+        .route("/api/ignored", get(ignored::ignored))
+        .route("/api/explain", post(explaining::explain))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), access::guard));
     let pages = Router::new()
         .route("/page/{file}", get(page::file))
@@ -160,4 +189,27 @@ fn refused(path: &str, status: StatusCode, what: &str) -> Response {
 /// Whether a program asks there, not a person.
 fn is_for_programs(path: &str) -> bool {
     path.starts_with("/api/") || path == "/events"
+}
+
+/// Bytes as text, if they are; of one that is cut the last character may be, too.
+fn text_of(bytes: &[u8], cut: bool) -> Option<&str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) if cut && error.error_len().is_none() => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok(),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_within_a_character_is_a_text() {
+        assert_eq!(text_of("21 °C".as_bytes(), false), Some("21 °C"));
+        assert_eq!(text_of(&"21 °C".as_bytes()[..4], true), Some("21 "));
+        assert_eq!(text_of(&"21 °C".as_bytes()[..4], false), None, "it is whole, and no text");
+        assert_eq!(text_of(b"\xff\xfe", true), None);
+        assert_eq!(text_of(b"", true), Some(""));
+    }
 }

@@ -82,7 +82,9 @@ pub async fn serve_on(
         metrics: face.metrics.clone(),
         status: face.status.clone(),
         in_force: face.in_force.subscribe(),
+        ignored: face.ignored.clone(),
         clock: Time::now,
+        stop: stop.clone(),
     };
     let mut server = tokio::spawn(http::serve(listener, shown, http_stop.clone()));
     let line = pipeline::run(Arc::clone(config), mapping, reload, face, Time::now, stop.clone());

@@ -134,7 +134,7 @@ impl Live {
 
     /// How it stands now, as JSON.
     pub(super) fn state(&self) -> String {
-        let Shown { metrics, status, in_force, clock } = &self.shown;
+        let Shown { metrics, status, in_force, clock, .. } = &self.shown;
         let (number, kind) = {
             let in_force = in_force.borrow();
             (in_force.number, in_force.config.store.url.value.kind())
@@ -164,7 +164,7 @@ impl Live {
             totals: Totals::of(metrics),
             per_second,
             in_hand: InHand { messages: metrics.in_hand_messages.get(), bytes: metrics.in_hand_bytes.get() },
-            lag_ms: None,
+            lag_ms: status.lag(clock()).map(|lag| (lag.as_secs_f64() * 10_000.0).round() / 10.0),
             devices_written: metrics.devices_written.get(),
             dropped_by_reason: Metrics::by_label(&metrics.messages_dropped).into_iter().collect(),
             ignored_by_reason: Metrics::by_label(&metrics.messages_ignored).into_iter().collect(),
@@ -172,7 +172,7 @@ impl Live {
     }
 }
 
-fn written(value: &impl Serialize) -> String {
+pub(super) fn written(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("texts and numbers are JSON")
 }
 
@@ -202,6 +202,7 @@ struct State {
     totals: Totals,
     per_second: PerSecond,
     in_hand: InHand,
+    /// From the receipt of a message to its commit: of the oldest message of the newest batch.
     lag_ms: Option<f64>,
     devices_written: u64,
     dropped_by_reason: std::collections::BTreeMap<String, u64>,
