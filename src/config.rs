@@ -13,6 +13,7 @@ mod load;
 pub mod mapping;
 mod reader;
 mod settings;
+mod shown;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::topic;
 
 pub use load::{environment, find, load, load_text, minimal};
 pub use mapping::MappingConfig;
+pub use shown::MappingText;
 pub use sources::Sources;
 pub use units::write_duration as written_duration;
 pub use url::Wrong;
@@ -45,6 +47,8 @@ pub struct Config {
     pub log: Log,
     /// In the order of the files. Empty is a warning, not a fault.
     pub mappings: Vec<MappingConfig>,
+    /// What the files say of the mappings, for people to read; nothing of the settings is in it.
+    pub texts: Vec<MappingText>,
 }
 
 /// `[broker]`

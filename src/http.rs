@@ -13,6 +13,7 @@ mod events;
 mod explaining;
 mod ignored;
 mod live;
+mod mapping;
 mod page;
 mod stored;
 
@@ -123,6 +124,7 @@ fn router(server: Arc<Server>) -> Router {
         .route("/api/rejects", get(api::rejects))
         .route("/api/rejects/{id}/explain", get(api::explain_reject))
         .route("/api/ignored", get(ignored::ignored))
+        .route("/api/mapping", get(mapping::mapping))
         .route("/api/explain", post(explaining::explain))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), access::guard));
     let pages = Router::new()

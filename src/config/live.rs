@@ -8,7 +8,7 @@ impl Config {
     #[must_use]
     pub fn change_to(&self, next: Self) -> (Self, Vec<&'static str>) {
         let mut waits = Waits(Vec::new());
-        let Self { broker, store, rejects, dashboards, http, log, mappings } = next;
+        let Self { broker, store, rejects, dashboards, http, log, mappings, texts } = next;
         let next = Self {
             broker: self.broker.change_to(broker, &mut waits),
             store: self.store.change_to(store, &mut waits),
@@ -17,6 +17,7 @@ impl Config {
             http: self.http.change_to(http, &mut waits),
             log: self.log.change_to(log, &mut waits),
             mappings,
+            texts,
         };
         (next, waits.0)
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::reader::{Faults, check_keys, quoted};
 use super::tree::{self, Entry, Table, Value};
-use super::{Config, Loaded, MappingConfig, Sources, include, language, settings, vocabulary};
+use super::{Config, Loaded, MappingConfig, MappingText, Sources, include, language, settings, shown, vocabulary};
 use crate::fault::{At, Fault, Place};
 
 /// Where a file is looked for if none is named.
@@ -82,10 +82,13 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
     let included = include::files(Path::new(name), &top, &mut faults);
 
     let own_defaults = defaults(&top, &mut faults);
+    let shown = |name: &str, text: &str| MappingText { name: name.to_owned(), text: shown::mappings_of(text) };
+    let mut texts = vec![shown(name, text)];
     let mut mappings = Mappings::default();
     mappings.read(&top, &own_defaults, &mut faults);
     for file in &included {
         let Some(text) = read(&file.path, &file.named_at, "include", &mut faults) else { continue };
+        texts.push(shown(&file.name, &text));
         let tree = tree::parse(&file.name, &text, &mut faults);
         check_top(&tree, "included", vocabulary::INCLUDED, &mut faults);
         let mut chain = defaults(&tree, &mut faults);
@@ -104,7 +107,7 @@ pub fn load_text(name: &str, text: &str, environment: impl IntoIterator<Item = (
     for mapping in &mut mappings.list {
         mapping.qos.get_or_insert(broker.qos);
     }
-    let config = Config { broker, store, rejects, dashboards, http, log, mappings: mappings.list };
+    let config = Config { broker, store, rejects, dashboards, http, log, mappings: mappings.list, texts };
     Loaded { config: Some(config), faults: faults.into_list(name), sources, file: name.to_owned(), only_mappings }
 }
 

@@ -68,7 +68,7 @@ fn the_example_loads_and_its_commented_settings_are_the_defaults() {
         })
         .collect();
     let shown = |config: Config| {
-        let Config { broker, store, rejects, dashboards, http, log, mappings } = config;
+        let Config { broker, store, rejects, dashboards, http, log, mappings, texts: _ } = config;
         assert_eq!(mappings.len(), 4);
         // It has no default.
         drop(dashboards);
