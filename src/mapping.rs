@@ -40,8 +40,8 @@ use std::sync::Arc;
 use elsa::FrozenVec;
 
 use crate::config::MappingConfig;
-use crate::config::mapping::Format;
 use crate::config::mapping::Redelivery;
+use crate::config::mapping::{Encoding, Format};
 use crate::fault::{Fault, Severity};
 use crate::message::{Malformed, Message, Qos, Time};
 use crate::row::{Ignored, Mapped, Outcome, Reason, Reject, Row};
@@ -59,6 +59,22 @@ use template::Levels;
 use trie::{Numbers, Trie};
 
 pub use explain::{Apart, Explanation, Failure, MappingExplained, Verdict};
+
+/// The JSON that a payload of this format stands for, as mappings read it; `None` if it is not of the format.
+///
+/// Only for formats that are JSON or are read as JSON: of others it is their text.
+#[must_use]
+pub fn transcoded(payload: &[u8], format: &Format, encoding: Option<Encoding>) -> Option<String> {
+    let text = decode::text(payload, &decode::Form { format: format.clone(), encoding }).ok()?;
+    let text = text.into_owned();
+    Some(decode::mended(&text, format).unwrap_or(text))
+}
+
+/// Whether a column may be called `name`, and queries need not quote it.
+#[must_use]
+pub fn is_plain_column(name: &str) -> bool {
+    names::check(names::Role::Field, name).is_none()
+}
 
 /// All mappings, compiled.
 #[derive(Debug)]
