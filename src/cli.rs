@@ -10,6 +10,7 @@ mod discover;
 pub mod explain;
 mod file;
 mod health;
+mod init;
 mod leave;
 mod man;
 mod mappings;
@@ -46,6 +47,8 @@ struct Args {
 enum Command {
     /// Run the service
     Run,
+    /// Three questions, and a configuration that works
+    Init(init::InitArgs),
     /// List every fault of the configuration, and the tables it would make, as SQL
     Check(check::CheckArgs),
     /// Say which mapping takes a message and which rows it gives, or why none
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     let result = match &args.command {
         Command::Run => run::run(&args),
+        Command::Init(init) => init::init(init),
         Command::Check(check) => check::check(&args, check),
         Command::Explain(explain) => explain_command(&args, explain),
         Command::Discover(discover) => discover::discover(&args, discover),

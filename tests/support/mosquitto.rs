@@ -120,6 +120,11 @@ impl Mosquitto {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// What it has saved of sessions and messages, once it has stopped.
+    pub fn saved(&self) -> Vec<u8> {
+        std::fs::read(self.folder.join("mosquitto.db")).expect("it saves when it stops")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.join("mosquitto.log")
     }
