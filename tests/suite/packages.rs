@@ -110,3 +110,88 @@ fn every_command_that_the_help_lists_can_be_completed_and_has_a_page() {
     assert!(page("amber-check").contains("--connect"));
     assert_eq!(amber, text(&["man"]).replace("\\-", "-"), "printed is the same page");
 }
+
+fn project(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// What the package for Debian installs: where, and from which file of the project.
+fn installed() -> Vec<(String, String)> {
+    let manifest: toml::Value = project("Cargo.toml").parse::<toml::Table>().unwrap().into();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let place = |asset: &toml::Value| {
+        let (from, to) = (text(&asset[0]), format!("/{}", text(&asset[1])));
+        let to = if to.ends_with('/') { to + from.rsplit('/').next().unwrap() } else { to };
+        (to, from)
+    };
+    let mut installed: Vec<_> = assets.iter().map(place).collect();
+    // By `systemd-units`.
+    installed.push(("/usr/lib/systemd/system/amber.service".to_owned(), "packaging/amber.service".to_owned()));
+    installed
+}
+
+/// The value of a setting of the unit.
+fn unit(setting: &str) -> String {
+    let text = project("packaging/amber.service");
+    let value = text.lines().find_map(|line| line.strip_prefix(setting)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("the unit has no {setting}")).to_owned()
+}
+
+#[test]
+fn the_service_uses_the_paths_that_the_package_installs() {
+    let installed = installed();
+    let is_there = |path: &str| installed.iter().any(|(to, _)| to == path);
+    for (to, from) in &installed {
+        let (folder, name) = from.rsplit_once('/').unwrap_or(("", from));
+        let made = from.starts_with("target/");
+        assert!(
+            made || name.starts_with('*') && root().join(folder).is_dir() || root().join(from).is_file(),
+            "{from} for {to}"
+        );
+    }
+    let start = unit("ExecStart");
+    let [program, "run", "--config", config] = start.split(' ').collect::<Vec<_>>()[..] else { panic!("{start}") };
+    assert!(is_there(program) && is_there(config), "{start}; {installed:?}");
+    let state = format!("/var/lib/{}", unit("StateDirectory"));
+    assert_eq!(unit("WorkingDirectory"), state);
+    let example = project("packaging/config.toml");
+    assert!(example.contains(&format!("\nurl = \"sqlite:{state}/amber.db\"")), "{example}");
+    let postinst = project("packaging/debian/postinst");
+    assert!(
+        postinst.contains(&format!("--home {state} --no-create-home --gecos \"Amber\" {}\n", unit("User"))),
+        "{postinst}"
+    );
+    assert!(postinst.contains(&format!("chgrp {} {config}\n", unit("Group"))), "{postinst}");
+    assert!(project("packaging/debian/postrm").contains(&format!("rm -rf {state}\n")));
+    let grace = amber::pipeline::GRACE.as_secs() + 1;
+    assert!(unit("TimeoutStopSec").parse::<u64>().unwrap() > grace, "it must be able to end in its own time");
+    // What the texts send people to: folders, and files in them.
+    for name in ["amber.service", "config.toml", "mappings.README", "debian/README.Debian"] {
+        let text = project(&format!("packaging/{name}"));
+        for (_, rest) in text.match_indices("/usr/share/").map(|(at, _)| text.split_at(at)) {
+            let end = |c: char| c.is_whitespace() || ";,:'`".contains(c);
+            let path = rest.split(end).next().unwrap().trim_end_matches('.');
+            let holds = |(to, from): &(String, String)| {
+                let folder = to.trim_end_matches("/*.toml").trim_end_matches("/*.md");
+                let within = path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+                path == folder || within.is_some_and(|name| root().join(from).with_file_name(name).is_file())
+            };
+            assert!(installed.iter().any(holds), "packaging/{name}: {path} is not installed");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_of_the_package_is_right_and_takes_the_mappings_beside_it() {
+    let folder = Folder::new();
+    folder.write("config.toml", &project("packaging/config.toml"));
+    let none = binary::command(folder.path(), &["check"]);
+    assert!(none.status.success(), "{none:?}");
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no mapping"), "{none:?}");
+    fs::create_dir(folder.join("mappings")).unwrap();
+    folder.write("mappings/tasmota.toml", &project("mappings/tasmota.toml"));
+    let tasmota = binary::command(folder.path(), &["check"]);
+    assert!(tasmota.status.success(), "{tasmota:?}");
+    assert!(String::from_utf8_lossy(&tasmota.stdout).contains("tasmota_energy"), "{tasmota:?}");
+}
