@@ -9,7 +9,7 @@
 //   #announce                                 what a screen reader is told when a state changes
 //   #banners > [data-banner]                  page | broker | store | refused | waits | after_restart | cut_off | ignored
 //   #figure-messages #figure-rows #figure-lag #figure-rejects #figure-ignored #figure-dropped
-//   #total-messages #total-rows               "12,345 since the start"
+//   #total-messages #total-rows               "12,345 in all", since the start
 //   #plot-throughput #plot-lag                hold a `.uplot` once drawn
 //   nav.views a[data-view]                    series | rejects | ignored | explain | mapping; `aria-current` on one
 //   #view-series … #view-mapping              the section of each; all but one are `hidden`

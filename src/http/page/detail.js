@@ -266,7 +266,7 @@ function showTable() {
 
 // ---- Controls ----
 
-byId("detail-ranges").append(...[...RANGES, ["own", "own", 0]].map(([name, label]) => {
+byId("detail-ranges").append(...[...RANGES, ["own", "own…", 0]].map(([name, label]) => {
   return el("button.chip", { type: "button", "data-range": name, onclick: () => choose(name) }, label);
 }));
 

@@ -124,8 +124,8 @@ export function showState(next) {
   setText(byId("figure-rejects"), count(totals.rejects));
   setText(byId("figure-ignored"), count(totals.ignored));
   setText(byId("figure-dropped"), count(totals.dropped));
-  setText(byId("total-messages"), `${count(totals.messages)} since the start`);
-  setText(byId("total-rows"), `${count(totals.rows)} since the start`);
+  setText(byId("total-messages"), `${count(totals.messages)} in all`);
+  setText(byId("total-rows"), `${count(totals.rows)} in all`);
   setText(byId("in-hand"), in_hand.messages > 0 ? `${count(in_hand.messages)} in hand, ${bytes(in_hand.bytes)}` : "nothing waits");
   setText(byId("rate-rejects"), share(per_second.rejects));
   setText(byId("rate-ignored"), share(per_second.ignored));
