@@ -233,7 +233,7 @@ function summary({ times, avg, min, max }) {
   const high = max.reduce((best, it, index) => (it > max[best] ? index : best), 0);
   const end = times.length - 1;
   const parts = [
-    `${counted(times.length, "point")} from ${asked}${answer.step_ms > 1000 ? `, each of ${span(answer.step_ms / 1000)}` : ""}`,
+    `${counted(times.length, "point")} from ${asked}${answer.step_ms / 1000 > (series.usual_interval_s ?? 1) ? `, each of ${span(answer.step_ms / 1000)}` : ""}`,
     `lowest ${unit(average(min[low], field))} (${instant(times[low] * 1000)})`,
     `highest ${unit(average(max[high], field))} (${instant(times[high] * 1000)})`,
     `last ${unit(average(avg[end], field))}`,

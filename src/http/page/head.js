@@ -12,6 +12,7 @@ const ICONS = { up: "up", starting: "starting", away: "away", standing: "standin
 
 let state = null;
 let lost_at = null;
+let lost_why = null;
 
 // ---- State ----
 
@@ -32,7 +33,7 @@ function announce(text) {
 
 function tell() {
   if (lost_at !== null) {
-    announce(`Not connected to Amber since ${new Date(lost_at).toLocaleTimeString()}.`);
+    announce(`Not connected to Amber since ${clockTime(lost_at)}.`);
     document.title = "⚠ not connected · Amber";
     return;
   }
@@ -42,17 +43,23 @@ function tell() {
   document.title = bad.length === 0 ? "Amber" : `⚠ ${bad.map(([name, side]) => `${name} ${WORDS[side.condition]}`).join(", ")} · Amber`;
 }
 
-export function showConnection(since) {
-  if (since === lost_at && byId("state-page").dataset.condition !== "starting") return;
+export function showConnection(since, why = null) {
+  if (since === lost_at && why === lost_why && byId("state-page").dataset.condition !== "starting") return;
   lost_at = since;
+  lost_why = why;
   if (since === null) {
     setCondition("state-page", "up", "live", "The page gets its news from Amber.");
   } else {
-    setCondition("state-page", "away", `not connected since ${new Date(since).toLocaleTimeString()}`, "Amber does not answer.");
+    setCondition("state-page", "away", `not connected since ${clockTime(since)}`, "Amber does not answer.");
     tell();
   }
   document.body.classList.toggle("lost", since !== null);
   showBanners();
+}
+
+/** By the browser's own clock: that of Amber is not heard any more. */
+function clockTime(at_ms) {
+  return new Date(at_ms).toLocaleTimeString();
 }
 
 function banners() {
@@ -60,8 +67,11 @@ function banners() {
   if (lost_at !== null) {
     list.push({
       key: "page", kind: "bad", icon: "away",
-      title: `Not connected since ${new Date(lost_at).toLocaleTimeString()}`,
-      lines: ["Amber does not answer: what is shown is from then. The page asks again every two seconds and goes on by itself."],
+      title: `Not connected since ${clockTime(lost_at)}`,
+      lines: [
+        lost_why ?? "Amber does not answer.",
+        "What is shown is from then. The page asks again every two seconds and goes on by itself.",
+      ],
     });
   }
   if (state === null) return list;

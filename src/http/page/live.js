@@ -31,7 +31,7 @@ export function startLive({ onState, onRates, onConnection, onRestart }) {
       onState(state);
       if (restarted) onRestart();
     });
-    source.addEventListener("error", lost);
+    source.addEventListener("error", () => lost());
   }
 
   function close() {
@@ -41,25 +41,31 @@ export function startLive({ onState, onRates, onConnection, onRestart }) {
     retry = null;
   }
 
-  function lost() {
+  function lost(why = null) {
     close();
     lost_at ??= Date.now();
-    onConnection(lost_at);
+    onConnection(lost_at, why);
     if (!document.hidden) retry = setTimeout(askAgain, RETRY_MS);
   }
 
   // An EventSource does not say why it was refused; a fetch does.
   async function askAgain() {
+    const stop = new AbortController();
     try {
-      const response = await fetch("/api/measurements", { method: "GET" });
-      await response.body?.cancel();
+      const response = await fetch("/events", { signal: stop.signal });
       if (response.status === 401) {
         location.assign("/login");
+        return;
+      }
+      if (!response.ok) {
+        lost((await response.json()).error ?? null);
         return;
       }
     } catch {
       lost();
       return;
+    } finally {
+      stop.abort();
     }
     open();
   }

@@ -263,11 +263,11 @@ function showWhyEmpty() {
     note(place, "empty", el("p", {}, `No series to show: ${words.filter((it) => it !== null).join(", or ")}.`),
       el("button", { type: "button", onclick: () => amend({ q: null, silent: null, page: null }) }, "Show all"));
   } else {
-    const ignored = state?.totals.ignored ?? 0;
+    const ignored = state?.ignored_by_reason?.unmapped ?? 0;
     note(place, "empty",
       el("p", {}, el("b", {}, "Nothing has come yet."), " A device shows up here a few seconds after its first message."),
       ignored > 0
-        ? el("p", {}, `${counted(ignored, "message is", "messages are")} heard that gave no row: see `, el("a", { href: "#ignored" }, "Ignored"), ".")
+        ? el("p", {}, `${counted(ignored, "message was", "messages were")} heard that no mapping takes: see `, el("a", { href: "#ignored" }, "Ignored"), ".")
         : el("p", {}, "Publish one on a topic of your ", el("a", { href: "#mapping" }, "mapping"), ", for instance:"),
       ignored > 0 ? null : el("pre", {}, `mosquitto_pub -q 1 -t ${exampleTopic()} -m '${examplePayload()}'`));
   }
@@ -309,15 +309,23 @@ onMeasurements((list) => {
 
 // ---- The view ----
 
+const TYPING_MS = 250;
 let typing = null;
-byId("search").addEventListener("input", (event) => {
+
+function search() {
   clearTimeout(typing);
-  typing = setTimeout(() => amend({ q: event.target.value.trim(), page: null }), 250);
+  const q = byId("search").value.trim();
+  if (q !== asked.search) amend({ q, page: null });
+}
+
+byId("search").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(search, TYPING_MS);
 });
+byId("search").addEventListener("change", search);
 byId("series-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  clearTimeout(typing);
-  amend({ q: byId("search").value.trim(), page: null });
+  search();
 });
 byId("silent-only").addEventListener("change", (event) => amend({ silent: event.target.checked ? 1 : null, page: null }, { step: true }));
 byId("page-previous").addEventListener("click", () => turn(-1));
