@@ -9,7 +9,7 @@
 //   #announce                                 what a screen reader is told when a state changes
 //   #banners > [data-banner]                  page | broker | store | refused | waits | after_restart | cut_off | ignored
 //   #figure-messages #figure-rows #figure-lag #figure-rejects #figure-ignored #figure-dropped
-//   #total-messages #total-rows               "12,345 in all", since the start
+//   #total-messages #total-rows               "12,345 in all", from a million on "1.2M in all", since the start
 //   #plot-throughput #plot-lag                hold a `.uplot` once drawn
 //   nav.views a[data-view]                    series | rejects | ignored | explain | mapping; `aria-current` on one
 //   #view-series … #view-mapping              the section of each; all but one are `hidden`
@@ -59,7 +59,12 @@ function show(route) {
     if (link.dataset.view === shown) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (before !== null && before !== shown) views[before].leave?.();
+  if (before !== null && before !== shown) {
+    views[before].leave?.();
+    // Another view begins at its beginning, under the bar.
+    const top = byId("main").offsetTop - document.querySelector("nav.views").offsetHeight;
+    if (window.scrollY > top) window.scrollTo({ top });
+  }
   views[shown].enter(route.asked);
   detail.enter(shown === "series" ? route.asked : new URLSearchParams());
 }

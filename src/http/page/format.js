@@ -4,6 +4,7 @@ import { setText } from "./dom.js";
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const plain = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 6 });
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const dayAndTime = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
@@ -22,6 +23,11 @@ export function now() {
 
 export function count(number) {
   return whole.format(number);
+}
+
+/** The same where there is little room: `9.8M`. */
+export function many(number) {
+  return number < 1e6 ? count(number) : short.format(number);
 }
 
 /** `1 row`, `2 rows`. */

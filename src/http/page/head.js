@@ -1,7 +1,7 @@
 // What stands above the views: the state of broker and store, what is amiss, the rates and their plots.
 
 import { byId, el, icon, keyed, setText } from "./dom.js";
-import { count, counted, bytes, lag, now, rate, span } from "./format.js";
+import { bytes, count, lag, many, now, rate, span } from "./format.js";
 import { ratePlot } from "./plot.js";
 
 /** So much is plotted. */
@@ -113,7 +113,7 @@ function showBanners() {
 // ---- Figures ----
 
 function share(perSecond) {
-  return perSecond > 0 ? `${rate(perSecond)} per second` : "";
+  return perSecond > 0 ? `${rate(perSecond)} a second` : "";
 }
 
 export function showState(next) {
@@ -134,8 +134,8 @@ export function showState(next) {
   setText(byId("figure-rejects"), count(totals.rejects));
   setText(byId("figure-ignored"), count(totals.ignored));
   setText(byId("figure-dropped"), count(totals.dropped));
-  setText(byId("total-messages"), `${count(totals.messages)} in all`);
-  setText(byId("total-rows"), `${count(totals.rows)} in all`);
+  setText(byId("total-messages"), `${many(totals.messages)} in all`);
+  setText(byId("total-rows"), `${many(totals.rows)} in all`);
   setText(byId("in-hand"), in_hand.messages > 0 ? `${count(in_hand.messages)} in hand, ${bytes(in_hand.bytes)}` : "nothing waits");
   setText(byId("rate-rejects"), share(per_second.rejects));
   setText(byId("rate-ignored"), share(per_second.ignored));
