@@ -74,6 +74,8 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
         ("AMBER__BROKER__URL", url.clone()),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
         ("AMBER__HTTP__LISTEN", HTTP.to_string()),
+        // Who tries it looks at the page at once; nothing else writes to this disk.
+        ("AMBER__STORE__DEVICES_INTERVAL", "2s".to_owned()),
         // That this broker has forgotten the session of the last demo is no news.
         ("AMBER__LOG__LEVEL", "warn,amber::session=error".to_owned()),
     ];

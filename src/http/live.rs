@@ -38,6 +38,7 @@ struct Sample {
     taken: Instant,
     at: Time,
     totals: Totals,
+    lag_ms: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -110,8 +111,8 @@ impl Live {
     }
 
     fn sample(&self) {
-        let sample =
-            Sample { taken: Instant::now(), at: (self.shown.clock)(), totals: Totals::of(&self.shown.metrics) };
+        let (at, totals) = ((self.shown.clock)(), Totals::of(&self.shown.metrics));
+        let sample = Sample { taken: Instant::now(), at, totals, lag_ms: self.lag_ms(at) };
         let mut samples = self.samples.lock().expect("no holder of this lock panics");
         if samples.len() > KEPT {
             samples.pop_front();
@@ -119,7 +120,12 @@ impl Live {
         samples.push_back(sample);
     }
 
-    /// The rates of the last minutes, as JSON.
+    /// Tenths are enough, and short.
+    fn lag_ms(&self, now: Time) -> Option<f64> {
+        self.shown.status.lag(now).map(|lag| (lag.as_secs_f64() * 10_000.0).round() / 10.0)
+    }
+
+    /// The rates and lags of the last minutes, as JSON.
     pub(super) fn rates(&self) -> String {
         let samples = self.samples.lock().expect("no holder of this lock panics");
         let mut rates = Rates { step_s: EVERY.as_secs(), ..Rates::default() };
@@ -128,6 +134,7 @@ impl Live {
             rates.times.push(after.at.0 / 1_000_000);
             rates.rows.push(rate.rows);
             rates.messages.push(rate.messages);
+            rates.lag_ms.push(after.lag_ms);
         }
         written(&rates)
     }
@@ -164,7 +171,7 @@ impl Live {
             totals: Totals::of(metrics),
             per_second,
             in_hand: InHand { messages: metrics.in_hand_messages.get(), bytes: metrics.in_hand_bytes.get() },
-            lag_ms: status.lag(clock()).map(|lag| (lag.as_secs_f64() * 10_000.0).round() / 10.0),
+            lag_ms: self.lag_ms(clock()),
             devices_written: metrics.devices_written.get(),
             dropped_by_reason: Metrics::by_label(&metrics.messages_dropped).into_iter().collect(),
             ignored_by_reason: Metrics::by_label(&metrics.messages_ignored).into_iter().collect(),
@@ -187,6 +194,7 @@ struct Rates {
     times: Vec<i64>,
     rows: Vec<f64>,
     messages: Vec<f64>,
+    lag_ms: Vec<Option<f64>>,
 }
 
 #[derive(Serialize)]

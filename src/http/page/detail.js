@@ -98,6 +98,7 @@ async function load(key, device) {
   series = null;
   answer = null;
   field = null;
+  dialog.classList.add("absent");
   setText(byId("detail-title"), device);
   setText(byId("detail-about"), "");
   byId("detail-fields").replaceChildren();
@@ -112,6 +113,7 @@ async function load(key, device) {
       return;
     }
     series = found;
+    dialog.classList.remove("absent");
   } catch (error) {
     if (error.name !== "AbortError") note(byId("detail-note"), "bad", el("p", {}, `The series cannot be read: ${error.message}`));
   }
@@ -154,6 +156,7 @@ function showSeries(wanted) {
   });
   const others = fields.filter((it) => !drawn.includes(it) && series.last[it.name] !== undefined && series.last[it.name] !== null);
   byId("detail-others").replaceChildren(...others.flatMap((it) => [el("dt", {}, it.name), el("dd", {}, withUnit(value(series.last[it.name], it), it.unit))]));
+  dialog.classList.toggle("absent", field === null);
   if (field === null) {
     note(byId("detail-note"), "empty", el("p", {}, measurement(series.measurement) === null
       ? `No mapping in force writes ${series.measurement} any more; its rows are in the store.`

@@ -55,10 +55,13 @@ byId("explain-form").addEventListener("submit", (event) => {
   run();
 });
 
-/** Goes to the form with this message in it, and its answer. */
+/**
+ * Goes to the form with this message in it, and its answer. Of a payload of which not all is known (`partial`), the
+ * answer would be about another one.
+ */
 export function putIntoForm(message) {
   pending = message;
-  const asked = inAddress(message);
+  const asked = message.partial ? {} : inAddress(message);
   if (address("explain", asked) === entered) entered = null;
   go("explain", asked);
 }
@@ -68,9 +71,16 @@ export const explainView = {
     const at = address("explain", Object.fromEntries(asked));
     if (pending !== null) {
       fill(pending);
+      const { partial } = pending;
       pending = null;
       window.scrollTo({ top: byId("view-explain").offsetTop - 60 });
-      byId("explain-topic").focus({ preventScroll: true });
+      byId(partial ? "explain-payload" : "explain-topic").focus({ preventScroll: true });
+      if (partial) {
+        stop?.abort();
+        note(byId("explain-answer"), "empty", el("p", {}, "Only the beginning of this payload is known here, or it is no text: complete it, then ask."));
+        entered = at;
+        return;
+      }
     } else if (asked.get("topic") === null || at === entered) {
       return;
     } else {

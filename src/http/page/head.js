@@ -164,13 +164,12 @@ let lags = [];
 let throughput = null;
 let lagged = null;
 
-/** What was before the page was opened. The lag of that time is not known. */
+/** What was before the page was opened. */
 export function showRates(rates) {
-  const before = new Map(times.map((at, index) => [at, lags[index]]));
   times = rates.times.map((at) => Math.round(at));
   rows = rates.rows;
   messages = rates.messages;
-  lags = times.map((at) => before.get(at) ?? null);
+  lags = rates.lag_ms ?? times.map(() => null);
   draw();
 }
 

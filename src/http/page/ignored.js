@@ -2,7 +2,7 @@
 
 import { get, repeated } from "./api.js";
 import { byId, el, keyed, note, setText } from "./dom.js";
-import { count, counted, instant, setAge } from "./format.js";
+import { bytes, count, counted, instant, setAge } from "./format.js";
 import { putIntoForm } from "./explain.js";
 
 const REASONS = {
@@ -37,7 +37,7 @@ function show({ topics, others, since }) {
   const unmapped = topics.filter((it) => it.reason === "unmapped").length;
   note(place, "empty",
     unmapped > 0 ? el("p", {}, `${counted(unmapped, "topic is", "topics are")} heard that no mapping takes. `, el("code", {}, "amber discover"), " proposes a mapping for what it hears.") : null,
-    el("p.hint", {}, `Counted since ${instant(since)}.`, others > 0 ? ` ${counted(others, "more message", "more messages")} of topics that are not listed.` : ""));
+    el("p.hint", {}, since === null ? "" : `Counted since ${instant(since)}.`, others > 0 ? ` ${counted(others, "more message", "more messages")} of topics that are not listed.` : ""));
   if (byId("ignored-list").firstElementChild === null) {
     byId("ignored-list").append(el("div.scroll", {}, el("table.cards", {},
       el("thead", {}, el("tr", {}, ["topic", "why", "messages", "last", "payload", ""].map((it) => el("th", { scope: "col" }, it === "" ? el("span.unseen", {}, "action") : it)))),
@@ -52,13 +52,15 @@ function make(it) {
     el("td", {}, REASONS[it.reason] ?? it.reason),
     el("td.number", { "data-label": "messages" }, el("span.count")),
     el("td.when", {}, el("span.age")),
-    el("td.payload-cell", {}, el("code.short")),
-    el("td", {}, el("button.to-form", { type: "button", onclick: () => putIntoForm({ topic: it.topic, payload: row.payload }) }, "Explain")));
+    el("td.payload-cell", {}, el("code.short"), el("span.hint")),
+    el("td", {}, el("button.to-form", { type: "button", onclick: () => putIntoForm({ topic: it.topic, ...row.message }) }, "Explain")));
   return row;
 }
 
 function update(row, it) {
-  row.payload = it.payload ?? "";
+  const isPart = it.cut || (it.payload === null && it.payload_bytes > 0);
+  row.message = { payload: it.payload ?? "", partial: isPart };
+  setText(row.querySelector(".hint"), it.payload === null && it.payload_bytes > 0 ? `${bytes(it.payload_bytes)}, no text` : it.cut ? `of ${bytes(it.payload_bytes)}` : "");
   setText(row.querySelector(".count"), count(it.count));
   setAge(row.querySelector(".age"), it.last_at);
   setText(row.querySelector(".short"), it.payload ?? "");

@@ -56,7 +56,10 @@ const formats = {
 function timeLabels(plot, splits, _axis, _space, step_s) {
   const format = step_s < 60 ? formats.second : formats.minute;
   let day = null;
+  const end = plot.bbox.width / devicePixelRatio - 24;
   return splits.map((at_s) => {
+    // It would be cut at the edge.
+    if (plot.valToPos(at_s, "x") > end) return "";
     const date = new Date(at_s * 1000);
     const itsDay = formats.day.format(date);
     if (step_s >= 86400) return itsDay;
@@ -90,7 +93,7 @@ function line(name, { fill = null, width = 1.5, stepped = false, ...more } = {})
   return {
     stroke: () => colour(name),
     width,
-    points: { show: false },
+    points: { show: true, size: 2 * width + 1, fill: () => colour(name), filter: alone },
     ...(fill === null ? {} : { fill: () => colour(fill) }),
     ...(stepped ? { paths: uPlot.paths.stepped({ align: 1 }) } : {}),
     ...more,
@@ -150,9 +153,9 @@ export function rangePlot(place, { isBool, valueText, onZoom, onPoint }) {
     axes: axes(valueText),
     series: [
       {},
-      line("--plot-edge", { width: 0, stepped: isBool }),
-      line("--plot-edge", { width: 0, stepped: isBool }),
-      line("--plot", { stepped: isBool, width: 2, points: { show: alone, size: 5, fill: () => colour("--plot") } }),
+      line("--plot-edge", { width: 0, stepped: isBool, points: { show: false } }),
+      line("--plot-edge", { width: 0, stepped: isBool, points: { show: false } }),
+      line("--plot", { stepped: isBool, width: 2 }),
     ],
     bands: [{ series: [2, 1], fill: () => colour("--plot-band") }],
     hooks: {
@@ -169,7 +172,13 @@ export function rangePlot(place, { isBool, valueText, onZoom, onPoint }) {
   return plot;
 }
 
-/** Few values are points too; a lone one would be no line. */
-function alone(plot) {
-  return plot.data[0].length < 60;
+/** Values without a neighbour would be no line: they are drawn as points. */
+function alone(plot, index) {
+  const values = plot.data[index];
+  const has = (at) => values[at] !== null && values[at] !== undefined;
+  const found = [];
+  for (let at = 0; at < values.length; at += 1) {
+    if (has(at) && !has(at - 1) && !has(at + 1)) found.push(at);
+  }
+  return found;
 }

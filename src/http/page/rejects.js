@@ -30,6 +30,8 @@ let asked = { reason: "", mapping: "" };
 let list = [];
 let more = false;
 let counts = [];
+/** Whether the counts are of all that there are; more than can be counted in time are counted up to a point. */
+let countedAll = true;
 let total = null;
 /** Rejects that the server has and the list does not show yet. */
 let waiting = null;
@@ -47,6 +49,7 @@ const reading = repeated(3000, async () => {
   try {
     const answer = await ask(null);
     counts = answer.counts;
+    countedAll = answer.counted_all !== false;
     const isFirst = list.length === 0;
     // Somebody may be reading: what is new waits for a click, so that nothing moves under their eyes.
     if (isFirst) {
@@ -71,7 +74,7 @@ function show() {
       onclick: () => amend({ reason: it.reason, mapping: it.mapping }, { step: true }),
     }, el("span.name", {}, it.reason === "" ? "All" : it.reason.replaceAll("_", " "), it.mapping ? ` · ${it.mapping}` : ""), " ", el("span.count"), " ", it.last_at === null ? null : el("small.age"));
   }, (button, it) => {
-    setText(button.querySelector(".count"), count(it.count));
+    setText(button.querySelector(".count"), `${count(it.count)}${countedAll ? "" : " of the newest"}`);
     if (it.last_at !== null) setAge(button.querySelector(".age"), it.last_at);
     button.setAttribute("aria-pressed", String(it.reason === asked.reason && (it.mapping ?? "") === asked.mapping));
   });
@@ -102,7 +105,7 @@ function make(it) {
   });
   const toForm = el("button.to-form", {
     type: "button",
-    onclick: () => putIntoForm({ topic: it.topic, payload: it.payload, payload_base64: it.payload_base64 }),
+    onclick: () => putIntoForm({ topic: it.topic, payload: it.payload, payload_base64: it.payload_base64, retain: it.retain, partial: it.cut }),
   }, "Put into the form");
   return el("article.card", { "data-reject": it.id },
     el("h3", {}, el("span.badge.bad", { title: REASONS[it.reason] ?? null }, it.reason.replaceAll("_", " ")), " ", el("code.topic", {}, it.topic)),

@@ -262,6 +262,10 @@ function showWhyEmpty() {
     const words = [asked.search !== "" ? `“${asked.search}” is in no device or tag` : null, asked.silent ? "none is silent" : null];
     note(place, "empty", el("p", {}, `No series to show: ${words.filter((it) => it !== null).join(", or ")}.`),
       el("button", { type: "button", onclick: () => amend({ q: null, silent: null, page: null }) }, "Show all"));
+  } else if ((state?.totals.rows ?? 0) > 0) {
+    note(place, "empty",
+      el("p", {}, el("b", {}, "Rows are being written; the devices come in a moment."),
+        " Their list is written every few seconds, on SQLite every 30 s (", el("code", {}, "[store] devices_interval"), ")."));
   } else {
     const ignored = state?.ignored_by_reason?.unmapped ?? 0;
     note(place, "empty",
