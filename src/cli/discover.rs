@@ -24,7 +24,7 @@ use crate::message::Time;
 use crate::topic::TopicFilter;
 
 pub(super) use listen::listen;
-pub(super) use offer::Offer;
+pub(super) use offer::{Offer, zone};
 
 #[derive(Debug, ClapArgs)]
 pub struct DiscoverArgs {
@@ -115,7 +115,9 @@ pub fn discover(args: &Args, discover: &DiscoverArgs) -> anyhow::Result<()> {
     if !discover.all {
         in_force.push(&config.mappings);
     }
-    let offer = Offer::new(&sample, &origin, &in_force, !discover.no_ready);
+    // Who captured the messages, and where, is not known.
+    let zone = if discover.from.is_some() { None } else { zone() };
+    let offer = Offer::new(&sample, &origin, zone.as_deref(), &in_force, !discover.no_ready);
     offer.summary().into_iter().for_each(&mut tell);
     match (&discover.out, &old) {
         (Some(path), _) => {

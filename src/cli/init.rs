@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
 use tokio_util::sync::CancellationToken;
 
-use super::discover::{Offer, everything, listen};
+use super::discover::{Offer, everything, listen, zone};
 use super::run::stop_on_signals;
 use super::{Wrong, demo, file};
 use crate::config;
@@ -164,7 +164,7 @@ async fn offered(login: &Login, time: Duration) -> anyhow::Result<Option<Offer>>
         return Ok(None);
     }
     sample.left_out().into_iter().for_each(&mut tell);
-    let offer = Offer::new(&sample, &broker.url.value.to_string(), &[], true);
+    let offer = Offer::new(&sample, &broker.url.value.to_string(), zone().as_deref(), &[], true);
     for line in offer.summary() {
         ask::say(&format!("  {line}"))?;
     }

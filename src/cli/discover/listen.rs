@@ -104,7 +104,7 @@ impl Progress {
     }
 
     fn show(&self, sample: &Sample) {
-        let left = self.end.saturating_duration_since(Instant::now()).as_secs();
+        let left = self.end.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
         let about = if sample.one_in() > 1 { "about " } else { "" };
         let (messages, topics) = (sample.messages(), sample.topics_heard());
         self.write(&format!(

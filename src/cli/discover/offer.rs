@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::file;
 use crate::config::{self, MappingConfig};
 use crate::discover::ready::{Library, Recognised};
-use crate::discover::{Already, Heard, Sample, propose};
+use crate::discover::{Already, Heard, Sample, propose_in};
 use crate::fault::Severity;
 use crate::mapping::Mapping;
 
@@ -19,7 +19,8 @@ pub(in crate::cli) struct Offer {
     mappings: usize,
     /// What is wrong with the proposal, which is nobody's fault but ours.
     faults: Vec<String>,
-    topics: usize,
+    /// How many topics were heard, for people.
+    topics: String,
     /// Topics that the configuration reads.
     read: usize,
     messages: u64,
@@ -27,15 +28,22 @@ pub(in crate::cli) struct Offer {
 }
 
 impl Offer {
-    /// What to offer for `sample`, which came from `origin`, beside the mappings that are there.
-    pub(in crate::cli) fn new(sample: &Sample, origin: &str, in_force: &[&[MappingConfig]], with_ready: bool) -> Self {
+    /// What to offer for `sample`, which came from `origin`, beside the mappings that are there. `zone` is that of the
+    /// devices, if it is known.
+    pub(in crate::cli) fn new(
+        sample: &Sample,
+        origin: &str,
+        zone: Option<&str>,
+        in_force: &[&[MappingConfig]],
+        with_ready: bool,
+    ) -> Self {
         let mut already = Already::new(in_force, vec![]);
         let is_read = |heard: &&Heard| heard.as_messages().any(|message| already.takes(&message));
         let (read, rest): (Vec<&Heard>, Vec<&Heard>) = sample.topics().partition(is_read);
         if with_ready {
             already = Already::new(in_force, Library::new().recognise(rest));
         }
-        let proposal = propose(sample, &already).text();
+        let proposal = propose_in(sample, &already, zone).text();
         let loaded = config::load_text("proposal", &proposal, []);
         let config = loaded.config.as_ref();
         let mut faults = loaded.faults.clone();
@@ -48,7 +56,10 @@ impl Offer {
             faults: faults.iter().filter(ours).map(ToString::to_string).collect(),
             already,
             proposal,
-            topics: sample.topics().count(),
+            topics: match sample.one_in() {
+                1 => counted(sample.topics_heard(), "topic"),
+                _ => format!("about {}", counted(sample.topics_heard(), "topic")),
+            },
             read: read.len(),
             messages: sample.messages(),
             origin: origin.to_owned(),
@@ -85,12 +96,7 @@ impl Offer {
 
     /// What was heard and what reads it, for people.
     pub(in crate::cli) fn summary(&self) -> Vec<String> {
-        let mut said = vec![format!(
-            "{} on {} from {}",
-            counted(self.messages, "message"),
-            counted(self.topics as u64, "topic"),
-            self.origin
-        )];
+        let mut said = vec![format!("{} on {} from {}", counted(self.messages, "message"), self.topics, self.origin)];
         if self.read > 0 {
             said.push(format!("{} read by the configuration already", counted(self.read as u64, "topic")));
         }
@@ -164,6 +170,12 @@ fn notes(ready: &Recognised) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The zone of this machine, unless it is UTC: of machines that is no sign of where they are.
+pub(in crate::cli) fn zone() -> Option<String> {
+    let zone = jiff::tz::TimeZone::system();
+    zone.iana_name().filter(|name| name.contains('/') && !name.starts_with("Etc/")).map(str::to_owned)
 }
 
 fn counted(number: u64, what: &str) -> String {
