@@ -3,11 +3,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args as ClapArgs;
+use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +37,9 @@ pub struct DemoArgs {
     /// The SQLite file
     #[arg(long, value_name = "FILE", default_value = "amber-demo.db")]
     database: PathBuf,
+    /// Open the page in the browser
+    #[arg(long)]
+    open: bool,
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -74,8 +79,8 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
         ("AMBER__BROKER__URL", url.clone()),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
         ("AMBER__HTTP__LISTEN", HTTP.to_string()),
-        // Who tries it looks at the page at once; nothing else writes to this disk.
-        ("AMBER__STORE__DEVICES_INTERVAL", "2s".to_owned()),
+        // The page shows last values from there, and somebody looks.
+        ("AMBER__STORE__DEVICES_INTERVAL", "1s".to_owned()),
         // That this broker has forgotten the session of the last demo is no news.
         ("AMBER__LOG__LEVEL", "warn,amber::session=error".to_owned()),
     ];
@@ -87,11 +92,12 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
     try_database(&config, &mapping).await.with_context(|| {
         format!("{database} cannot hold the rows of the demo; choose another file with `--database FILE`")
     })?;
-    let listener = match http::bind(config.http.listen.value).await {
-        Ok(listener) => listener,
-        Err(_) => http::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("no port is free for the metrics")?,
-    };
-    welcome(&mut std::io::stdout().lock(), address, database, listener.local_addr()?)?;
+    let listener = listen().await.context("no port is free for the page")?;
+    let http = listener.local_addr()?;
+    welcome(&mut std::io::stdout().lock(), address, database, http, is_desktop() && !args.open)?;
+    if args.open {
+        open(&http::url(http));
+    }
 
     let config = Arc::new(config);
     let face = Face::new(&config, &mapping);
@@ -150,6 +156,37 @@ async fn try_database(config: &Config, mapping: &Mapping) -> anyhow::Result<()> 
     prepared.map_err(WriteError::into_source)
 }
 
+/// The next free port from the usual one on, or else any.
+async fn listen() -> std::io::Result<TcpListener> {
+    for port in HTTP.port()..HTTP.port() + 10 {
+        if let Ok(listener) = http::bind(SocketAddr::new(HTTP.ip(), port)).await {
+            return Ok(listener);
+        }
+    }
+    http::bind(SocketAddr::new(HTTP.ip(), 0)).await
+}
+
+/// Whether somebody sits here who has a browser.
+fn is_desktop() -> bool {
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_remote = ["SSH_CONNECTION", "SSH_TTY"].iter().any(|name| is_set(&name));
+    let has_screen = cfg!(target_os = "macos") || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| is_set(&name));
+    std::io::stdout().is_terminal() && has_screen && !is_remote
+}
+
+/// Asks the desktop to show `url`; that it does not is told, and nothing to end for. (Reading the keyboard for this would
+/// stop a demo that somebody sends to the background.)
+fn open(url: &str) {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = Command::new(program);
+    let command = command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match command.spawn() {
+        // Some wait for the browser to end. The thread ends with the process, if not before.
+        Ok(mut child) => drop(std::thread::spawn(move || child.wait())),
+        Err(error) => eprintln!("amber: `{program}` cannot be started ({error}); open {url} in a browser"),
+    }
+}
+
 /// As a shell reads it back.
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
@@ -157,7 +194,13 @@ fn quoted(name: &str) -> String {
 }
 
 /// What runs where, and what to type to look.
-fn welcome(out: &mut impl std::io::Write, broker: SocketAddr, database: &str, http: SocketAddr) -> std::io::Result<()> {
+fn welcome(
+    out: &mut impl std::io::Write,
+    broker: SocketAddr,
+    database: &str,
+    http: SocketAddr,
+    can_open: bool,
+) -> std::io::Result<()> {
     let port = broker.port();
     let database = quoted(database);
     let moved = |usual: u16, now: u16| if usual == now { String::new() } else { format!("   ({usual} is in use)") };
@@ -166,11 +209,12 @@ fn welcome(out: &mut impl std::io::Write, broker: SocketAddr, database: &str, ht
         "\
 Amber demo: simulated sensors -> MQTT -> mapping -> SQLite. Ctrl-C ends it.
 
+  page      {}{}{}
   broker    mqtt://{broker}{}
   database  {database}
-  metrics   http://{http}/metrics   (also /health, /ready){}
+  metrics   http://{http}/metrics   (also /health, /ready)
 
-Look at the rows, from another terminal:
+Open the page in a browser. Or look at the rows, from another terminal:
   sqlite3 {database} \"select * from climate order by time desc limit 5\"
   sqlite3 {database} \"select reason, count(*), max(detail) from rejects group by reason\"
 
@@ -180,8 +224,10 @@ Send a reading of your own:
 Watch what the sensors say:
   mosquitto_sub -p {port} -v -t '#'
 ",
-        moved(1883, port),
+        http::url(http),
         moved(HTTP.port(), http.port()),
+        if can_open { "   (`amber demo --open` opens it)" } else { "" },
+        moved(1883, port),
     )?;
     out.flush()
 }
