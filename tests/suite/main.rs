@@ -30,6 +30,7 @@ mod line;
 mod overlap;
 mod overload;
 mod packages;
+mod page;
 mod reload;
 mod restore;
 mod retention;

@@ -148,6 +148,11 @@ impl Amber {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// Where it listens, on loopback.
+    pub fn http_port(&self) -> u16 {
+        self.http_port
+    }
+
     /// `GET path`: status and body.
     ///
     /// # Errors
