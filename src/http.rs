@@ -5,10 +5,11 @@
 //!   token where one is needed.
 //! - The page costs the pipeline nothing: a handful of counters are read once a second, the rest only while somebody looks
 //!   (`live`), and what is kept in the store is asked for on a connection of its own.
-//! - Nothing here is unbounded: listeners, bodies, answers. Everything ends at `stop`, also a stream of events.
+//! - Nothing here is unbounded: connections, listeners, bodies, answers. Everything ends at `stop`, also a stream of events.
 
 mod access;
 mod api;
+mod connections;
 mod events;
 mod explaining;
 mod ignored;
@@ -37,6 +38,7 @@ use crate::metrics::Metrics;
 use crate::status::Status;
 use crate::store::Reader;
 pub use access::CLOSED;
+use connections::Bounded;
 use explaining::Explaining;
 use live::Live;
 use stored::Stored;
@@ -100,7 +102,8 @@ pub async fn serve(listener: TcpListener, shown: Shown, stop: CancellationToken)
         stop: stop.clone(),
         shown,
     });
-    let served = axum::serve(listener, router(Arc::clone(&server))).with_graceful_shutdown(stop.cancelled_owned());
+    let served =
+        axum::serve(Bounded::new(listener), router(Arc::clone(&server))).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
         ended = async { served.await } => ended,
         () = server.live.run() => Ok(()),

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Form, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use data_encoding::HEXLOWER;
@@ -150,13 +150,14 @@ pub(super) fn fingerprint(http: &Http) -> (Option<[u8; 32]>, bool) {
     (http.token.as_ref().map(|token| derived(token.expose())), http.is_closed())
 }
 
-/// `GET /login`
-pub(super) async fn login(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
+/// `GET /login`; `?wrong` behind a token that was none.
+pub(super) async fn login(State(server): State<Arc<Server>>, uri: Uri, headers: HeaderMap) -> Response {
     let in_force = Arc::clone(&server.shown.in_force.borrow());
     match Asked::of(&in_force.config.http) {
         Asked::Nothing => Redirect::to("/").into_response(),
         Asked::Closed => refused("/login", StatusCode::FORBIDDEN, CLOSED),
         Asked::Token(token) if shows(&headers, token) => Redirect::to("/").into_response(),
+        Asked::Token(_) if uri.query() == Some("wrong") => page::login_again(),
         Asked::Token(_) => page::named(&server, "login.html", &headers),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use data_encoding::BASE64;
 use serde::Serialize;
 
 use super::Server;
@@ -26,6 +27,7 @@ struct Shown<'a> {
     last_at: i64,
     /// The beginning; `null` if it is no text.
     payload: Option<&'a str>,
+    payload_base64: Option<String>,
     payload_bytes: usize,
     cut: bool,
 }
@@ -34,12 +36,14 @@ impl<'a> From<&'a IgnoredTopic> for Shown<'a> {
     fn from(ignored: &'a IgnoredTopic) -> Self {
         let IgnoredTopic { topic, reason, count, last_at, payload, payload_bytes } = ignored;
         let cut = payload.len() < *payload_bytes;
+        let text = super::text_of(payload, cut);
         Self {
             topic,
             reason: reason.word(),
             count: *count,
             last_at: milliseconds(*last_at),
-            payload: super::text_of(payload, cut),
+            payload: text,
+            payload_base64: text.is_none().then(|| BASE64.encode(payload)),
             payload_bytes: *payload_bytes,
             cut,
         }

@@ -78,6 +78,15 @@ pub(super) fn named(server: &Server, name: &str, asked: &HeaderMap) -> Response 
     server.files.answer(name, asked).unwrap_or_else(|| refused("", StatusCode::NOT_FOUND, "the page has no such file"))
 }
 
+/// What stands above the form where the token was wrong.
+const WRONG: &str = "<p class=\"note bad\" role=\"alert\">That is not the token.</p>\n  <form ";
+
+/// The form again, after a wrong token.
+pub(super) fn login_again() -> Response {
+    let form = include_str!("page/login.html").replacen("<form ", WRONG, 1);
+    ([(header::CONTENT_TYPE, HTML)], form).into_response()
+}
+
 /// `GET /`
 pub(super) async fn index(State(server): State<Arc<Server>>, asked: HeaderMap) -> Response {
     named(&server, "index.html", &asked)

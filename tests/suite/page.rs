@@ -115,6 +115,12 @@ fn the_page_is_for_who_names_this_amber_and_has_the_token() {
     let form = "Content-Type: application/x-www-form-urlencoded";
     let wrong = ask(&amber, "POST /login", &[form], "token=0123456789abcdeF");
     assert_eq!((wrong.status, wrong.header("set-cookie")), (303, None));
+    let again = get(&amber, wrong.header("location").unwrap());
+    assert!(
+        again.status == 200 && again.body.contains("not the token") && again.body.contains("<form"),
+        "{}",
+        again.body
+    );
     let login = ask(&amber, "POST /login", &[form], &format!("token={TOKEN}"));
     assert_eq!((login.status, login.header("location")), (303, Some("/")));
     let cookie = login.header("set-cookie").unwrap();
