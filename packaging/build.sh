@@ -18,6 +18,25 @@ mkdir -p "$made/completions"
 "$amber" completions zsh > "$made/completions/_amber"
 "$amber" completions fish > "$made/completions/amber.fish"
 
+# What is linked in, by its licences: they ask for that.
+cargo tree --locked --edges normal --prefix none --no-dedupe --format '{p} {l}' | sed 's| ([^)]*)||; /^mqtt-amber /d' | sort -u > "$made/crates"
+{
+    printf 'The binary holds these crates, and SQLite, which is in the public domain.\n\n'
+    cat "$made/crates"
+    while read -r name version _; do
+        for text in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/"$name-${version#v}"/{LICENSE,LICENCE,COPYING,NOTICE}*; do
+            [ ! -f "$text" ] || printf '%s %s\n' "$(sha256sum < "$text" | cut -d' ' -f1)" "$text"
+        done
+    done < "$made/crates" | sort > "$made/texts"
+    # Each text once, below the names of all whose it is.
+    for sum in $(cut -d' ' -f1 "$made/texts" | uniq); do
+        printf '\n==========\n'
+        sed -n "s|^$sum .*/registry/src/[^/]*/||p" "$made/texts"
+        printf '\n'
+        cat "$(sed -n "s/^$sum //p" "$made/texts" | head -1)"
+    done
+} | gzip -9n > "$made/third-party.gz"
+
 # The same commit gives the same file.
 seconds=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 maintainer=$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' Cargo.toml)
