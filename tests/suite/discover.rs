@@ -8,6 +8,7 @@ use amber::message::{Qos, base64};
 
 use crate::support::binary;
 use crate::support::client::{self, Publisher};
+use crate::support::fake::{CONNACK, Fake};
 use crate::support::folder::Folder;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::ports;
@@ -153,6 +154,11 @@ fn what_cannot_be_done_is_said_and_no_file_is_made() {
         assert!(stderr.contains(said), "{args:?}: {stderr}");
         assert!(!folder.join("found.toml").exists(), "{args:?}");
     }
+    // A broker that lets nobody listen to everything (SUBACK 0x87).
+    let refusing = Fake::answering([CONNACK, &[0x90, 4, 0, 1, 0, 0x87]].concat());
+    let (_, stderr) = amber(&folder, &["discover", "--broker", &refusing.url()], 1);
+    assert!(stderr.contains("does not let us hear `#` (not authorized)"), "{stderr}");
+    assert!(stderr.contains("every filter was refused"), "{stderr}");
     // Without a terminal no progress is shown.
     let (_, stderr) = amber(&folder, &["discover", "--broker", &url, "--for", "100ms"], 1);
     assert!(!stderr.contains('\r'), "{stderr}");

@@ -24,7 +24,7 @@ fn passwords_stand_in_files_of_their_own_and_the_configuration_names_them() {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
     let text = std::fs::read_to_string(&paths.config).unwrap();
-    assert!(!text.contains("cret") && !text.contains("word\""), "{text}");
+    assert!(!text.contains("cret") && !text.contains("\"word"), "{text}");
     let loaded = config::load(Some(&paths.config), []);
     assert!(!loaded.is_faulty(), "{:?}", loaded.faults);
     let broker = loaded.config.unwrap().broker;
