@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntCounter;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
@@ -220,10 +220,17 @@ impl Delivery {
         self.written.subscribe()
     }
 
-    /// Who keeps the table of devices, and is told what is stored from now on; `None`: nobody does.
+    /// Who keeps the table of devices, and is told what is stored from now on; `None`: nobody does. `onlookers`: told each
+    /// second that somebody looks at it.
     #[must_use]
-    pub fn devices(&mut self, store: &config::Store, schema: &Schema, clock: Clock) -> Option<Devices> {
-        let (told, devices) = devices::channel(store, schema, clock, &self.metrics);
+    pub fn devices(
+        &mut self,
+        store: &config::Store,
+        schema: &Schema,
+        clock: Clock,
+        onlookers: Arc<Notify>,
+    ) -> Option<Devices> {
+        let (told, devices) = devices::channel(store, schema, clock, &self.metrics, onlookers);
         self.devices = devices.is_some().then_some(told);
         devices
     }

@@ -29,6 +29,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ignored::IgnoredTopics;
@@ -53,6 +54,8 @@ pub struct Shown {
     pub status: Arc<Status>,
     pub in_force: Following,
     pub ignored: Arc<IgnoredTopics>,
+    /// Told each second that somebody looks.
+    pub onlookers: Arc<Notify>,
     pub clock: Clock,
     /// When the service stops: the store is left then, though the endpoints stay until all is at rest.
     pub stop: CancellationToken,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,8 @@ pub struct Face {
     /// Told of each change; at the start it has what the service is started with.
     pub in_force: watch::Sender<Arc<InForce>>,
     pub ignored: Arc<IgnoredTopics>,
+    /// Told each second that somebody looks at the page.
+    pub onlookers: Arc<Notify>,
 }
 
 impl Face {
@@ -66,6 +68,7 @@ impl Face {
             status: Arc::new(Status::new()),
             in_force: watch::Sender::new(Arc::new(first)),
             ignored: Arc::default(),
+            onlookers: Arc::default(),
         }
     }
 }
@@ -82,7 +85,7 @@ pub async fn run(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Face { metrics, status, in_force, ignored } = face;
+    let Face { metrics, status, in_force, ignored, onlookers } = face;
     let owner = i64::from_ne_bytes(RandomState::new().hash_one(clock().0).to_ne_bytes());
     let mut stages: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let mut orders = reload.map(|reload| {
@@ -134,7 +137,7 @@ pub async fn run(
         stop: stop.clone(),
         grace: GRACE,
     };
-    let devices = delivery.devices(&config.store, mapping.schema(), clock);
+    let devices = delivery.devices(&config.store, mapping.schema(), clock, onlookers);
     let following = in_force.subscribe();
     let dashboards = Dashboards::new(&config.store, in_force.subscribe(), metrics.clone());
     let outlets = Outlets {

@@ -79,8 +79,6 @@ async fn run(args: &DemoArgs, stop: CancellationToken) -> anyhow::Result<()> {
         ("AMBER__BROKER__URL", url.clone()),
         ("AMBER__STORE__URL", format!("sqlite:{database}")),
         ("AMBER__HTTP__LISTEN", HTTP.to_string()),
-        // The page shows last values from there, and somebody looks.
-        ("AMBER__STORE__DEVICES_INTERVAL", "1s".to_owned()),
         // That this broker has forgotten the session of the last demo is no news.
         ("AMBER__LOG__LEVEL", "warn,amber::session=error".to_owned()),
     ];

@@ -83,6 +83,7 @@ pub async fn serve_on(
         status: face.status.clone(),
         in_force: face.in_force.subscribe(),
         ignored: face.ignored.clone(),
+        onlookers: face.onlookers.clone(),
         clock: Time::now,
         stop: stop.clone(),
     };

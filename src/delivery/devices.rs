@@ -34,6 +34,8 @@ use crate::store::{self, WriteError, Written};
 const ROOM: (usize, usize) = (256, 8 << 20);
 /// Of a row and of a message, about, besides what the row says of itself.
 const BYTES: (usize, usize) = (128, 32);
+/// While somebody looks at the page, what is new is written so soon, if it is of few devices.
+const LOOKED_AT: Duration = Duration::from_secs(2);
 /// After a write that failed the next one comes so soon, at least.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The last write may take so long. It is no loss if it does not: the next start has a walk.
@@ -138,6 +140,8 @@ struct Keeper {
     known: Arc<Mutex<Known>>,
     /// So much is new that it should be written now.
     urgent: Arc<Notify>,
+    /// Told each second that somebody looks.
+    onlookers: Arc<Notify>,
     missed: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     /// The last attempt failed, and it was said.
@@ -151,6 +155,7 @@ pub(super) fn channel(
     schema: &Schema,
     clock: Clock,
     metrics: &Arc<Metrics>,
+    onlookers: Arc<Notify>,
 ) -> (Told, Option<Devices>) {
     let (out, words) = mpsc::channel(ROOM.0);
     let missed = Arc::new(AtomicBool::new(false));
@@ -161,6 +166,7 @@ pub(super) fn channel(
         every: store.devices_interval,
         known: Arc::new(Mutex::new(Known::new(schema.clone()))),
         urgent: Arc::default(),
+        onlookers,
         missed,
         metrics: metrics.clone(),
         said: false,
@@ -199,13 +205,15 @@ impl Keeper {
     /// Writes until `ended`, and once more.
     async fn run(mut self, ended: &CancellationToken) {
         while !ended.is_cancelled() {
-            let due = Instant::now() + self.every;
+            let begun = Instant::now();
+            let due = begun + self.every;
             let outcome = self.turn(due, ended).await;
             let went_well = self.say(outcome);
             let due = if went_well { due } else { due.max(Instant::now() + AGAIN.min(self.every)) };
             tokio::select! {
                 () = sleep_until(due) => {}
                 () = self.urgent.notified(), if went_well => {}
+                () = self.looked_at(begun + LOOKED_AT), if went_well => {}
                 () = ended.cancelled() => {}
             }
         }
@@ -214,6 +222,17 @@ impl Keeper {
             Err(_) => debug!("the devices could not be written in time at the end; the next start makes up for it"),
         }
         self.store.close().await;
+    }
+
+    /// Until somebody looks, from `earliest` on, and there is little to write. Cancel safe.
+    async fn looked_at(&self, earliest: Instant) {
+        sleep_until(earliest).await;
+        loop {
+            self.onlookers.notified().await;
+            if lock(&self.known).has_little_news() {
+                return;
+            }
+        }
     }
 
     async fn turn(&mut self, due: Instant, ended: &CancellationToken) -> Result<(), WriteError> {
@@ -345,7 +364,7 @@ mod tests {
             ddl: true,
             timescale: config::Timescale::default(),
         };
-        channel(&store, &Schema::default(), || Time(0), &Arc::new(Metrics::new()))
+        channel(&store, &Schema::default(), || Time(0), &Arc::new(Metrics::new()), Arc::default())
     }
 
     #[tokio::test]

@@ -100,6 +100,7 @@ impl Live {
             self.sample();
             if self.latest.receiver_count() > 0 {
                 self.latest.send_replace(self.state().into());
+                self.shown.onlookers.notify_one();
             }
         }
     }

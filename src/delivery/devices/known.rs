@@ -16,6 +16,8 @@ use crate::schema::{Measurement, OnDuplicate, Schema};
 const MAX_BYTES: usize = 16 << 20;
 /// Of one device, besides its tags; and of what is new of it, besides its values.
 const BYTES: (usize, usize) = (256, 160);
+/// What is new of some four hundred devices.
+const FEW_BYTES: usize = 64 << 10;
 /// Of a device whose row was not looked up yet so many receipts are remembered; of more, the last one.
 const EARLY: usize = 16;
 
@@ -112,6 +114,11 @@ impl Known {
     /// Whether so much is new that it should be written now.
     pub(super) fn is_urgent(&self) -> bool {
         self.new_bytes > MAX_BYTES / 4
+    }
+
+    /// Whether anything is new, and of so few devices that it costs next to nothing to write it sooner.
+    pub(super) fn has_little_news(&self) -> bool {
+        (1..FEW_BYTES).contains(&self.new_bytes)
     }
 
     /// Whether anything is new.
