@@ -4,6 +4,7 @@
 #
 # AMBER_TEST_MOSQUITTO   the broker, if it is not in a usual place
 # AMBER_TEST_PG_BIN      the folder with initdb and postgres, if it is not in a usual place
+# AMBER_TEST_CHROMIUM, AMBER_TEST_CHROMEDRIVER   the browser and its driver, if they are not in a usual place
 # AMBER_TEST_PYTHON      a Python with paho-mqtt 2; otherwise one is made in target/test-python
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -16,6 +17,8 @@ first_of() { for path in "$@"; do [ -x "$path" ] && return 0; done; return 1; }
 has_mosquitto() { [ -n "${AMBER_TEST_MOSQUITTO:-}" ] || has mosquitto || first_of /usr/sbin/mosquitto /usr/local/sbin/mosquitto; }
 has_postgres() { [ -n "${AMBER_TEST_PG_BIN:-}" ] || first_of /usr/lib/postgresql/*/bin/initdb || has initdb; }
 has_python() { [ -n "${AMBER_TEST_PYTHON:-}" ] || { has python3 && python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }; }
+has_chromium() { [ -n "${AMBER_TEST_CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome || first_of /usr/lib/chromium/chromium; }
+has_chromedriver() { [ -n "${AMBER_TEST_CHROMEDRIVER:-}" ] || has chromedriver || first_of /usr/lib/chromium/chromedriver; }
 has_libc() { printf '#include <stdio.h>\nint main(void){return 0;}\n' | cc -x c -o /dev/null - >/dev/null 2>&1; }
 
 missing_packages() {
@@ -24,6 +27,8 @@ missing_packages() {
     has_postgres || echo postgresql
     has sqlite3 || echo sqlite3
     has openssl || echo openssl
+    has_chromium || echo chromium
+    has_chromedriver || echo chromium-driver
     has_python || echo python3-venv
     { has cc && has_libc; } || printf 'gcc\nlibc6-dev\n'
     has setpriv || echo util-linux
@@ -48,7 +53,8 @@ if [ -n "$missing" ]; then
         "${apt[@]}" install -y --no-install-recommends $missing
     else
         echo "missing: $missing (names of Debian). Install mosquitto, mosquitto-clients, a PostgreSQL server 14 or later," \
-            "sqlite3, openssl, Python with venv, a C compiler, util-linux; AMBER_TEST_MOSQUITTO and AMBER_TEST_PG_BIN say where." >&2
+            "sqlite3, openssl, Chromium with chromedriver (Fedora: chromium, chromedriver; Alpine: chromium, chromium-chromedriver;" \
+            "Arch: chromium), Python with venv, a C compiler, util-linux; the AMBER_TEST_… at the head of this script say where." >&2
     fi
     missing=$(missing_packages | xargs)
     if [ -n "$missing" ]; then

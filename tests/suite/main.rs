@@ -9,6 +9,7 @@ mod support;
 
 mod administrator;
 mod broker;
+mod browser;
 mod clock;
 mod configuration;
 mod dashboards;

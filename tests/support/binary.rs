@@ -153,6 +153,11 @@ impl Amber {
         self.http_port
     }
 
+    /// The address of `path` for a browser that calls it `host`.
+    pub fn url_of(&self, host: &str, path: &str) -> String {
+        format!("http://{host}:{}{path}", self.http_port)
+    }
+
     /// `GET path`: status and body.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that includes this is no test to clippy")]
 
 pub mod binary;
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod disk;
