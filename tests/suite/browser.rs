@@ -331,8 +331,8 @@ fn a_range_that_was_chosen_is_read_from_the_store_and_drawn() {
          with recursive r(n) as (select 0 union all select n + 1 from r where n < 1439)
          insert into {data} (time, series_id, received_at, temperature, humidity, open)
          select {now} - n * 60000000, s.series_id, {now} - n * 60000000,
-           16 + 2 * s.series_id + 3.5 * sin(n / 230.0 + s.series_id) + abs(random() % 100) / 250.0,
-           45 + 6 * s.series_id + 9 * cos(n / 200.0 - s.series_id), n / 97 % 2 from r cross join {series} s"
+           15 + 2 * s.series_id + (n % 1440 - 720) * (n % 1440 - 720) / 90000.0 + abs(random() % 100) / 250.0,
+           70 - 4 * s.series_id - (n % 700 - 350) * (n % 700 - 350) / 12000.0, n / 97 % 2 from r cross join {series} s"
     ));
     house.amber.start();
     house.amber.wait_ready();

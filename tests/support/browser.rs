@@ -3,7 +3,7 @@
 //! WebDriver is JSON over HTTP on loopback, a few lines of it are enough here. Chromium hangs on the driver by a pipe: it
 //! ends with the driver, and the driver with the test binary, even if that is killed.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -277,22 +277,32 @@ impl Browser {
     /// A command of WebDriver: its value, or its error and message.
     fn send(&self, method: &str, path: &str, body: Option<&Json>) -> Result<Json, String> {
         let body = body.map_or_else(String::new, Json::to_string);
-        let exchange = || -> std::io::Result<String> {
+        let exchange = || -> std::io::Result<Vec<u8>> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
             stream.set_read_timeout(Some(COMMAND))?;
             let (port, length) = (self.port, body.len());
-            write!(
-                stream,
+            let head = format!(
                 "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json; charset=utf-8\r\n\
-                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
+                 Content-Length: {length}\r\n\r\n"
+            );
+            stream.write_all((head + &body).as_bytes())?;
+            // It keeps the connection, whatever is asked of it: the head says how long the answer is.
+            let (mut stream, mut line, mut length) = (BufReader::new(stream), String::new(), 0);
+            while stream.read_line(&mut line)? > 2 {
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                line.clear();
+            }
+            let mut answer = vec![0; length];
+            stream.read_exact(&mut answer)?;
             Ok(answer)
         };
         let answer = exchange().map_err(|error| format!("chromedriver: {error}; {:?}", self.driver.exit_status()))?;
-        let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no HTTP: {answer}"))?;
-        let mut answer: Json = serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))?;
+        let body = String::from_utf8_lossy(&answer);
+        let mut answer: Json = serde_json::from_str(&body).map_err(|error| format!("{error}: {body}"))?;
         let value = answer["value"].take();
         match value["error"].as_str() {
             Some(error) => Err(format!("{error}: {}", value["message"].as_str().unwrap_or_default())),
