@@ -34,9 +34,12 @@ const BODY_LIMIT: Duration = Duration::from_secs(10);
 /// For those before.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The mapping that was asked for last, and the number of what it was compiled of.
+type Compiled = Option<(u64, Arc<Mapping>)>;
+
 pub(super) struct Explaining {
     one: Semaphore,
-    compiled: Arc<Mutex<Option<(u64, Arc<Mapping>)>>>,
+    compiled: Arc<Mutex<Compiled>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -107,7 +110,7 @@ impl Explaining {
 }
 
 /// The mapping of `in_force`, compiled if it is another than was asked for last. Blocks.
-fn mapping(compiled: &Mutex<Option<(u64, Arc<Mapping>)>>, in_force: &InForce) -> Option<Arc<Mapping>> {
+fn mapping(compiled: &Mutex<Compiled>, in_force: &InForce) -> Option<Arc<Mapping>> {
     let mut compiled = compiled.lock().expect("compiling does not panic");
     if let Some((number, mapping)) = &*compiled
         && *number == in_force.number
