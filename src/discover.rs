@@ -69,8 +69,8 @@ pub fn propose_in(sample: &Sample, already: &Already, zone: Option<&str>) -> Pro
     let mut left = assemble::Left::default();
     let open = assemble::open(sample.topics(), already, &mut left);
     let near = sample.span().map_or(Time(0), |(_, last)| last);
-    let mut drafts = assemble::drafts(&open, already, near, zone);
-    verify::check(&mut drafts, &open);
+    let (mut drafts, filters) = assemble::drafts(&open, already, near, zone);
+    verify::check(&mut drafts, &open, &filters);
     drafts.sort_by_key(|draft| !draft.is_on());
     let mut text = head(sample, &left, &drafts);
     for draft in &mut drafts {

@@ -58,15 +58,22 @@ pub(super) fn open<'s>(heard: impl Iterator<Item = &'s Heard>, already: &Already
     open
 }
 
-/// Proposals for `open`, largest first, each with a name of its own.
-pub(super) fn drafts(open: &[Open<'_>], already: &Already, near: Time, zone: Option<&str>) -> Vec<Draft> {
+/// Proposals for `open`, largest first, each with a name of its own; and for each topic the filter of its like.
+pub(super) fn drafts(
+    open: &[Open<'_>],
+    already: &Already,
+    near: Time,
+    zone: Option<&str>,
+) -> (Vec<Draft>, Vec<String>) {
     let names: Vec<&str> = open.iter().map(|open| &*open.heard.topic).collect();
     let peeks: Vec<Peek> = open.iter().map(|open| peek(open.payloads[0])).collect();
     let templates = topics::templates(&names, &peeks);
+    let mut filters: Vec<String> = vec![String::new(); open.len()];
     let mut values: Vec<Values<'_>> = Vec::new();
     let mut proposed: Vec<Proposed> = Vec::new();
     for template in &templates {
-        let except = covered(template, &templates);
+        let filter = filter(&template.levels);
+        template.members.iter().for_each(|member| filters[*member].clone_from(&filter));
         let reads = read(template, open);
         let mut forms: BTreeMap<(Form, u8), Vec<&Read>> = BTreeMap::new();
         for read in &reads {
@@ -77,19 +84,12 @@ pub(super) fn drafts(open: &[Open<'_>], already: &Already, near: Time, zone: Opt
         let many = forms.len() > 1;
         for ((form, _), of_form) in &forms {
             let share = if many { messages * of_form.len() as u64 / reads.len().max(1) as u64 } else { messages };
-            let template_of = Of {
-                template,
-                except: &except,
-                messages: share.max(1),
-                retained: retained.min(share.max(1)),
-                near,
-                zone,
-            };
+            let template_of = Of { template, messages: share.max(1), retained: retained.min(share.max(1)), near, zone };
             match form {
                 Form::Scalar if of_form[0].encoding.is_none() => {
                     let mut shape = Shape::default();
                     of_form.iter().for_each(|read| shape.add(&read.json));
-                    values.push(Values { template, shape, messages: share.max(1), retained, except: except.clone() });
+                    values.push(Values { template, shape, messages: share.max(1), retained });
                 }
                 Form::Json
                 | Form::Scalar
@@ -106,7 +106,7 @@ pub(super) fn drafts(open: &[Open<'_>], already: &Already, near: Time, zone: Opt
         }
     }
     proposed.extend(scalars::drafts(&values, near));
-    named(proposed, already)
+    (named(proposed, already), filters)
 }
 
 fn packing(encoding: Option<Encoding>) -> u8 {
@@ -134,29 +134,16 @@ fn read(template: &Template, open: &[Open<'_>]) -> Vec<Read> {
     members.flat_map(|member| open[*member].payloads.iter().take(each)).map(|payload| payload::read(payload)).collect()
 }
 
-/// The topics of other templates that this one would take as well.
-fn covered(template: &Template, templates: &[Template]) -> Vec<String> {
-    let filter = |levels: &[Level]| scalars::topic(levels, &vec![None; levels.len()]);
-    let mut except: Vec<String> = template
-        .covers
-        .iter()
-        .map(|index| parts(&templates[*index].levels).unwrap_or_else(|| filter(&templates[*index].levels)))
-        .collect();
-    except.sort();
-    except.dedup();
-    except
-}
-
-/// `relay:{n}` in a list of exceptions needs its name, for `+` is a whole level.
-fn parts(levels: &[Level]) -> Option<String> {
+/// The topics of a template as a list of exceptions says them; `relay:{n}` needs its name there, for `+` is a level.
+fn filter(levels: &[Level]) -> String {
     let has_parts = levels.iter().any(|level| matches!(level, Level::Varies { before, .. } if !before.is_empty()));
-    has_parts.then(|| scalars::topic(levels, &topics::name_captures(levels)))
+    let names = if has_parts { topics::name_captures(levels) } else { vec![None; levels.len()] };
+    scalars::topic(levels, &names)
 }
 
 /// One template with what drafts of it need.
 struct Of<'a> {
     template: &'a Template,
-    except: &'a [String],
     messages: u64,
     retained: u64,
     near: Time,
@@ -205,7 +192,6 @@ impl Of<'_> {
                     .all(|field| field.field.keys.iter().any(|(key, _)| *key == "words" || *key == "type"));
             scalars::keep_retained(&mut draft, self.messages, self.retained, is_state);
             draft.topics = vec![scalars::topic(levels, &captures)];
-            draft.except = self.except.to_vec();
             self.count(&mut draft);
             let mut levels = levels.clone();
             levels.extend(all[at].keys.iter().map(|key| Level::Const(key.as_str().into())));

@@ -66,8 +66,16 @@ pub(super) fn draft(all: &[Rows], at: usize, context: &Context<'_>) -> Draft {
         if used.contains(&index) {
             continue;
         }
-        field(&mut draft, &mut names, leaf, guess);
+        field(&mut draft, &mut names, leaf, guess, context.zone);
     }
+    // Where there is nothing but moments, they are what is told.
+    if draft.fields.is_empty() && !used.is_empty() {
+        draft.keys.retain(|key| key.key != "time");
+        for index in &used {
+            field(&mut draft, &mut names, &rows.leaves[*index], &guesses[*index], context.zone);
+        }
+    }
+    draft.fields.sort_by_key(|field| field.off.is_some());
     draft.head.extend(rows.passed.iter().take(12).map(|passed| format!("left out: {passed}")));
     draft
 }
@@ -125,7 +133,7 @@ fn is_tag(leaf: &Leaf, in_rows: bool, may_tag: bool, context: &Context<'_>) -> b
         && (!is_another_each_time || in_rows && shape.seen > context.payloads)
 }
 
-fn field(draft: &mut Draft, names: &mut Names, leaf: &Leaf, guess: &Guess) {
+fn field(draft: &mut Draft, names: &mut Names, leaf: &Leaf, guess: &Guess, zone: Option<&str>) {
     if UNIT_KEYS.iter().any(|unit| leaf.key().eq_ignore_ascii_case(unit))
         && leaf.keys.len() < 3
         && leaf.shape.numbers.count == 0
@@ -137,7 +145,7 @@ fn field(draft: &mut Draft, names: &mut Names, leaf: &Leaf, guess: &Guess) {
     let (field, off) = match guess {
         Guess::Field(field) => (field.clone(), None),
         Guess::Doubtful(field, why) => (field.clone(), Some(why.clone())),
-        Guess::Moment(moment) => moment_field(*moment),
+        Guess::Moment(moment) => moment_field(*moment, zone),
         Guess::Nothing(why) => (guess::Field::default(), Some(why.clone())),
     };
     let off = off.or_else(|| (draft.fields.len() >= MAX_FIELDS).then(|| "too many fields for one mapping".to_owned()));
@@ -156,10 +164,11 @@ fn draft_has_unit(draft: &Draft, leaf: &Leaf) -> bool {
 }
 
 /// A moment that is not the time of the row.
-pub(super) fn moment_field(moment: Moment) -> (guess::Field, Option<String>) {
+pub(super) fn moment_field(moment: Moment, zone: Option<&str>) -> (guess::Field, Option<String>) {
     let field = guess::Field { keys: vec![("type", write::string("time"))], notes: Vec::new() };
     match moment {
         Moment::Epoch | Moment::Text(Written::Zoned) => (field, None),
+        Moment::Text(Written::Local) if zone.is_some() => (field, None),
         Moment::Text(Written::Local) => (field, Some("a local time: the mapping needs a `zone`".to_owned())),
         Moment::Text(Written::Format(_)) => {
             let text = guess::Field { keys: vec![("type", write::string("text"))], notes: Vec::new() };
@@ -176,7 +185,7 @@ fn time(draft: &mut Draft, all: &[Rows], at: usize, guesses: &[Guess], context: 
     }
     // Of a row within rows the time may stand in what it is in.
     let mut within = all[at].within;
-    let mut distance = 100;
+    let mut distance = 1000;
     while let Some(outer) = within.filter(|_| clocks.is_empty()) {
         for leaf in &all[outer].leaves {
             let path = format!("$.{}", super::objects::join(&all[outer].path, &leaf.path));
@@ -185,7 +194,7 @@ fn time(draft: &mut Draft, all: &[Rows], at: usize, guesses: &[Guess], context: 
             }
         }
         within = all[outer].within;
-        distance += 100;
+        distance += 1000;
     }
     clocks.sort_by_key(|clock| clock.rank);
     let Some(best) = clocks.first() else { return Vec::new() };
@@ -196,7 +205,7 @@ fn time(draft: &mut Draft, all: &[Rows], at: usize, guesses: &[Guess], context: 
             .find(|clock| {
                 matches!(clock.moment, Moment::Epoch | Moment::Text(Written::Zoned))
                     && clock.seen >= best.seen
-                    && clock.rank < 60
+                    && clock.rank % 1000 < 60
             })
             .unwrap_or(best)
     } else {
@@ -207,7 +216,7 @@ fn time(draft: &mut Draft, all: &[Rows], at: usize, guesses: &[Guess], context: 
     for clock in &clocks {
         if covered < context.payloads
             && listed.len() < MAX_TIMES
-            && clock.rank < 100
+            && clock.rank / 1000 == best.rank / 1000
             && !listed.iter().any(|listed| listed.path == clock.path)
         {
             covered += clock.seen;
@@ -255,16 +264,17 @@ fn sources(clocks: &[&Clock]) -> String {
 
 fn clock(leaf: &Leaf, guess: &Guess, path: String, index: Option<usize>, distance: u32) -> Option<Clock> {
     let Guess::Moment(moment) = guess else { return None };
-    let rank = words::time_rank(leaf.key())?;
+    // Cells of a line have no names: the first that bears a moment.
+    let rank = if leaf.path.starts_with('[') { 50 } else { words::time_rank(leaf.key())? };
     // Deep in the payload stand the times of others: of a gateway, of a picture.
-    let depth = u32::try_from(leaf.keys.len()).unwrap_or(9).min(9);
-    let wrapped = leaf.keys.iter().filter(|key| words::is_wrapper(key)).count();
-    let depth = depth.saturating_sub(1).saturating_sub(u32::try_from(wrapped).unwrap_or(0));
+    let around = &leaf.keys[..leaf.keys.len().saturating_sub(1)];
+    let depth = around.iter().filter(|key| !words::is_wrapper(key)).count();
     if depth > 1 {
         return None;
     }
+    let depth = if depth > 0 { 60 } else { 5 * u32::from(!around.is_empty()) };
     Some(Clock {
-        rank: rank + depth * 8 + distance,
+        rank: rank + depth + distance,
         path,
         moment: *moment,
         seen: leaf.shape.scalars(),

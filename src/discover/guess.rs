@@ -93,7 +93,7 @@ fn of_numbers(key: &str, shape: &Shape, near: Time) -> Guess {
     }
     let field = with_unit(Field::default(), key, shape);
     if words::is_identity(key) && numbers.are_whole() {
-        return Guess::Doubtful(int(), "a number that names something: a tag, if it tells devices apart".to_owned());
+        return Guess::Doubtful(int(), "a number that is a name: a tag, if it tells devices apart".to_owned());
     }
     if numbers.are_whole() && numbers.min >= 0.0 && numbers.max <= 1.0 && words::is_yes_or_no(key) {
         return Guess::Field(Field::of_type("bool").note("0 and 1 by its name are no and yes"));
@@ -195,7 +195,8 @@ fn of_texts(key: &str, shape: &Shape, texts: &[&str], near: Time) -> Guess {
     if let Some(written) = moments(texts) {
         return Guess::Moment(Moment::Text(written));
     }
-    if texts.iter().all(|text| plain_number(text)) {
+    let is_version = words::words(key).last().is_some_and(|word| word == "version" || word == "ver");
+    if !is_version && texts.iter().all(|text| plain_number(text)) {
         return numbers_in_texts(key, shape, texts, near);
     }
     if let Some(guess) = truth(key, texts) {
@@ -215,7 +216,7 @@ fn of_texts(key: &str, shape: &Shape, texts: &[&str], near: Time) -> Guess {
     }
     let text = Field::of_type("text");
     if words::is_identity(key) {
-        return Guess::Doubtful(text, "it names something: a tag, if it tells devices apart".to_owned());
+        return Guess::Doubtful(text, "a name: a tag, if it tells devices apart".to_owned());
     }
     if let Some(what) = identifier(texts) {
         return Guess::Doubtful(text, what.to_owned());
@@ -258,7 +259,7 @@ fn numbers_in_texts(key: &str, shape: &Shape, texts: &[&str], near: Time) -> Gue
     if words::is_identity(key) || zeros && texts.iter().any(|text| text.len() > 4) {
         return Guess::Doubtful(
             Field::of_type("text"),
-            "digits that name something: a tag, if it tells devices apart".to_owned(),
+            "digits that are a name: a tag, if it tells devices apart".to_owned(),
         );
     }
     match of_numbers(key, &read, near) {

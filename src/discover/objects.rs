@@ -28,8 +28,6 @@ pub(super) struct Rows {
     pub passed: Vec<String>,
     /// The position of the rows in whose objects these are.
     pub within: Option<usize>,
-    /// Parallel arrays.
-    pub is_columnar: bool,
 }
 
 /// A place that may be a field.
@@ -69,7 +67,7 @@ pub(super) fn join(base: &str, step: &str) -> String {
 
 /// All rows of `root`, the payload itself first. `captures` are the names that the topic catches.
 pub(super) fn rows(root: &Shape, captures: &[String]) -> Vec<Rows> {
-    let mut walk = Walk { rows: Vec::new(), captures: captures.to_vec() };
+    let mut walk = Walk { rows: Vec::new(), captures };
     if root.objects > 0 {
         walk.rows.push(Rows::default());
         walk.object(root, 0, &[], "", 0);
@@ -79,17 +77,16 @@ pub(super) fn rows(root: &Shape, captures: &[String]) -> Vec<Rows> {
     {
         walk.array(elements, root.longest, None, "", &[], "", 0);
     }
-    walk.rows.retain(|rows| !rows.leaves.is_empty() || !rows.passed.is_empty());
     walk.rows
 }
 
-struct Walk {
+struct Walk<'c> {
     rows: Vec<Rows>,
-    /// Names of captures that are taken.
-    captures: Vec<String>,
+    /// Names that the topic catches.
+    captures: &'c [String],
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Goes through the members of an object that stands at `path` of row set `at`.
     fn object(&mut self, shape: &Shape, at: usize, keys: &[String], path: &str, depth: usize) {
         if depth > MAX_DEPTH {
@@ -211,13 +208,7 @@ impl Walk {
         if self.rows.len() >= MAX_ROWS || base.contains('*') {
             return self.pass(at, path, "there are too many arrays");
         }
-        let mut of_rows = Rows {
-            path: join(&base, &step),
-            within: Some(at),
-            keys: keys.to_vec(),
-            is_columnar: true,
-            ..Rows::default()
-        };
+        let mut of_rows = Rows { path: join(&base, &step), within: Some(at), keys: keys.to_vec(), ..Rows::default() };
         for name in names {
             let (Some(member), Some(path)) = (shape.members.get(name), segment(name)) else { continue };
             let Some(elements) = &member.elements else { continue };
@@ -286,11 +277,11 @@ impl Walk {
         taken
     }
 
-    /// Whether what the rows `of` (and those after `first`) read is in `other` as well.
+    /// Whether what the rows `of` (and those after `first`, which are in them) read is in `other` as well.
     fn leads_into(&self, of: usize, first: usize, other: &Shape) -> bool {
-        let has = |leaf: &Leaf| {
+        let has = |keys: &[String]| {
             let mut shape = other;
-            leaf.keys.iter().all(|key| match shape.members.get(key) {
+            keys.iter().all(|key| match shape.members.get(key) {
                 Some(member) => {
                     shape = member;
                     true
@@ -298,7 +289,8 @@ impl Walk {
                 None => false,
             })
         };
-        self.rows[of].leaves.iter().any(has) || first < self.rows.len()
+        self.rows[of].leaves.iter().any(|leaf| has(&leaf.keys))
+            || self.rows[first..].iter().any(|rows| has(&rows.keys[..rows.keys.len().min(1)]))
     }
 
     /// New rows for the members at `path` of the rows `at`; `{}` in `step` is what they are caught by.
@@ -311,7 +303,7 @@ impl Walk {
             return None;
         }
         let wanted = if label.is_empty() || !step.starts_with("{}") { "n".to_owned() } else { label.to_owned() };
-        let name = self.capture(&wanted);
+        let name = self.capture(&wanted, &self.rows[at].captures);
         let step = step.replace("{}", &format!("{{{name}}}"));
         let path = join(&base, &if path.is_empty() { step } else { format!("{path}.{step}") });
         let mut captures = self.rows[at].captures.clone();
@@ -335,7 +327,7 @@ impl Walk {
         }
         let mut captures = at.map(|at| self.rows[at].captures.clone()).unwrap_or_default();
         let step = if step.contains("{}") {
-            let name = self.capture("n");
+            let name = self.capture("n", &captures);
             let step = step.replace("{}", &format!("{{{name}}}"));
             captures.push(name);
             step
@@ -348,15 +340,15 @@ impl Walk {
         Some(self.rows.len() - 1)
     }
 
-    fn capture(&mut self, wanted: &str) -> String {
+    /// A name for what is caught, unlike those that the topic and the rows around it catch.
+    fn capture(&self, wanted: &str, around: &[String]) -> String {
         let base = super::naming::plain(wanted);
         let mut name = base.clone();
         let mut number = 2;
-        while self.captures.contains(&name) {
+        while self.captures.contains(&name) || around.contains(&name) {
             name = format!("{base}{number}");
             number += 1;
         }
-        self.captures.push(name.clone());
         name
     }
 
@@ -436,7 +428,12 @@ fn classes<'s>(open: &[(&'s str, &'s Shape)]) -> Vec<Vec<(&'s str, &'s Shape)>> 
 
 fn are_alike(one: &Shape, other: &Shape) -> bool {
     let keys = |shape: &Shape| -> Vec<String> {
-        shape.members.iter().filter(|(name, _)| !words::is_time_key(name)).map(|(name, _)| name.to_owned()).collect()
+        shape
+            .members
+            .iter()
+            .filter(|(name, member)| member.scalars() > 0 && !words::is_time_key(name))
+            .map(|(name, _)| name.to_owned())
+            .collect()
     };
     let (one, other) = (keys(one), keys(other));
     let both: Vec<&String> = one.iter().filter(|key| other.contains(key)).collect();

@@ -20,8 +20,6 @@ pub(super) struct Values<'t> {
     pub shape: Shape,
     pub messages: u64,
     pub retained: u64,
-    /// Topics that another draft takes, and this one must not.
-    pub except: Vec<String>,
 }
 
 /// A draft with the levels of its topic, for its name.
@@ -96,7 +94,7 @@ fn field(names: &mut Names, wanted: &[String], key: &str, shape: &Shape, path: &
     let (field, off) = match guess::guess(key, shape, near) {
         Guess::Field(field) => (field, None),
         Guess::Doubtful(field, why) => (field, Some(why)),
-        Guess::Moment(moment) => compose::moment_field(moment),
+        Guess::Moment(moment) => compose::moment_field(moment, None),
         Guess::Nothing(why) => (guess::Field::default(), Some(why)),
     };
     let name = names.take(wanted);
@@ -118,7 +116,7 @@ fn single(value: &Values<'_>, near: Time, is_there: bool) -> Proposed {
     captures.iter().flatten().for_each(|capture| drop(names.take(std::slice::from_ref(capture))));
     let key = naming_level(levels).unwrap_or("value").to_owned();
     let wanted = if is_there { "online".to_owned() } else { naming::plain(&key) };
-    let mut draft = Draft { topics: vec![topic(levels, &captures)], except: value.except.clone(), ..Draft::default() };
+    let mut draft = Draft { topics: vec![topic(levels, &captures)], ..Draft::default() };
     let mut field = field(&mut names, &[wanted], &key, &value.shape, ".", near);
     if let (true, Guess::Field(guess)) = (is_there, guess::guess("online", &value.shape, near)) {
         field.field = guess;
@@ -139,13 +137,23 @@ fn count(draft: &mut Draft, values: &[&Values<'_>]) {
 
 /// Last words are worth keeping; of readings, what is retained is old.
 pub(super) fn keep_retained(draft: &mut Draft, messages: u64, retained: u64, is_state: bool) {
+    let is_only = retained > 0 && retained == messages;
+    let is_words =
+        |field: &Field| {
+            field.field.keys.iter().any(|(key, value)| {
+                *key == "words" || *key == "type" && (value.contains("text") || value.contains("bool"))
+            })
+        };
+    let is_words = draft.has_fields() && draft.fields.iter().filter(|field| field.off.is_none()).all(is_words);
     if is_state {
         draft.key("retained", write::string("store"), "a state: the last word counts, retained or not");
-    } else if retained > 0 && retained == messages {
+    } else if is_only && is_words {
+        draft.key("retained", write::string("store"), "heard as retained only, and no number in it: what is sent once");
+    } else if is_only {
         draft.keys.push(super::draft::Key {
             key: "retained",
             value: write::string("store"),
-            note: "heard as retained only: an old reading, which would be stored at each connection; for states take `# ` away".to_owned(),
+            note: "heard as retained only: old readings, which each connection would store again; for states take `# ` away".to_owned(),
             off: true,
         });
     }
@@ -160,7 +168,13 @@ fn retained(draft: &mut Draft, values: &[&Values<'_>], is_state: bool) {
 
 /// Mappings for topics that begin alike, each with one level that names the field; what fits nowhere shares one.
 fn pivots(group: &[&Values<'_>], near: Time) -> Vec<Proposed> {
-    let start = prefix(&group[0].template.levels).unwrap_or(0);
+    let mut start = prefix(&group[0].template.levels).unwrap_or(0);
+    let shortest = group.iter().map(|value| value.template.levels.len()).min().unwrap_or(0);
+    while start + 1 < shortest
+        && group.iter().all(|value| value.template.levels[start] == group[0].template.levels[start])
+    {
+        start += 1;
+    }
     let tails: Vec<Vec<&str>> =
         group.iter().map(|value| value.template.levels[start..].iter().filter_map(Level::label).collect()).collect();
     let hole = |tail: &[&str], at: usize| -> (usize, Vec<String>) {
@@ -233,10 +247,7 @@ fn pivot(values: &[&Values<'_>], start: usize, tails: &[&[&str]], at: Option<usi
             "{_what}"
         }
     };
-    let mut except: Vec<String> = values.iter().flat_map(|value| value.except.clone()).collect();
-    except.sort();
-    except.dedup();
-    let mut draft = Draft { topics: vec![written.join("/")], except, ..Draft::default() };
+    let mut draft = Draft { topics: vec![written.join("/")], ..Draft::default() };
     draft.key("pivot", write::string(capture), "the level that names the field");
     let retained_of: Vec<&Values<'_>> = values.to_vec();
     for (value, tail) in values.iter().zip(tails) {
@@ -252,9 +263,10 @@ fn pivot(values: &[&Values<'_>], start: usize, tails: &[&[&str]], at: Option<usi
         let told: Vec<&str> = labels.iter().copied().filter(|label| !words::is_generic(label)).collect();
         let told = if told.is_empty() { labels.clone() } else { told };
         let wanted = [naming::plain(&told.join("_")), naming::plain(&labels.join("_"))];
-        let key = told.last().copied().unwrap_or("value");
-        draft.fields.push(field(&mut names, &wanted, key, &value.shape, &path, near));
+        let key = told[told.len().saturating_sub(2)..].join("_");
+        draft.fields.push(field(&mut names, &wanted, &key, &value.shape, &path, near));
     }
+    draft.fields.sort_by_key(|field| field.off.is_some());
     retained(&mut draft, &retained_of, false);
     count(&mut draft, values);
     Proposed { draft, levels: named_levels, suffix: None }

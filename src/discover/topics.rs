@@ -45,8 +45,6 @@ pub(super) struct Template {
     pub levels: Vec<Level>,
     /// Positions of its topics in the sample.
     pub members: Vec<usize>,
-    /// Templates that this one takes too, by their position.
-    pub covers: Vec<usize>,
 }
 
 /// What is asked of a topic to group it: whether it holds one value, and the keys of its object.
@@ -90,11 +88,7 @@ pub(super) fn templates(topics: &[&str], peeks: &[Peek]) -> Vec<Template> {
     trie.generalise(0, None, 0);
     let mut found = Vec::new();
     trie.collect(0, &mut Vec::new(), &mut found);
-    let covers = trie.covers(&found);
-    for (template, covers) in found.iter_mut().zip(covers) {
-        template.0.covers = covers;
-    }
-    found.into_iter().map(|(template, _)| template).collect()
+    found
 }
 
 impl Trie<'_> {
@@ -143,12 +137,12 @@ impl Trie<'_> {
         one
     }
 
-    fn collect(&self, at: usize, levels: &mut Vec<Level>, found: &mut Vec<(Template, usize)>) {
+    fn collect(&self, at: usize, levels: &mut Vec<Level>, found: &mut Vec<Template>) {
         let node = &self.nodes[at];
         if !node.heard.is_empty() {
             let mut members = node.heard.clone();
             members.sort_unstable();
-            found.push((Template { levels: levels.clone(), members, covers: Vec::new() }, at));
+            found.push(Template { levels: levels.clone(), members });
         }
         for (label, child) in &node.children {
             levels.push(Level::Const(label.clone()));
@@ -160,53 +154,6 @@ impl Trie<'_> {
             self.collect(*child, levels, found);
             levels.pop();
         }
-    }
-
-    /// For each template those that it takes besides: a capture takes its constant siblings too.
-    fn covers(&self, found: &[(Template, usize)]) -> Vec<Vec<usize>> {
-        let mut covers: Vec<Vec<usize>> = vec![Vec::new(); found.len()];
-        let mut by_node = BTreeMap::new();
-        for (index, (_, node)) in found.iter().enumerate() {
-            by_node.insert(*node, index);
-        }
-        for (index, (template, own)) in found.iter().enumerate() {
-            let mut at: Vec<usize> = vec![0];
-            for (depth, level) in template.levels.iter().enumerate() {
-                let mut next = HashSet::new();
-                for node in at.iter().map(|node| &self.nodes[*node]) {
-                    let is_reserved = depth == 0 && level.label().is_some_and(|label| label.starts_with('$'));
-                    match level {
-                        Level::Const(label) => {
-                            next.extend(node.children.get(label));
-                            let fits = |before: &str| label.starts_with(before) && label.len() > before.len();
-                            next.extend(
-                                node.varies
-                                    .iter()
-                                    .filter(|(before, _)| !is_reserved && fits(before))
-                                    .map(|(_, varies)| varies.0),
-                            );
-                        }
-                        Level::Varies { before, .. } => {
-                            next.extend(
-                                node.varies
-                                    .iter()
-                                    .filter(|(other, _)| before.starts_with(&***other))
-                                    .map(|(_, varies)| varies.0),
-                            );
-                        }
-                    }
-                }
-                at = next.into_iter().collect();
-                at.sort_unstable();
-                at.truncate(64);
-            }
-            for node in at.iter().filter(|node| *node != own) {
-                if let Some(wider) = by_node.get(node) {
-                    covers[*wider].push(index);
-                }
-            }
-        }
-        covers
     }
 }
 
@@ -267,7 +214,7 @@ impl Trie<'_> {
         }
         let is_part = |stem: &str, labels: &[&str]| {
             let word = stem.trim_end_matches([':', '_', '-', '.']);
-            let is_known = words::is_kind(word) || words::is_quantity(word);
+            let is_known = !word.contains(['-', '_', ' ', '.']) && (words::is_kind(word) || words::is_quantity(word));
             depth > 0 && (stem.ends_with(':') || labels.len() > 1 && is_known) && !words::is_kind(labels[0])
         };
         let mut classes: Vec<(Box<str>, Vec<Box<str>>)> = Vec::new();

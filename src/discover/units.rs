@@ -261,5 +261,18 @@ pub(super) fn unit_of(key: &str, numbers: Option<&Numbers>) -> Unit {
     if has(&["gas", "water"]) && has(&["delivered", "total", "consumption"]) && !has(&["currently"]) {
         return Unit { total: min >= 0.0, ..plain("m³", "by its name") };
     }
-    Unit { total: total_word && min >= 0.0 && numbers.is_some_and(|numbers| numbers.count > 0), ..Unit::default() }
+    let says_more = has(&[
+        "energy",
+        "yield",
+        "import",
+        "export",
+        "imported",
+        "exported",
+        "consumption",
+        "delivered",
+        "returned",
+        "counter",
+    ]) || words.len() == 1;
+    let total = total_word && says_more && min >= 0.0 && numbers.is_some_and(|numbers| numbers.count > 0);
+    Unit { total, ..Unit::default() }
 }

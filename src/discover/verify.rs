@@ -1,6 +1,6 @@
 //! A proposal is run over what it was made of, before anybody sees it: what it does not read is commented out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::assemble::Open;
 use super::draft::Draft;
@@ -30,13 +30,21 @@ fn load(text: &str) -> Result<Mapping, Vec<Fault>> {
     }
 }
 
-/// Comments out what does not compile, and what reads nothing of what was heard.
-pub(super) fn check(drafts: &mut [Draft], open: &[Open<'_>]) {
-    let Some(mapping) = compiled(drafts) else { return };
-    let is_changed = try_out(&mapping, drafts, open);
-    if is_changed {
-        compiled(drafts);
+/// Exceptions of one mapping; beyond it is commented out rather than unreadable.
+const MAX_EXCEPT: usize = 32;
+/// What is commented out changes what others take; after so many rounds all that still disturbs is.
+const ROUNDS: usize = 4;
+
+/// Comments out what does not compile and what reads nothing of what was heard, and excepts the topics of others: no
+/// value is stored twice. `filters` are those of the topics' templates.
+pub(super) fn check(drafts: &mut [Draft], open: &[Open<'_>], filters: &[String]) {
+    for _ in 0..ROUNDS {
+        let Some(mapping) = compiled(drafts) else { return };
+        if !try_out(&mapping, drafts, open, filters) {
+            return;
+        }
     }
+    compiled(drafts);
 }
 
 fn joined(drafts: &[Draft]) -> String {
@@ -83,14 +91,20 @@ struct Tried {
     rejected: u64,
     why: String,
     dropped: HashMap<String, (u64, String)>,
+    /// Filters of topics that are others' to read.
+    foreign: BTreeSet<String>,
     /// Rows in which a field had a value.
     read: HashMap<String, u64>,
 }
 
-fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>]) -> bool {
+/// Runs what was heard through `mapping`; whether a draft was changed for it.
+fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>], filters: &[String]) -> bool {
     let mut tried: HashMap<String, Tried> = HashMap::new();
+    let own: HashMap<String, HashSet<usize>> =
+        drafts.iter().map(|draft| (draft.name.clone(), draft.members.iter().copied().collect())).collect();
+    let is_own = |name: &str, topic: usize| own.get(name).is_some_and(|members| members.contains(&topic));
     let step = open.len().div_ceil(MAX_TOPICS).max(1);
-    for open in open.iter().step_by(step) {
+    for (topic, open) in open.iter().enumerate().step_by(step) {
         for mut message in open.heard.as_messages().take(MAX_PAYLOADS) {
             message.retain = false;
             let mapped = mapping.map(&message);
@@ -103,6 +117,10 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>]) -> bool {
                 Outcome::Rows { rows, rejects } => {
                     for row in rows {
                         let of = tried.entry(row.mapping.to_string()).or_default();
+                        if !is_own(&row.mapping, topic) {
+                            of.foreign.insert(filters[topic].clone());
+                            continue;
+                        }
                         of.rows += 1;
                         for (name, _) in row.named(&mapping.schema().measurements[row.measurement]) {
                             *of.read.entry(name.to_owned()).or_default() += 1;
@@ -117,6 +135,10 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>]) -> bool {
                 let Some(of) = reject.mapping.as_ref().map(|of| tried.entry(of.to_string()).or_default()) else {
                     continue;
                 };
+                if !reject.mapping.as_ref().is_some_and(|of| is_own(of, topic)) {
+                    of.foreign.insert(filters[topic].clone());
+                    continue;
+                }
                 of.rejected += 1;
                 of.why = reject.detail;
             }
@@ -125,6 +147,14 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>]) -> bool {
     let mut is_changed = false;
     for draft in drafts.iter_mut().filter(|draft| draft.is_on()) {
         let Some(tried) = tried.get(&draft.name) else { continue };
+        let foreign: Vec<&String> = tried.foreign.iter().filter(|filter| !draft.except.contains(filter)).collect();
+        if foreign.len() < tried.foreign.len() || draft.except.len() + foreign.len() > MAX_EXCEPT {
+            draft.off = Some("it takes topics that others read: name its topics".to_owned());
+            is_changed = true;
+            continue;
+        }
+        is_changed |= !foreign.is_empty();
+        draft.except.extend(foreign.into_iter().cloned());
         for field in draft.fields.iter_mut().filter(|field| field.off.is_none()) {
             let Some((dropped, detail)) = tried.dropped.get(&field.name) else { continue };
             let read = tried.read.get(&field.name).copied().unwrap_or(0);

@@ -231,7 +231,17 @@ const KINDS: &[&str] = &[
 /// Whether a level names a kind of message. Words that end in a number (`INFO2`, `STATUS8`) count as their stem.
 pub(super) fn is_kind(level: &str) -> bool {
     let lower = level.trim_start_matches('$').to_lowercase();
-    is_one_of(&lower, KINDS) || is_one_of(stem(&lower), KINDS) && stem(&lower).len() > 2
+    is_one_of(&lower, KINDS) || ends_in_kind(&lower) || is_one_of(stem(&lower), KINDS) && stem(&lower).len() > 2
+}
+
+/// `tracked_object_update`: the last word says what kind of message it is.
+fn ends_in_kind(level: &str) -> bool {
+    const LAST: &[&str] = &[
+        "update", "updates", "event", "events", "trigger", "triggers", "status", "info", "config", "log", "logs",
+        "result", "results", "response", "request", "message", "messages", "report", "reports", "settings", "command",
+        "commands",
+    ];
+    level.rsplit(['_', '-']).next().is_some_and(|last| last != level && is_one_of(last, LAST))
 }
 
 /// Levels and keys behind which a value stands, and which say nothing of it.
@@ -415,7 +425,6 @@ pub(super) fn truth(word: &str) -> Option<bool> {
         "pressed",
         "present",
         "home",
-        "wet",
         "alive",
         "up",
         "ready",
@@ -441,7 +450,6 @@ pub(super) fn truth(word: &str) -> Option<bool> {
         "absent",
         "not_home",
         "away",
-        "dry",
         "dead",
         "down",
         "lost",

@@ -34,6 +34,7 @@ impl Trie<'_> {
         let mut varies = strong.clone();
         self.mark_alike_below(siblings, &open, depth, &mut varies);
         self.mark_alike_objects(siblings, &open, depth, &mut varies);
+        self.mark_numbered(siblings, &open, &mut varies);
         self.mark_values(siblings, &open, parent, &mut varies);
         siblings.iter().zip(varies).filter(|(_, varies)| *varies).map(|((label, _), _)| *label).collect()
     }
@@ -127,6 +128,20 @@ impl Trie<'_> {
         if depth > 0 || alike.len() > 2 {
             alike.iter().for_each(|index| varies[*index] = true);
         }
+    }
+
+    /// `ch0` and `ch1`, if they are more than values.
+    fn mark_numbered(&self, siblings: &[(&str, usize)], open: &[bool], varies: &mut [bool]) {
+        let mut stems: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, (label, child)) in siblings.iter().enumerate().filter(|(index, _)| open[*index]) {
+            let stem = label.trim_end_matches(|c: char| c.is_ascii_digit());
+            let node = &self.nodes[*child];
+            let is_value = node.children.is_empty() && node.heard.iter().all(|heard| self.peeks[*heard].is_scalar);
+            if stem.len() < label.len() && !stem.is_empty() && !is_value {
+                stems.entry(stem).or_default().push(index);
+            }
+        }
+        stems.values().filter(|indices| indices.len() > 1).flatten().for_each(|index| varies[*index] = true);
     }
 
     /// Siblings that hold one value: behind the name of a quantity they are places, and very many are no fields.

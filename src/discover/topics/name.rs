@@ -121,6 +121,18 @@ fn by_form(before: &str, labels: &[Box<str>]) -> Option<String> {
     if all(&is_address) {
         return Some("mac".to_owned());
     }
+    let stem = labels.first().map_or("", |label| label.trim_end_matches(|c: char| c.is_ascii_digit()));
+    let is_numbered = |label: &str| {
+        label.strip_prefix(stem).is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
+    };
+    if labels.len() > 1
+        && stem.len() > 1
+        && stem.len() < 16
+        && stem.chars().all(|c| c.is_ascii_lowercase())
+        && all(&is_numbered)
+    {
+        return Some(super::super::naming::plain(stem));
+    }
     if labels.iter().filter(|label| ROOMS.contains(&label.to_snake_case().as_str())).count() * 2 > labels.len() {
         return Some("room".to_owned());
     }
