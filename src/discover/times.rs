@@ -19,10 +19,7 @@ pub(super) fn read(text: &str) -> Option<Written> {
     let form: String = text.chars().take(40).map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let form = form.as_str();
     if let Some(rest) = form.strip_prefix("0000-00-00") {
-        let rest = match rest.strip_prefix(['T', 't', ' ']) {
-            None => return None,
-            Some(rest) => rest,
-        };
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
         let rest = rest.strip_prefix("00:00")?;
         let rest = rest.strip_prefix(":00").unwrap_or(rest);
         let rest = rest.strip_prefix('.').map_or(rest, |rest| rest.trim_start_matches('0'));

@@ -54,11 +54,14 @@ pub(super) struct Peek {
     pub keys: Vec<Box<str>>,
 }
 
+/// What a capture took: the node that all were merged into, some of their labels, and how many they were.
+type Varying = (usize, Vec<Box<str>>, usize);
+
 #[derive(Debug, Default)]
 struct Node {
     children: BTreeMap<Box<str>, usize>,
     /// Of its children, those that a capture takes: the text before it, and the labels.
-    varies: BTreeMap<Box<str>, (usize, Vec<Box<str>>, usize)>,
+    varies: BTreeMap<Box<str>, Varying>,
     heard: Vec<usize>,
 }
 

@@ -188,13 +188,12 @@ pub(super) fn unit_of(key: &str, numbers: Option<&Numbers>) -> Unit {
             _ => plain("°C", "by its name; or is it °F?"),
         };
     }
-    if words.len() > 1 || whole_key.len() > 2 {
-        if let Some((_, unit)) = SUFFIXES.iter().find(|(word, _)| *word == last) {
-            let energy = ["kWh", "Wh", "MWh", "m³", "kvarh"].contains(unit);
-            let total = (energy && min >= 0.0 && !has(&["target", "max", "min", "capacity", "limit"]))
-                || (*unit == "mm" && has(&["rain", "precipitation"]));
-            return Unit { total, ..plain(unit, "") };
-        }
+    let suffix = SUFFIXES.iter().find(|(word, _)| *word == last && (words.len() > 1 || whole_key.len() > 2));
+    if let Some((_, unit)) = suffix {
+        let energy = ["kWh", "Wh", "MWh", "m³", "kvarh"].contains(unit);
+        let total = (energy && min >= 0.0 && !has(&["target", "max", "min", "capacity", "limit"]))
+            || (*unit == "mm" && has(&["rain", "precipitation"]));
+        return Unit { total, ..plain(unit, "") };
     }
     if has(&["humidity", "hum", "moisture"]) && min >= 0.0 && max <= 110.0 {
         return plain("%", "by its name");

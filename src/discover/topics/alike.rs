@@ -23,7 +23,7 @@ impl Trie<'_> {
         parent: Option<&str>,
         depth: usize,
     ) -> Vec<&'t str> {
-        let is_free = |label: &str| !label.is_empty() && !(depth == 0 && label.starts_with('$'));
+        let is_free = |label: &str| !label.is_empty() && (depth > 0 || !label.starts_with('$'));
         let is_named = |label: &str| words::is_kind(label) || words::is_quantity(label) && !label.contains(['-', ' ']);
         let strong: Vec<bool> = siblings.iter().map(|(label, _)| is_free(label) && is_one_of_many(label)).collect();
         let open: Vec<bool> = siblings
