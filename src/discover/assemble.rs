@@ -191,6 +191,7 @@ impl Of<'_> {
                     .filter(|field| field.off.is_none())
                     .all(|field| field.field.keys.iter().any(|(key, _)| *key == "words" || *key == "type"));
             scalars::keep_retained(&mut draft, self.messages, self.retained, is_state);
+            draft.form = Some(form);
             draft.topics = vec![scalars::topic(levels, &captures)];
             self.count(&mut draft);
             let mut levels = levels.clone();

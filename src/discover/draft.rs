@@ -3,6 +3,7 @@
 //! What is doubtful stands in it as a comment that is valid once its `# ` is taken away.
 
 use super::guess;
+use super::payload::Form;
 use super::write;
 
 /// Characters of evidence in a comment.
@@ -23,6 +24,8 @@ pub(super) struct Draft {
     pub fields: Vec<Field>,
     /// Why all of it is commented out.
     pub off: Option<String>,
+    /// The form of the payloads that it is made from.
+    pub form: Option<Form>,
     /// Messages that it is made from.
     pub messages: u64,
     /// Positions of its topics in the sample.

@@ -129,6 +129,7 @@ fn single(value: &Values<'_>, near: Time, is_there: bool) -> Proposed {
 }
 
 fn count(draft: &mut Draft, values: &[&Values<'_>]) {
+    draft.form = Some(super::payload::Form::Scalar);
     draft.messages = values.iter().map(|value| value.messages).sum();
     draft.members = values.iter().flat_map(|value| value.template.members.iter().copied()).collect();
     let topics: usize = values.iter().map(|value| value.template.members.len()).sum();

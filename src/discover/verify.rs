@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::assemble::Open;
 use super::draft::Draft;
+use super::payload::{self, Form};
 use crate::config;
 use crate::fault::{Fault, Severity};
 use crate::mapping::Mapping;
 use crate::row::Outcome;
 
 /// Topics, and payloads of each, that are tried.
-const MAX_TOPICS: usize = 3_000;
+const MAX_TOPICS: usize = 50_000;
 const MAX_PAYLOADS: usize = 6;
+/// Beyond so many topics two payloads of each must do.
+const MANY_TOPICS: usize = 3_000;
 
 /// What stands above mappings in a configuration: they are checked as they will be included.
 const ABOVE: &str = "[broker]\nurl = \"mqtt://localhost\"\n[store]\nurl = \"sqlite:amber.db\"\n";
@@ -93,6 +96,8 @@ struct Tried {
     dropped: HashMap<String, (u64, String)>,
     /// Filters of topics that are others' to read.
     foreign: BTreeSet<String>,
+    /// Rows of payloads that have another form, and another mapping.
+    of_another_form: u64,
     /// Rows in which a field had a value.
     read: HashMap<String, u64>,
 }
@@ -104,11 +109,15 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>], filters: 
         drafts.iter().map(|draft| (draft.name.clone(), draft.members.iter().copied().collect())).collect();
     let is_own = |name: &str, topic: usize| own.get(name).is_some_and(|members| members.contains(&topic));
     let step = open.len().div_ceil(MAX_TOPICS).max(1);
+    let forms: HashMap<String, Option<Form>> = drafts.iter().map(|draft| (draft.name.clone(), draft.form)).collect();
+    let is_of_form = |name: &str, form: Form| forms.get(name).is_none_or(|of| of.is_none() || *of == Some(form));
+    let each = if open.len() > MANY_TOPICS { 2 } else { MAX_PAYLOADS };
     for (topic, open) in open.iter().enumerate().step_by(step) {
-        for mut message in open.heard.as_messages().take(MAX_PAYLOADS) {
+        for mut message in open.heard.as_messages().take(each) {
+            let form = payload::read(&message.payload).form;
             message.retain = false;
             let mapped = mapping.map(&message);
-            for dropped in &mapped.dropped {
+            for dropped in mapped.dropped.iter().filter(|dropped| is_of_form(&dropped.mapping, form)) {
                 let of = tried.entry(dropped.mapping.to_string()).or_default();
                 let field = of.dropped.entry(dropped.field.to_string()).or_insert((0, dropped.detail.clone()));
                 field.0 += dropped.count;
@@ -119,6 +128,10 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>], filters: 
                         let of = tried.entry(row.mapping.to_string()).or_default();
                         if !is_own(&row.mapping, topic) {
                             of.foreign.insert(filters[topic].clone());
+                            continue;
+                        }
+                        if !is_of_form(&row.mapping, form) {
+                            of.of_another_form += 1;
                             continue;
                         }
                         of.rows += 1;
@@ -139,6 +152,9 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>], filters: 
                     of.foreign.insert(filters[topic].clone());
                     continue;
                 }
+                if !reject.mapping.as_ref().is_some_and(|of| is_of_form(of, form)) {
+                    continue;
+                }
                 of.rejected += 1;
                 of.why = reject.detail;
             }
@@ -150,6 +166,11 @@ fn try_out(mapping: &Mapping, drafts: &mut [Draft], open: &[Open<'_>], filters: 
         let foreign: Vec<&String> = tried.foreign.iter().filter(|filter| !draft.except.contains(filter)).collect();
         if foreign.len() < tried.foreign.len() || draft.except.len() + foreign.len() > MAX_EXCEPT {
             draft.off = Some("it takes topics that others read: name its topics".to_owned());
+            is_changed = true;
+            continue;
+        }
+        if tried.of_another_form > 0 {
+            draft.off = Some("its topics bear payloads of another form too, which it would read as well".to_owned());
             is_changed = true;
             continue;
         }
