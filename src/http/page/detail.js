@@ -38,10 +38,14 @@ function length_ms() {
   return RANGES.find(([name]) => name === range.name)?.[2] ?? range.to - range.from;
 }
 
-/** From and to as they are now: a range with a name ends now. */
+/**
+ * From and to as they are now: a range with a name ends now. The shortest one begins no earlier than the device, so that
+ * a new one fills its plot.
+ */
 function bounds() {
-  if (range.name !== "own") return [now() - length_ms(), now()];
-  return [range.from, range.to];
+  if (range.name === "own") return [range.from, range.to];
+  const young = range.name === DEFAULT_RANGE && series?.first_seen ? now() - series.first_seen : Infinity;
+  return [now() - Math.max(MINUTE_MS, Math.min(length_ms(), young)), now()];
 }
 
 function look(from, to) {

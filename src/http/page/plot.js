@@ -69,6 +69,11 @@ function timeLabels(plot, splits, _axis, _space, step_s) {
   });
 }
 
+/** Labels with seconds are longer. */
+function labelSpace(_plot, _axis, from, to) {
+  return to - from < 600 ? 100 : 75;
+}
+
 const FONT = "12px system-ui, sans-serif";
 
 function axes(valueText, { small = false } = {}) {
@@ -79,7 +84,7 @@ function axes(valueText, { small = false } = {}) {
     ticks: { show: false },
   };
   return [
-    { ...both, values: timeLabels, size: small ? 24 : 40, space: 70, grid: { show: !small, ...both.grid } },
+    { ...both, values: timeLabels, size: small ? 24 : 40, space: labelSpace, grid: { show: !small, ...both.grid } },
     {
       ...both,
       space: small ? 24 : 36,

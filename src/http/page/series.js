@@ -12,12 +12,15 @@ import { destroy, spark } from "./plot.js";
 import { amend } from "./route.js";
 
 const PAGE = 25;
-const SPARK_MINUTES = 15;
+const SPARK_MS = 15 * 60_000;
+/** While all is new, the small plots show the little there is, and are read more often. */
+const SPARK_LEAST_MS = 60_000;
 const SPARK_POINTS = 60;
 /** More columns are no longer read at a glance; the plot of the series has all. */
 const MAX_COLUMNS = 6;
 const SERIES_EVERY_MS = 2000;
 const HISTORY_EVERY_MS = 30_000;
+const NEW_HISTORY_EVERY_MS = 6000;
 
 let asked = { measurement: "", search: "", silent: false, page: 0 };
 let active = false;
@@ -27,6 +30,7 @@ let state = null;
 let page = null;
 /** The small plots' data: "MEASUREMENT/ID/FIELD" to {times, values}. */
 let histories = new Map();
+let histories_at = -Infinity;
 
 const keyOf = (series) => `${series.measurement}/${series.id}`;
 
@@ -49,25 +53,33 @@ const reading = repeated(SERIES_EVERY_MS, async () => {
     }
     show();
     if (sameSeries) addLastValues();
-    if (sameSeries) plots.ask();
-    else plots.now();
+    if (!sameSeries) plots.now();
+    else if (window_ms() < SPARK_MS || performance.now() - histories_at >= HISTORY_EVERY_MS) plots.ask();
   } catch (error) {
     if (error.name === "AbortError") return;
     note(byId("series-note"), "bad", el("p", {}, `The series cannot be read: ${error.message}`));
   }
 });
 
-const plots = repeated(HISTORY_EVERY_MS, async () => {
+/** So much is drawn: less while the oldest device of the page is younger. */
+function window_ms() {
+  const first = Math.min(...page.series.map((series) => series.first_seen ?? 0));
+  return Math.max(SPARK_LEAST_MS, Math.min(SPARK_MS, now() - first));
+}
+
+const plots = repeated(NEW_HISTORY_EVERY_MS, async () => {
   if (!active || page === null) return;
   const { signal } = stop;
   const next = new Map();
+  const [from, to] = [Math.round(now() - window_ms()), Math.round(now())];
+  histories_at = performance.now();
   for (const [name, group] of grouped(page.series)) {
     const fields = columnsOf(name, group).filter(isPlotted).map((field) => field.name);
     if (fields.length === 0 || measurement(name) === null) continue;
     try {
       const answer = await get("/api/history", {
         measurement: name, series: group.map((series) => series.id).join(","), fields: fields.join(","),
-        minutes: SPARK_MINUTES, points: SPARK_POINTS,
+        from, to, points: SPARK_POINTS,
       }, signal);
       for (const plot of answer.plots) {
         next.set(`${name}/${plot.series}/${plot.field}`, { times: plot.times, values: plot.avg });
@@ -115,7 +127,7 @@ function draw(place) {
   const history = histories.get(place.dataset.history);
   if (!history || history.times.length === 0) return;
   const end = now() / 1000;
-  place.range_s = [end - SPARK_MINUTES * 60, end];
+  place.range_s = [end - window_ms() / 1000, end];
   const plot = place.plot ?? spark(place, place.dataset.type === "bool");
   plot.setData([history.times, history.values]);
 }
@@ -188,7 +200,11 @@ function makeGroup({ name, columns }) {
 
 function updateGroup(section, { name, group, columns }) {
   const more = hiddenColumns(name, group);
-  setText(section.querySelector("h3 small"), more > 0 ? `and ${counted(more, "more field")} in the plot of each device` : "");
+  const texts = [
+    columns.some(isPlotted) ? `plots of the last ${span(window_ms() / 1000)}` : null,
+    more > 0 ? `${counted(more, "more field")} in the plot of each device` : null,
+  ];
+  setText(section.querySelector("h3 small"), texts.filter((text) => text !== null).join(", "));
   keyed(section.querySelector("tbody"), group, keyOf, (series) => makeRow(series, columns), (row, series) => updateRow(row, series, columns));
 }
 
