@@ -145,6 +145,11 @@ fn shows(headers: &HeaderMap, token: &Secret) -> bool {
     })
 }
 
+/// Whether who looks at the page has shown a token, and may log out.
+pub(super) fn asks_token(http: &Http) -> bool {
+    matches!(Asked::of(http), Asked::Token(_))
+}
+
 /// What is asked for, for comparison with what was.
 pub(super) fn fingerprint(http: &Http) -> (Option<[u8; 32]>, bool) {
     (http.token.as_ref().map(|token| derived(token.expose())), http.is_closed())

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Shown;
+use super::{Shown, access};
 use crate::message::Time;
 use crate::metrics::Metrics;
 use crate::status::{Condition, Part};
@@ -143,9 +143,10 @@ impl Live {
     /// How it stands now, as JSON.
     pub(super) fn state(&self) -> String {
         let Shown { metrics, status, in_force, clock, .. } = &self.shown;
-        let (number, kind) = {
+        let (number, kind, asks_token) = {
             let in_force = in_force.borrow();
-            (in_force.number, in_force.config.store.url.value.kind())
+            let config = &in_force.config;
+            (in_force.number, config.store.url.value.kind(), access::asks_token(&config.http))
         };
         let per_second = {
             let samples = self.samples.lock().expect("no holder of this lock panics");
@@ -160,6 +161,7 @@ impl Live {
             version: env!("CARGO_PKG_VERSION"),
             started_at: milliseconds(self.started_at),
             number,
+            asks_token,
             ready: status.ready().is_ok(),
             broker: Side::of(&status.broker, None),
             store: Side::of(&status.store, Some(kind)),
@@ -204,6 +206,7 @@ struct State {
     version: &'static str,
     started_at: i64,
     number: u64,
+    asks_token: bool,
     ready: bool,
     broker: Side,
     store: Side,

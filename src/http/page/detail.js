@@ -17,6 +17,8 @@ const DEFAULT_RANGE = "15m";
 const SHORTEST_MS = 1000;
 const LIVE_EVERY_MS = 5000;
 
+const LOOK_CLOSER = "Drag over the plot to look closer, or use + and −.";
+
 const dialog = byId("series-dialog");
 
 let opened = null; // "MEASUREMENT/ID"
@@ -218,7 +220,7 @@ function show() {
   place.setAttribute("aria-label", `Plot of ${field.name}`);
   setText(byId("detail-summary"), summary(found));
   if (byId("detail-values").open) showTable();
-  if (!place.matches(":hover")) setText(byId("detail-readout"), "Drag over the plot to look closer.");
+  if (!place.matches(":hover")) setText(byId("detail-readout"), LOOK_CLOSER);
 }
 
 function showBand() {
@@ -252,7 +254,7 @@ function summary({ times, avg, min, max }) {
 function readOut(index) {
   const [times, min, max, avg] = plot?.data ?? [[]];
   if (index === null || times[index] === undefined || avg[index] === null) {
-    setText(byId("detail-readout"), "Drag over the plot to look closer.");
+    setText(byId("detail-readout"), LOOK_CLOSER);
     return;
   }
   const spread = min[index] === max[index] ? "" : ` (${average(min[index], field)} to ${average(max[index], field)})`;

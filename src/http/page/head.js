@@ -128,6 +128,7 @@ export function showState(next) {
   if (first || changed.includes(true) || document.title.includes("not connected")) tell();
 
   setText(byId("version"), state.version);
+  byId("logout").hidden = !state.asks_token;
   setText(byId("figure-messages"), rate(per_second.messages));
   setText(byId("figure-rows"), rate(per_second.rows));
   setText(byId("figure-lag"), lag(state.lag_ms));
