@@ -29,7 +29,6 @@ const FILES: &[(&str, &str, &str)] = &[
     ("format.js", SCRIPT, include_str!("page/format.js")),
     ("head.js", SCRIPT, include_str!("page/head.js")),
     ("ignored.js", SCRIPT, include_str!("page/ignored.js")),
-    ("login.js", SCRIPT, include_str!("page/login.js")),
     ("live.js", SCRIPT, include_str!("page/live.js")),
     ("mapping.js", SCRIPT, include_str!("page/mapping.js")),
     ("measurements.js", SCRIPT, include_str!("page/measurements.js")),

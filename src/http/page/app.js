@@ -6,7 +6,7 @@
 // What tests and scripts may hold on to:
 //
 //   #state-broker #state-store #state-page    `data-condition`: up | starting | away | standing; the word in `.word`
-//   #logout                                   hidden unless a token is asked for; login.html: #token #wrong
+//   #logout                                   hidden unless a token is asked for; login.html: #token
 //   #announce                                 what a screen reader is told when a state changes
 //   #banners > [data-banner]                  page | broker | store | refused | waits | after_restart | cut_off | ignored
 //   #figure-messages #figure-rows #figure-lag #figure-rejects #figure-ignored #figure-dropped

@@ -58,8 +58,7 @@ function make(it) {
 }
 
 function update(row, it) {
-  const isPart = it.cut || (it.payload === null && it.payload_bytes > 0);
-  row.message = { payload: it.payload ?? "", partial: isPart };
+  row.message = { payload: it.payload ?? "", payload_base64: it.payload_base64, partial: it.cut };
   setText(row.querySelector(".hint"), it.payload === null && it.payload_bytes > 0 ? `${bytes(it.payload_bytes)}, no text` : it.cut ? `of ${bytes(it.payload_bytes)}` : "");
   setText(row.querySelector(".count"), count(it.count));
   setAge(row.querySelector(".age"), it.last_at);
