@@ -220,7 +220,7 @@ fn finish(paths: &Paths, has_heard: bool) -> anyhow::Result<()> {
     ask::say(&format!(
         "checked: no fault; {}, {}",
         count(config.mappings.len(), "mapping"),
-        count(tables, "table of readings")
+        count(tables, "measurement")
     ))?;
     let named = match paths.config.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => format!(" --config {}", paths.config.display()),

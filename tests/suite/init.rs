@@ -27,7 +27,7 @@ fn with_arguments_it_asks_nothing_and_amber_then_stores_rows() {
     let output = amber.command(&args);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("checked: no fault; 1 mapping, 1 table of readings"), "{said}");
+    assert!(said.contains("checked: no fault; 1 mapping, 1 measurement"), "{said}");
     assert!(said.contains("\n  amber run\n  http://127.0.0.1:"), "{said}");
 
     let config = std::fs::read_to_string(amber.folder().join("config.toml")).unwrap();
