@@ -87,7 +87,7 @@ impl HistoryAsked {
         if self.from >= self.to || self.from.0 < -EVER || self.to.0 > EVER {
             return refused(format!("from {} to {} is no range of time", self.from, self.to));
         }
-        if points < 1 || points > MAX_POINTS {
+        if !(1..=MAX_POINTS).contains(&points) {
             return refused(format!("{points} points; ask for 1 to {MAX_POINTS}"));
         }
         if series > super::MAX_SERIES as usize || fields > MAX_FIELDS {

@@ -242,7 +242,7 @@ fn random_rows() -> Vec<Reading1> {
     let row = |n: u64| {
         let time = random.between(0, 3_600_000_000).cast_signed();
         let t = (random.between(0, 4) > 0).then(|| random.between(0, 1_000) as f64 / 8.0);
-        let n = (n % 3 > 0).then(|| random.between(0, 100).cast_signed() - 50);
+        let n = (!n.is_multiple_of(3)).then(|| random.between(0, 100).cast_signed() - 50);
         (random.between(1, 3).cast_signed(), time, t, n, (time % 5 > 0).then_some(time % 2 == 0))
     };
     (0..500).map(row).collect()
