@@ -370,13 +370,13 @@ fn a_range_that_was_chosen_is_read_from_the_store_and_drawn() {
     }
 }
 
-/// Some seconds of life, for pictures.
+/// Some seconds of life, for pictures: what goes on from the history.
 fn live(house: &House) {
     let mut publisher = Publisher::connect(house.broker.port, "house");
-    for n in 0..120_u32 {
-        let (room, device) =
-            [("kitchen", "sht31"), ("bath", "sht31"), ("attic", "bme280"), ("garden", "ws90")][n as usize % 4];
-        let payload = format!(r#"{{"temperature":{},"humidity":{}}}"#, 19.0 + f64::from(n % 7) / 10.0, 51 + n % 3);
+    let devices = [("kitchen", "sht31", 1), ("bath", "sht31", 2), ("attic", "bme280", 3), ("garden", "ws90", 5)];
+    for (n, (room, device, series)) in (0..120_u32).zip(devices.into_iter().cycle()) {
+        let (temperature, humidity) = (20.8 + f64::from(2 * series) + f64::from(n % 7) / 20.0, 60 - 4 * series + n % 2);
+        let payload = format!(r#"{{"temperature":{temperature},"humidity":{humidity}}}"#);
         publisher.publish(&format!("home/{room}/{device}"), payload, Qos::AtLeastOnce);
         pause_for(Duration::from_millis(if n % 9 < 4 { 60 } else { 170 }));
     }
