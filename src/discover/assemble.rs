@@ -269,5 +269,21 @@ pub(super) fn said_topics(draft: &Draft, open: &[Open<'_>]) -> String {
     if draft.members.len() > MAX_SAID {
         topics.push("…".to_owned());
     }
-    topics.join(", ")
+    let said = topics.join(", ");
+    match seconds_apart(draft, open) {
+        Some(seconds) => format!("{said} (each about every {seconds} s)"),
+        None => said,
+    }
+}
+
+/// How far apart the messages of a topic are on average; retained ones say nothing of it.
+fn seconds_apart(draft: &Draft, open: &[Open<'_>]) -> Option<u64> {
+    let spans = draft.members.iter().filter_map(|member| {
+        let heard = open[*member].heard;
+        let (first, last) = heard.live?;
+        let gaps = (heard.messages - heard.retained).checked_sub(1).filter(|gaps| *gaps > 0)?;
+        Some((last.since(first).as_secs(), gaps))
+    });
+    let (seconds, gaps) = spans.fold((0, 0), |(seconds, gaps), (more, of)| (seconds + more, gaps + of));
+    (gaps > 0 && seconds >= gaps).then(|| (seconds + gaps / 2) / gaps)
 }
