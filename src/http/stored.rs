@@ -168,7 +168,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_or_comes_as_one_too_many_is_told_so() {
         let stored = stored();
-        let slow = || stored.read(async |_| Ok(tokio::time::sleep(2 * PATIENCE).await));
+        let slow = || {
+            stored.read(async |_| {
+                tokio::time::sleep(2 * PATIENCE).await;
+                Ok(())
+            })
+        };
         let answers = futures_util::future::join_all((0..=MAX_WAITING).map(|_| slow())).await;
         let answered = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(answered, 1);
@@ -178,7 +183,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_question_does_not_hold_up_the_end() {
         let stored = stored();
-        let hanging = stored.read(async |_| Ok(std::future::pending::<()>().await));
+        let hanging = stored.read(async |_| {
+            std::future::pending::<()>().await;
+            Ok(())
+        });
         let stop = async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             stored.stop.cancel();
