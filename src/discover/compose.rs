@@ -124,12 +124,18 @@ fn is_tag(leaf: &Leaf, in_rows: bool, may_tag: bool, context: &Context<'_>) -> b
         && shape.numbers.are_whole();
     let distinct = shape.texts.distinct.len() + shape.numbers.examples.len();
     let is_another_each_time = distinct >= MAX_IDENTITIES && distinct as u64 >= shape.scalars() || shape.texts.more;
+    // 1, 2, 3 and so on is the number of a message: each would be a series of its own.
+    #[expect(clippy::cast_precision_loss, reason = "counts of a sample")]
+    let is_running = shape.texts.count == 0
+        && shape.numbers.count > 2
+        && shape.numbers.max - shape.numbers.min + 1.0 == shape.numbers.count as f64;
     let texts_are_plain = shape.texts.distinct.iter().all(|text| !text.chars().any(char::is_control));
     may_tag
         && named
         && is_text
         && texts_are_plain
         && !leaf.is_json
+        && (in_rows || !is_running)
         && (!is_another_each_time || in_rows && shape.seen > context.payloads)
 }
 

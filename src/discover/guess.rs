@@ -296,6 +296,10 @@ fn truth(key: &str, texts: &[&str]) -> Option<Guess> {
             .any(|word| text.eq_ignore_ascii_case(word))
     };
     if !texts.iter().all(|text| by_itself(text)) {
+        // `Home` may be one of many places, `RUNNING` one of many states: a bool would lose the others.
+        if known.iter().all(|(_, value)| *value == known[0].1) {
+            return None;
+        }
         field.keys = vec![("words", format!("{{ {} }}", listed.join(", ")))];
         field = field.note("add the words that were not heard");
     }

@@ -53,7 +53,8 @@ pub(super) fn drafts(values: &[Values<'_>], near: Time) -> Vec<Proposed> {
                     && !is_there
                     && levels[prefix..].iter().all(|level| level.label().is_some_and(is_sayable)) =>
             {
-                groups.entry(topic(&levels[..prefix], &vec![None; prefix])).or_default().push(value);
+                // With what stands before a capture: `battery_{}` and `inverter_{}` are not one topic.
+                groups.entry(topic(&levels[..prefix], &vec![Some(String::new()); prefix])).or_default().push(value);
             }
             _ => proposed.push(single(value, near, is_there)),
         }

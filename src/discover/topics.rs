@@ -201,8 +201,12 @@ pub(super) fn is_address(label: &str) -> bool {
 /// `relay:0` is `relay:` and a number; so is `POWER1`.
 fn numbered(label: &str) -> Option<&str> {
     let stem = label.trim_end_matches(|c: char| c.is_ascii_digit());
-    (stem.len() < label.len() && stem.len() > 1 && label.len() - stem.len() <= 3 && !stem.contains(['{', '}']))
-        .then_some(stem)
+    (!is_address(label)
+        && stem.len() < label.len()
+        && stem.len() > 1
+        && label.len() - stem.len() <= 3
+        && !stem.contains(['{', '}']))
+    .then_some(stem)
 }
 
 impl Trie<'_> {

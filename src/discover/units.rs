@@ -174,6 +174,10 @@ pub(super) fn unit_of(key: &str, numbers: Option<&Numbers>) -> Unit {
         "memory",
         "ram",
         "heap",
+        "rel",
+        "ratio",
+        "rate",
+        "self",
     ]);
     let temperature = has(&["temperature", "temp", "tempc", "tempf", "dewpoint", "dew", "dp"]) || whole_key == "t";
     let plain = |unit, why| Unit { unit: Some(unit), why, ..Unit::default() };
@@ -188,6 +192,9 @@ pub(super) fn unit_of(key: &str, numbers: Option<&Numbers>) -> Unit {
             _ => plain("°C", "by its name; or is it °F?"),
         };
     }
+    if ["in", "inch", "inches"].contains(&last) && has(&["rain", "precipitation"]) {
+        return Unit { total: min >= 0.0, ..plain("in", "") };
+    }
     let suffix = SUFFIXES.iter().find(|(word, _)| *word == last && (words.len() > 1 || whole_key.len() > 2));
     if let Some((_, unit)) = suffix {
         let energy = ["kWh", "Wh", "MWh", "m³", "kvarh"].contains(unit);
@@ -199,7 +206,7 @@ pub(super) fn unit_of(key: &str, numbers: Option<&Numbers>) -> Unit {
         return plain("%", "by its name");
     }
     if has(&["battery", "batt", "soc"])
-        && !has(&["power", "voltage", "current", "low", "ok", "volt", "bat"])
+        && !has(&["power", "voltage", "current", "low", "ok", "volt", "bat", "status"])
         && min >= 0.0
         && max <= 100.0
         && (max > 5.0 || max == 0.0)
