@@ -30,17 +30,14 @@ pub(super) async fn known_host(State(server): State<Arc<Server>>, request: Reque
     let named = host(request.headers());
     // A request may name the host in its first line, too (RFC 9112, 3.2.2).
     let in_line = request.uri().authority().map(|authority| authority.as_str());
-    let is_known = {
+    let foreign = {
         let in_force = server.shown.in_force.borrow();
         let hosts = &in_force.config.http.hosts;
-        named.is_some_and(|named| is_known(named, hosts)) && in_line.is_none_or(|named| is_known(named, hosts))
+        [Some(named.unwrap_or_default()), in_line].into_iter().flatten().find(|name| !is_known(name, hosts))
     };
-    if is_known {
-        return next.run(request).await;
-    }
-    let named = named.unwrap_or_default();
+    let Some(foreign) = foreign else { return next.run(request).await };
     let what = format!(
-        "{named:?} is no name of this Amber: call it by its address, or add the name to `hosts` in `[http]`, as in \
+        "{foreign:?} is no name of this Amber: call it by its address, or add the name to `hosts` in `[http]`, as in \
          `hosts = [\"amber.example\"]`"
     );
     refused(request.uri().path(), StatusCode::MISDIRECTED_REQUEST, &what)

@@ -16,9 +16,13 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// At a time: six of each browser for as many pages as listen would be too many, and nobody has all of them open.
 const MAX_CONNECTIONS: usize = 128;
-/// A connection that neither brings nor takes anything for so long is closed. A stream of events takes something each
+/// A connection that is asked nothing and takes nothing for so long is closed. A stream of events takes something each
 /// second.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// From the first byte of a request, or from the beginning, an answer must begin within so long: longer than any question
+/// takes. What comes byte by byte puts it off no more, or a few slow clients would hold all places for ever.
+const UNANSWERED: Duration = Duration::from_secs(15);
 
 /// Takes a connection when there is room for it; until then it waits in the system's queue.
 pub(super) struct Bounded {
@@ -42,7 +46,7 @@ impl Listener for Bounded {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // Events are small and each is awaited. Without it they are late, no more.
         stream.set_nodelay(true).ok();
-        (Held { stream, idle: Box::pin(sleep(IDLE)), _place: Some(place) }, address)
+        (Held::new(stream, Some(place)), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -53,20 +57,33 @@ impl Listener for Bounded {
 /// A connection and its place.
 pub(super) struct Held<S> {
     stream: S,
-    idle: Pin<Box<Sleep>>,
+    end: Pin<Box<Sleep>>,
+    /// Something has come since the last answer, or there was none yet.
+    is_asked: bool,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl<S> Held<S> {
-    /// Passes on what came of reading or writing; something that came puts the end off.
-    fn unless_idle<T>(&mut self, context: &mut Context<'_>, came: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn new(stream: S, place: Option<OwnedSemaphorePermit>) -> Self {
+        Self { stream, end: Box::pin(sleep(UNANSWERED)), is_asked: true, _place: place }
+    }
+
+    fn asked(&mut self) {
+        if !std::mem::replace(&mut self.is_asked, true) {
+            self.end.as_mut().reset(Instant::now() + UNANSWERED);
+        }
+    }
+
+    fn answered(&mut self) {
+        self.is_asked = false;
+        self.end.as_mut().reset(Instant::now() + IDLE);
+    }
+
+    /// Ends what waits when its time is over.
+    fn unless_over<T>(&mut self, context: &mut Context<'_>, came: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match came {
-            Poll::Ready(Ok(value)) => {
-                self.idle.as_mut().reset(Instant::now() + IDLE);
-                Poll::Ready(Ok(value))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.idle.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            Poll::Ready(came) => Poll::Ready(came),
+            Poll::Pending => self.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
@@ -78,14 +95,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.unless_idle(context, read)
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.asked();
+        }
+        self.unless_over(context, read)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.unless_idle(context, written)
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.answered();
+        }
+        self.unless_over(context, written)
     }
 
     fn poll_write_vectored(
@@ -94,7 +117,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.unless_idle(context, written)
+        if matches!(written, Poll::Ready(Ok(_))) {
+            self.answered();
+        }
+        self.unless_over(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -119,7 +145,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_does_nothing_is_closed_and_one_that_is_written_to_is_not() {
         let (stream, mut other) = duplex(1_024);
-        let mut held = Held { stream, idle: Box::pin(sleep(IDLE)), _place: None };
+        let mut held = Held::new(stream, None);
         let begun = Instant::now();
         let (mut reading, mut writing) = tokio::io::split(&mut held);
         let events = async {
@@ -133,6 +159,30 @@ mod tests {
         let (ended, (), taken) = tokio::join!(reading.read(&mut nothing), events, taken);
         assert_eq!((taken.unwrap(), ended.unwrap_err().kind()), (300, io::ErrorKind::TimedOut));
         assert_eq!(begun.elapsed(), Duration::from_secs(300) + IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_comes_byte_by_byte_is_not_waited_for() {
+        let (stream, mut other) = duplex(1_024);
+        let mut held = Held::new(stream, None);
+        let begun = Instant::now();
+        let slow = async {
+            while other.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let reading = async move {
+            let mut byte = [0];
+            loop {
+                if let Err(error) = held.read_exact(&mut byte).await {
+                    return error.kind();
+                }
+            }
+        };
+        // The end is seen where nothing is there to be read.
+        let (kind, ()) = tokio::join!(reading, slow);
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() <= UNANSWERED + Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
