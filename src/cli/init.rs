@@ -119,9 +119,11 @@ async fn run(init: &InitArgs, paths: &Paths, asks: bool) -> anyhow::Result<()> {
         password_file: init.password_file.clone(),
         ..Login::default()
     };
-    let login = answers::broker(given, asks).await?;
+    // Whoever wants nothing heard may write it where nothing of it can be reached: while an image is built.
+    let may_be_away = !asks && matches!(init.discover, Some(Listening::No));
+    let login = answers::broker(given, asks, may_be_away).await?;
     let default = format!("sqlite:{}", paths.config.with_file_name("amber.db").display());
-    let store = answers::store(init.store.clone(), &default, asks).await?;
+    let store = answers::store(init.store.clone(), &default, asks, may_be_away).await?;
     let time = match init.discover {
         Some(Listening::No) => None,
         Some(Listening::For(time)) => Some(time),

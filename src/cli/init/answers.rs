@@ -78,11 +78,14 @@ fn settings(section: &str, given: &[(&str, Option<&String>)]) -> Result<Config, 
     }
 }
 
+/// It is written all the same.
+const UNTRIED: &str = "untried, and written all the same: `--discover no` asks for no more";
+
 /// Which broker, until it lets us in. Without `asks` it is as it is given.
 ///
 /// # Errors
-/// Nobody is there to ask, and it does not let us in; why.
-pub(super) async fn broker(mut login: Login, asks: bool) -> anyhow::Result<Login> {
+/// Nobody is there to ask, and it does not let us in (unless it `may_be_away`), or its URL is none; why.
+pub(super) async fn broker(mut login: Login, asks: bool, may_be_away: bool) -> anyhow::Result<Login> {
     let mut is_given = !login.url.is_empty();
     if login.url.is_empty() {
         BROKER.clone_into(&mut login.url);
@@ -98,12 +101,17 @@ pub(super) async fn broker(mut login: Login, asks: bool) -> anyhow::Result<Login
         is_given = false;
         let tried = match login.settings() {
             Ok(settings) => session::probe(&settings).await,
+            Err(why) if !asks => bail!("broker: `{}`: {why}", login.url),
             Err(why) => Err(why),
         };
         let why = match tried {
             Ok(answer) => {
                 ask::say(&format!("  {answer}"))?;
                 return Ok(Login { works: true, ..login });
+            }
+            Err(why) if may_be_away => {
+                ask::say(&format!("  {why}\n  {UNTRIED}"))?;
+                return Ok(login);
             }
             Err(why) if !asks => bail!("broker: `{}`: {why}", login.url),
             Err(why) => why,
@@ -129,8 +137,13 @@ fn wants_login(why: &str) -> bool {
 /// Which store, until it opens.
 ///
 /// # Errors
-/// Nobody is there to ask, and it does not open; why.
-pub(super) async fn store(given: Option<String>, default: &str, asks: bool) -> anyhow::Result<Place> {
+/// Nobody is there to ask, and it does not open (unless it `may_be_away`); why.
+pub(super) async fn store(
+    given: Option<String>,
+    default: &str,
+    asks: bool,
+    may_be_away: bool,
+) -> anyhow::Result<Place> {
     let mut url = given.clone().unwrap_or_else(|| default.to_owned());
     let mut is_given = given.is_some();
     loop {
@@ -145,6 +158,10 @@ pub(super) async fn store(given: Option<String>, default: &str, asks: bool) -> a
         match opens(&url).await {
             Ok(()) => {
                 ask::say("  it opens")?;
+                return Ok(apart(&url));
+            }
+            Err(why) if may_be_away && settings("store", &[("URL", Some(&url))]).is_ok() => {
+                ask::say(&format!("  {why}\n  {UNTRIED}"))?;
                 return Ok(apart(&url));
             }
             Err(why) if !asks => bail!("store: {why}"),
