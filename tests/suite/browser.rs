@@ -311,7 +311,7 @@ fn keys_alone_reach_the_search_and_a_plot_and_every_part_has_a_name() {
     }
     let unlabelled =
         "return [...document.querySelectorAll('section, dialog, img')].filter((it) => it.localName === 'img'
-        ? !it.hasAttribute('alt') : !it.closest('[aria-labelledby]')).map((it) => it.outerHTML.slice(0, 80))";
+        ? !it.hasAttribute('alt') : !it.closest('[aria-label], [aria-labelledby]')).map((it) => it.outerHTML.slice(0, 80))";
     assert_eq!(browser.run(unlabelled), serde_json::json!([]));
     assert_eq!(browser.run("return document.documentElement.lang"), "en");
 }
