@@ -136,7 +136,7 @@ fn no_service_keeps_rights_that_it_does_not_need() {
 #[test]
 fn amber_accepts_the_settings_that_the_compose_file_gives_it() {
     let folder = Folder::new();
-    let password = folder.write("password", "not a secret, and long enough for a token");
+    let password = folder.write("password", "no-secret-and-long-enough-for-a-token");
     let mut command = Command::new(env!("CARGO_BIN_EXE_amber"));
     let mut given = 0;
     let (_, lines) = services().into_iter().find(|(name, _)| name == "amber").expect("there is an amber");
