@@ -36,7 +36,10 @@ fn run(home: &Home, amber: &Amber, sql: &[u8]) {
         Home::Sqlite(folder) => {
             let tool = process::find("AMBER_TEST_SQLITE3", &["sqlite3"], "install the package sqlite3");
             let mut sqlite = Command::new(tool);
-            sqlite.arg("-bail").arg(folder.join("store.db")).stdin(Stdio::from(std::fs::File::open(&file).unwrap()));
+            sqlite
+                .args(["-bail", "-cmd", ".timeout 10000"])
+                .arg(folder.join("store.db"))
+                .stdin(Stdio::from(std::fs::File::open(&file).unwrap()));
             sqlite
         }
     };
